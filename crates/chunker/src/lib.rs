@@ -1,0 +1,1 @@
+//! Text and token offsets in, overlapping windows out.

@@ -1,0 +1,1 @@
+//! Strings to embedding rows: tokenizer, sessions, workers.

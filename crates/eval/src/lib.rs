@@ -1,0 +1,1 @@
+//! Retrieval collections and metrics.

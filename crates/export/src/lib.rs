@@ -1,0 +1,1 @@
+//! Checkpoint (config.json and safetensors) to ONNX graph.

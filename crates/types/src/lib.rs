@@ -1,0 +1,15 @@
+//! Plain data shared by all crates: documents, chunks, embeddings, queries, hits. No I/O.
+
+mod card;
+mod document;
+mod embedding;
+mod error;
+mod fingerprint;
+mod search;
+
+pub use card::{CardFile, CardSource, ModelCard, Pooling, Prompts};
+pub use document::{Chunk, Document, DocumentRecord};
+pub use embedding::{ContentKey, Embedding, EmbeddingError};
+pub use error::ErrorKind;
+pub use fingerprint::Fingerprint;
+pub use search::{Explanation, Fusion, Hit, HitChunk, Mode, Query, SearchReply, SourceScore};

@@ -1,0 +1,139 @@
+//! Questions and answers.
+
+use serde::{Deserialize, Serialize};
+
+/// Which halves of the index answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// BM25 and vectors, fused.
+    Hybrid,
+    /// Vectors only.
+    Dense,
+    /// BM25 only.
+    Lexical,
+}
+
+impl Mode {
+    /// The word used in commands and JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Hybrid => "hybrid",
+            Self::Dense => "dense",
+            Self::Lexical => "lexical",
+        }
+    }
+}
+
+/// How the two lists become one.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", tag = "kind")]
+pub enum Fusion {
+    /// Cosine plus BM25 scaled by how far its best answer stands out. Needs no labels and is the default.
+    Adaptive {
+        /// Share of the cosine, 0 to 1.
+        dense_weight: f32,
+    },
+    /// Fixed share of cosine and of BM25 divided by its maximum.
+    Convex {
+        /// Share of the cosine, 0 to 1.
+        dense_weight: f32,
+    },
+    /// Reciprocal rank fusion: sum of 1 / (k + rank).
+    Rrf {
+        /// Damps the head of the lists; 60 in Cormack, Clarke and Büttcher (2009).
+        k: f32,
+    },
+}
+
+/// One question.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Query {
+    /// As typed.
+    pub text: String,
+    /// Most documents wanted.
+    pub k: usize,
+    /// Which halves answer.
+    pub mode: Mode,
+    /// How the halves are joined; only read in hybrid mode.
+    pub fusion: Fusion,
+    /// Whether hits carry their arithmetic.
+    pub explain: bool,
+}
+
+/// Rank and score in one half; rank starts at 1, a higher score is better.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct SourceScore {
+    /// Place in that half's list of documents.
+    pub rank: usize,
+    /// Cosine in the dense half, BM25 in the lexical half.
+    pub score: f32,
+}
+
+/// Where in its document a hit stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HitChunk {
+    /// Position among the document's chunks, from 0.
+    pub ordinal: u32,
+    /// First byte of the chunk in the document's text.
+    pub start: usize,
+    /// One past the last byte.
+    pub end: usize,
+}
+
+/// One document found, shown by its best chunk.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Hit {
+    /// Place in the answer, from 1.
+    pub rank: usize,
+    /// Score after fusion; higher is better.
+    pub score: f32,
+    /// The document's id.
+    pub document: String,
+    /// The document's title; empty when it has none.
+    pub title: String,
+    /// Where the document came from.
+    pub source: Option<String>,
+    /// The best chunk.
+    pub chunk: HitChunk,
+    /// The chunk's text: the document's text in that byte range.
+    pub text: String,
+    /// Null when the dense half did not return the document.
+    pub dense: Option<SourceScore>,
+    /// Null when the lexical half did not return the document.
+    pub lexical: Option<SourceScore>,
+    /// Byte ranges of query terms inside `text`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub highlights: Vec<(usize, usize)>,
+    /// The arithmetic, when asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub explanation: Option<Explanation>,
+}
+
+/// A sum that can be checked by hand: `value` is `label` of the children.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Explanation {
+    /// What was computed, in words and symbols.
+    pub label: String,
+    /// The result.
+    pub value: f32,
+    /// What it was computed from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub children: Vec<Explanation>,
+}
+
+/// The answer to one question.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SearchReply {
+    /// As typed.
+    pub query: String,
+    /// Which halves answered.
+    pub mode: Mode,
+    /// Milliseconds from question to answer, model loaded and index open.
+    pub took_ms: f64,
+    /// Best first.
+    pub hits: Vec<Hit>,
+    /// What the reader should know: a query cut to the model's limit, for instance.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
