@@ -1,1 +1,18 @@
-//! Checkpoint (config.json and safetensors) to ONNX graph.
+//! Checkpoint (`config.json` and `model.safetensors`, Hugging Face layout) to ONNX graph.
+//!
+//! [`export`] reads a BERT encoder and writes one self-contained graph: token ids in, pooled and normalised
+//! embeddings out. The graph is written already fused for the CPU provider of ONNX Runtime; running it is left to
+//! the encoder, and this library names no runtime.
+
+mod atomic;
+mod bert;
+mod checkpoint;
+mod config;
+mod error;
+mod export;
+mod graph;
+mod onnx;
+mod quantize;
+
+pub use error::Error;
+pub use export::{EXPORTER_VERSION, ExportOptions, ExportReport, Precision, export};

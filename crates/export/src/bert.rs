@@ -1,0 +1,243 @@
+//! The BERT encoder as a graph: embeddings, layers, pooling.
+//!
+//! Operators are chosen by measurement on the CPU provider with one text a run: attention and GELU fused, residual
+//! sums and layer norms apart, because the fused `SkipLayerNormalization` is the slower one there.
+
+use berth_types::Pooling;
+
+use crate::checkpoint::Weights;
+use crate::config::{Activation, BertConfig};
+use crate::export::{EXPORTER_VERSION, ExportOptions, Precision};
+use crate::graph::{Finished, GraphBuilder, Setting, Value};
+use crate::onnx::Element;
+use crate::{Error, quantize};
+
+/// Builds the whole graph; its weights are checked on the way.
+///
+/// # Errors
+/// What is wrong with a tensor.
+pub(crate) fn graph(config: &BertConfig, weights: &Weights<'_>, options: &ExportOptions) -> Result<Finished, Error> {
+    let mut assembly = Assembly { config, weights, precision: options.precision, graph: GraphBuilder::default() };
+    let mut states = assembly.embeddings()?;
+    for layer in 0..config.layers {
+        let last = layer + 1 == config.layers && options.token_embeddings;
+        states = assembly.layer(layer, &states, if last { "token_embeddings" } else { "" })?;
+    }
+    assembly.pool(&states, options);
+    if options.token_embeddings {
+        assembly.graph.output("token_embeddings", Element::F32, &["batch", "sequence"], config.hidden);
+    }
+    let pooling = if options.pooling == Pooling::Cls { "cls" } else { "mean" };
+    let metadata = [
+        ("precision", options.precision.to_string()),
+        ("pooling", pooling.to_owned()),
+        ("normalize", options.normalize.to_string()),
+        ("max_tokens", config.positions.to_string()),
+    ];
+    Ok(assembly.graph.finish(EXPORTER_VERSION, &metadata))
+}
+
+struct Assembly<'a> {
+    config: &'a BertConfig,
+    weights: &'a Weights<'a>,
+    precision: Precision,
+    graph: GraphBuilder,
+}
+
+/// A `[inputs, outputs]` matrix in the graph, with its scales when quantised.
+struct Matrix {
+    values: Value,
+    scales: Option<Value>,
+}
+
+impl Assembly<'_> {
+    /// Sum of word, position and token-type rows, normalised: `[batch, sequence, hidden]`.
+    fn embeddings(&mut self) -> Result<Value, Error> {
+        let lengths = ["batch", "sequence"];
+        let ids = self.graph.input("input_ids", Element::I64, &lengths);
+        let mask = self.graph.input("attention_mask", Element::I64, &lengths);
+        let types = self.graph.input("token_type_ids", Element::I64, &lengths);
+        self.graph.node("Cast", &[&mask], "mask.i32", &[Setting::Int("to", Element::I32 as i64)]);
+
+        let words = self.word_rows(&ids)?;
+        let table = self.table("embeddings.token_type_embeddings.weight", self.config.token_types)?;
+        let kinds = self.graph.node("Gather", &[&table, &types], "embeddings.kinds", &[]);
+        let table = self.table("embeddings.position_embeddings.weight", self.config.positions)?;
+        let shape = self.graph.node("Shape", &[&ids], "input.shape", &[]);
+        let zero = self.graph.i64("constant.zero", &[1], &[0]);
+        let one = self.graph.i64("constant.one", &[1], &[1]);
+        let length = self.graph.node("Gather", &[&shape, &one], "input.length", &[]);
+        let positions = self.graph.node("Slice", &[&table, &zero, &length, &zero], "embeddings.positions", &[]);
+
+        let fixed = self.graph.node("Add", &[&kinds, &positions], "embeddings.fixed", &[]);
+        let sum = self.graph.node("Add", &[&words, &fixed], "embeddings.sum", &[]);
+        self.norm("embeddings.LayerNorm", &sum, "embeddings.states")
+    }
+
+    /// Rows of the word table. In int8 the table holds bytes with a scale per row: it is most of a small model's file.
+    fn word_rows(&mut self, ids: &str) -> Result<Value, Error> {
+        let name = "embeddings.word_embeddings.weight";
+        let (vocabulary, hidden) = (self.config.vocabulary, self.config.hidden);
+        if self.precision == Precision::Fp32 {
+            let table = self.table(name, vocabulary)?;
+            return Ok(self.graph.node("Gather", &[&table, ids], "embeddings.words", &[]));
+        }
+        let quantized = quantize::rows(&self.weights.values(name, &[vocabulary, hidden])?, hidden);
+        let table = self.graph.i8(name, &[vocabulary, hidden], &quantized.bytes);
+        let scales = self.graph.f32(&format!("{name}.scale"), &[vocabulary, 1], &quantized.scales);
+        let bytes = self.graph.node("Gather", &[&table, ids], "embeddings.words.bytes", &[]);
+        let scales = self.graph.node("Gather", &[&scales, ids], "embeddings.words.scales", &[]);
+        let to_f32 = [Setting::Int("to", Element::F32 as i64)];
+        let whole = self.graph.node("Cast", &[&bytes], "embeddings.words.whole", &to_f32);
+        Ok(self.graph.node("Mul", &[&whole, &scales], "embeddings.words", &[]))
+    }
+
+    /// One transformer layer; its states are called `name` where that is not empty.
+    fn layer(&mut self, layer: usize, states: &str, name: &str) -> Result<Value, Error> {
+        let at = format!("encoder.layer.{layer}");
+        let context = self.attention(&at, states)?;
+        let attended =
+            self.linear(&format!("{at}.attention.output.dense"), self.config.hidden, self.config.hidden, &context)?;
+        let sum = self.graph.node("Add", &[&attended, states], &format!("{at}.attention.sum"), &[]);
+        let middle = self.norm(&format!("{at}.attention.output.LayerNorm"), &sum, &format!("{at}.attention.states"))?;
+        let wide = self.feed_forward(&at, &middle)?;
+        let narrow = self.linear(&format!("{at}.output.dense"), self.config.intermediate, self.config.hidden, &wide)?;
+        let sum = self.graph.node("Add", &[&narrow, &middle], &format!("{at}.sum"), &[]);
+        let output = if name.is_empty() { format!("{at}.states") } else { name.to_owned() };
+        self.norm(&format!("{at}.output.LayerNorm"), &sum, &output)
+    }
+
+    /// Multi-head attention over unmasked positions, without its output projection.
+    fn attention(&mut self, at: &str, states: &str) -> Result<Value, Error> {
+        let hidden = self.config.hidden;
+        let parts = ["query", "key", "value"].map(|part| format!("{at}.attention.self.{part}"));
+        let (mut weight, mut bias) = (Vec::new(), Vec::new());
+        for part in &parts {
+            weight.extend(self.weights.values(&format!("{part}.weight"), &[hidden, hidden])?);
+            bias.extend(self.weights.values(&format!("{part}.bias"), &[hidden])?);
+        }
+        let name = format!("{at}.attention.self");
+        let matrix = self.matrix(&name, &weight, hidden);
+        let bias = self.graph.f32(&format!("{name}.bias"), &[bias.len()], &bias);
+        let output = format!("{at}.attention.context");
+        let heads = [Setting::Int("num_heads", self.config.heads as i64)];
+        let Some(scales) = matrix.scales else {
+            return Ok(self.graph.fused("Attention", &[states, &matrix.values, &bias, "mask.i32"], &output, &heads));
+        };
+        let [bytes, scale, zero] = ["bytes", "scale", "zero"].map(|part| format!("{at}.attention.input.{part}"));
+        self.graph.split("DynamicQuantizeLinear", &[states], &[&bytes, &scale, &zero], &[]);
+        let inputs = [&bytes, &matrix.values, &bias, &scale, &scales, "mask.i32", &zero];
+        Ok(self.graph.fused("QAttention", &inputs, &output, &heads))
+    }
+
+    /// The widening half of the feed-forward block with its nonlinearity.
+    fn feed_forward(&mut self, at: &str, states: &str) -> Result<Value, Error> {
+        let (hidden, wide) = (self.config.hidden, self.config.intermediate);
+        let name = format!("{at}.intermediate.dense");
+        let output = format!("{at}.intermediate");
+        let fused = match self.config.activation {
+            Activation::Gelu => "BiasGelu",
+            Activation::GeluTanh => "FastGelu",
+            Activation::Relu => {
+                let sum = self.linear(&name, hidden, wide, states)?;
+                return Ok(self.graph.node("Relu", &[&sum], &output, &[]));
+            }
+        };
+        let weight = self.weights.values(&format!("{name}.weight"), &[wide, hidden])?;
+        let bias = self.vector(&format!("{name}.bias"), wide)?;
+        let matrix = self.matrix(&name, &weight, hidden);
+        let product = self.product(&matrix, states, "", &format!("{name}.product"));
+        Ok(self.graph.fused(fused, &[&product, &bias], &output, &[]))
+    }
+
+    /// `states · weightᵀ + bias`.
+    fn linear(&mut self, name: &str, inputs: usize, outputs: usize, states: &str) -> Result<Value, Error> {
+        let weight = self.weights.values(&format!("{name}.weight"), &[outputs, inputs])?;
+        let bias = self.vector(&format!("{name}.bias"), outputs)?;
+        let matrix = self.matrix(name, &weight, inputs);
+        if matrix.scales.is_some() {
+            return Ok(self.product(&matrix, states, &bias, &format!("{name}.output")));
+        }
+        let product = self.product(&matrix, states, "", &format!("{name}.product"));
+        Ok(self.graph.node("Add", &[&product, &bias], &format!("{name}.output"), &[]))
+    }
+
+    /// A matrix product; `bias` (where not empty) needs a quantised matrix.
+    fn product(&mut self, matrix: &Matrix, states: &str, bias: &str, output: &str) -> Value {
+        match &matrix.scales {
+            None => self.graph.node("MatMul", &[states, &matrix.values], output, &[]),
+            Some(scales) => {
+                // The fourth input is the weights' zero point, which symmetric weights do not have.
+                let inputs = [states, &matrix.values, scales, "", bias];
+                let given = if bias.is_empty() { &inputs[..3] } else { &inputs[..] };
+                self.graph.fused("DynamicQuantizeMatMul", given, output, &[])
+            }
+        }
+    }
+
+    /// Stores a `[outputs, inputs]` weight as the `[inputs, outputs]` matrix that products want.
+    fn matrix(&mut self, name: &str, weight: &[f32], inputs: usize) -> Matrix {
+        let outputs = weight.len() / inputs;
+        let shape = [inputs, outputs];
+        let name = format!("{name}.weight");
+        if self.precision == Precision::Fp32 {
+            let values = self.graph.f32(&name, &shape, &quantize::transpose(weight, inputs));
+            return Matrix { values, scales: None };
+        }
+        let quantized = quantize::rows(weight, inputs);
+        let values = self.graph.i8(&name, &shape, &quantize::transpose(&quantized.bytes, inputs));
+        let scales = self.graph.f32(&format!("{name}.scale"), &[outputs], &quantized.scales);
+        Matrix { values, scales: Some(scales) }
+    }
+
+    fn norm(&mut self, name: &str, states: &str, output: &str) -> Result<Value, Error> {
+        let weight = self.vector(&format!("{name}.weight"), self.config.hidden)?;
+        let bias = self.vector(&format!("{name}.bias"), self.config.hidden)?;
+        let settings = [Setting::Int("axis", -1), Setting::Float("epsilon", self.config.epsilon)];
+        Ok(self.graph.node("LayerNormalization", &[states, &weight, &bias], output, &settings))
+    }
+
+    fn table(&mut self, name: &str, rows: usize) -> Result<Value, Error> {
+        let shape = [rows, self.config.hidden];
+        let values = self.weights.values(name, &shape)?;
+        Ok(self.graph.f32(name, &shape, &values))
+    }
+
+    fn vector(&mut self, name: &str, length: usize) -> Result<Value, Error> {
+        let values = self.weights.values(name, &[length])?;
+        Ok(self.graph.f32(name, &[length], &values))
+    }
+
+    /// Turns states into the output `sentence_embedding`, `[batch, hidden]`.
+    fn pool(&mut self, states: &str, options: &ExportOptions) {
+        let output = "sentence_embedding";
+        let pooled = if options.normalize { "pooled" } else { output };
+        match options.pooling {
+            Pooling::Cls => {
+                let first = self.graph.i64("constant.first", &[], &[0]);
+                self.graph.node("Gather", &[states, &first], pooled, &[Setting::Int("axis", 1)]);
+            }
+            _ => self.mean(states, pooled),
+        }
+        if options.normalize {
+            let settings = [Setting::Int("axis", -1), Setting::Int("p", 2)];
+            self.graph.node("LpNormalization", &[pooled], output, &settings);
+        }
+        self.graph.output(output, Element::F32, &["batch"], self.config.hidden);
+    }
+
+    /// Average of states over unmasked positions, as the product of the mask with the states.
+    fn mean(&mut self, states: &str, output: &str) {
+        let to_f32 = [Setting::Int("to", Element::F32 as i64)];
+        let mask = self.graph.node("Cast", &["attention_mask"], "mask.f32", &to_f32);
+        let one = "constant.one";
+        let row = self.graph.node("Unsqueeze", &[&mask, one], "mask.row", &[]);
+        let sums = self.graph.node("MatMul", &[&row, states], "pooled.sums", &[]);
+        let sum = self.graph.node("Squeeze", &[&sums, one], "pooled.sum", &[]);
+        let counts = self.graph.node("ReduceSum", &[&mask, one], "mask.count", &[Setting::Int("keepdims", 1)]);
+        // A row without tokens has sum zero; a count of zero must not turn that into NaN.
+        let least = self.graph.f32("constant.least", &[], &[1e-9]);
+        let count = self.graph.node("Max", &[&counts, &least], "mask.count.positive", &[]);
+        self.graph.node("Div", &[&sum, &count], output, &[]);
+    }
+}

@@ -1,0 +1,169 @@
+//! What can go wrong between a checkpoint and a graph.
+
+use std::io;
+use std::path::PathBuf;
+
+use berth_types::ErrorKind;
+use safetensors::SafeTensorError;
+use thiserror::Error;
+
+/// Why no graph was written. Nothing is left behind in any of these cases.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file of the checkpoint is missing.
+    #[error("{} is missing: a checkpoint needs config.json and model.safetensors in one folder{}", path.display(),
+        hint.map(|hint| format!(" ({hint})")).unwrap_or_default())]
+    FileMissing {
+        /// The file that had to be there.
+        path: PathBuf,
+        /// What was found in its stead, where that explains it.
+        hint: Option<&'static str>,
+    },
+    /// A file of the checkpoint cannot be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// `config.json` is not a JSON object.
+    #[error("{} is not a JSON object", path.display())]
+    ConfigSyntax {
+        /// The file.
+        path: PathBuf,
+        /// Where and why parsing ended; none where the JSON is of another kind.
+        source: Option<serde_json::Error>,
+    },
+    /// A field of `config.json` that shapes the model is missing.
+    #[error("{} has no field {field}, which shapes the model", path.display())]
+    ConfigMissing {
+        /// The file.
+        path: PathBuf,
+        /// The field.
+        field: &'static str,
+    },
+    /// A field of `config.json` holds what it cannot hold.
+    #[error("{}: {field} is {value}, expected {expected}", path.display())]
+    ConfigValue {
+        /// The file.
+        path: PathBuf,
+        /// The field.
+        field: &'static str,
+        /// Its value, as JSON.
+        value: String,
+        /// What would be right.
+        expected: String,
+    },
+    /// The checkpoint is of a kind that cannot be exported.
+    #[error("{}: {field} is {value:?}, which is not supported; supported: {}", path.display(), supported.join(", "))]
+    Unsupported {
+        /// The file that says so.
+        path: PathBuf,
+        /// The field that says so.
+        field: &'static str,
+        /// Its value.
+        value: String,
+        /// Values that can be exported.
+        supported: &'static [&'static str],
+    },
+    /// The safetensors container is truncated or damaged.
+    #[error("{} is no intact safetensors file; download it again", path.display())]
+    Container {
+        /// The file.
+        path: PathBuf,
+        /// What does not add up.
+        source: SafeTensorError,
+    },
+    /// A tensor that the configuration implies is not in the file.
+    #[error("{} has no tensor {tensor}, which config.json implies", path.display())]
+    TensorMissing {
+        /// The file.
+        path: PathBuf,
+        /// The tensor's name.
+        tensor: String,
+    },
+    /// A tensor has another shape than the configuration implies.
+    #[error("{}: tensor {tensor} has shape {received:?}, but config.json implies {expected:?}", path.display())]
+    TensorShape {
+        /// The file.
+        path: PathBuf,
+        /// The tensor's name.
+        tensor: String,
+        /// The shape that follows from the configuration.
+        expected: Vec<usize>,
+        /// The shape in the file.
+        received: Vec<usize>,
+    },
+    /// A tensor's element type cannot be converted.
+    #[error("{}: tensor {tensor} holds {received}, expected F32, F16 or BF16", path.display())]
+    TensorType {
+        /// The file.
+        path: PathBuf,
+        /// The tensor's name.
+        tensor: String,
+        /// The element type in the file.
+        received: String,
+    },
+    /// A weight is NaN or infinite.
+    #[error("{}: tensor {tensor} holds {value} at position {position}; the checkpoint is damaged", path.display())]
+    TensorNotFinite {
+        /// The file.
+        path: PathBuf,
+        /// The tensor's name.
+        tensor: String,
+        /// Index of the first such value, row-major.
+        position: usize,
+        /// The value.
+        value: f32,
+    },
+    /// The file holds more layers than the configuration says, so that one of them is wrong.
+    #[error("{} holds tensor {tensor}, but config.json says num_hidden_layers {layers}", path.display())]
+    LayerBeyondConfig {
+        /// The file.
+        path: PathBuf,
+        /// The first tensor beyond.
+        tensor: String,
+        /// Layers in the configuration.
+        layers: usize,
+    },
+    /// The graph would pass the limit of one protobuf message.
+    #[error("{} would become a graph of {bytes} bytes, beyond the {limit} of one ONNX file", path.display())]
+    TooLarge {
+        /// The checkpoint.
+        path: PathBuf,
+        /// Bytes of the graph.
+        bytes: u64,
+        /// Bytes that a protobuf message may have.
+        limit: u64,
+    },
+    /// The graph cannot be written.
+    #[error("cannot write {}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    /// What kind of failure this is.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::FileMissing { .. } => ErrorKind::NotFound,
+            Self::Read { .. } | Self::Write { .. } => ErrorKind::Unavailable,
+            Self::Unsupported { .. } | Self::TooLarge { .. } => ErrorKind::InvalidInput,
+            Self::ConfigSyntax { .. }
+            | Self::ConfigMissing { .. }
+            | Self::ConfigValue { .. }
+            | Self::Container { .. }
+            | Self::TensorMissing { .. }
+            | Self::TensorShape { .. }
+            | Self::TensorType { .. }
+            | Self::TensorNotFinite { .. }
+            | Self::LayerBeyondConfig { .. } => ErrorKind::Corrupted,
+        }
+    }
+}

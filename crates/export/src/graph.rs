@@ -1,0 +1,144 @@
+//! Collects nodes and initializers of a graph under names that are given in order, so that equal input gives equal bytes.
+
+use crate::onnx::{
+    Attribute, Dimension, Element, Entry, Graph, Model, Node, OperatorSet, Tensor, TensorShape, TensorType, ValueInfo,
+    ValueType,
+};
+
+/// First version of the standard operators that has everything used here (`LayerNormalization`).
+const OPSET: i64 = 17;
+/// The IR version that came with it.
+const IR_VERSION: i64 = 8;
+/// Domain of ONNX Runtime's own operators.
+const MICROSOFT: &str = "com.microsoft";
+
+/// Name of a value that flows between nodes.
+pub(crate) type Value = String;
+
+/// A graph under construction.
+#[derive(Debug, Default)]
+pub(crate) struct GraphBuilder {
+    graph: Graph,
+    initializers: Vec<Tensor>,
+}
+
+/// A finished graph: what goes before the weights, and the weights.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    pub(crate) model: Model,
+    pub(crate) graph: Graph,
+    pub(crate) initializers: Vec<Tensor>,
+}
+
+/// An attribute of a node.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Setting {
+    Int(&'static str, i64),
+    Float(&'static str, f32),
+}
+
+impl GraphBuilder {
+    /// Declares an input of integers with named lengths.
+    pub(crate) fn input(&mut self, name: &str, element: Element, lengths: &[&str]) -> Value {
+        let dimensions = lengths.iter().map(|&length| Dimension { name: Some(length.to_owned()), value: None });
+        self.graph.input.push(value_info(name, element, dimensions.collect()));
+        name.to_owned()
+    }
+
+    /// Declares an output; its last length is `width`, the others are named.
+    pub(crate) fn output(&mut self, name: &str, element: Element, lengths: &[&str], width: usize) {
+        let mut dimensions: Vec<Dimension> =
+            lengths.iter().map(|&length| Dimension { name: Some(length.to_owned()), value: None }).collect();
+        dimensions.push(Dimension { name: None, value: Some(width as i64) });
+        self.graph.output.push(value_info(name, element, dimensions));
+    }
+
+    /// Adds a standard operator with one output of the name `output`.
+    pub(crate) fn node(&mut self, op_type: &str, inputs: &[&str], output: &str, settings: &[Setting]) -> Value {
+        self.push("", op_type, inputs, &[output], settings);
+        output.to_owned()
+    }
+
+    /// Adds one of ONNX Runtime's own operators with one output.
+    pub(crate) fn fused(&mut self, op_type: &str, inputs: &[&str], output: &str, settings: &[Setting]) -> Value {
+        self.push(MICROSOFT, op_type, inputs, &[output], settings);
+        output.to_owned()
+    }
+
+    /// Adds a standard operator with several outputs.
+    pub(crate) fn split(&mut self, op_type: &str, inputs: &[&str], outputs: &[&str], settings: &[Setting]) {
+        self.push("", op_type, inputs, outputs, settings);
+    }
+
+    /// Adds an initializer of f32.
+    pub(crate) fn f32(&mut self, name: &str, shape: &[usize], values: &[f32]) -> Value {
+        self.initializer(name, Element::F32, shape, values.iter().flat_map(|value| value.to_le_bytes()).collect())
+    }
+
+    /// Adds an initializer of i8.
+    pub(crate) fn i8(&mut self, name: &str, shape: &[usize], values: &[i8]) -> Value {
+        self.initializer(name, Element::I8, shape, values.iter().map(|&value| value as u8).collect())
+    }
+
+    /// Adds an initializer of i64.
+    pub(crate) fn i64(&mut self, name: &str, shape: &[usize], values: &[i64]) -> Value {
+        self.initializer(name, Element::I64, shape, values.iter().flat_map(|value| value.to_le_bytes()).collect())
+    }
+
+    /// Closes the graph.
+    pub(crate) fn finish(mut self, producer_version: &str, metadata: &[(&str, String)]) -> Finished {
+        "berth".clone_into(&mut self.graph.name);
+        let opsets = [("", OPSET), (MICROSOFT, 1)];
+        let model = Model {
+            ir_version: Some(IR_VERSION),
+            producer_name: "berth".to_owned(),
+            producer_version: producer_version.to_owned(),
+            opset_import: opsets
+                .iter()
+                .map(|&(domain, version)| OperatorSet { domain: domain.to_owned(), version: Some(version) })
+                .collect(),
+            metadata_props: metadata
+                .iter()
+                .map(|(key, value)| Entry { key: (*key).to_owned(), value: value.clone() })
+                .collect(),
+        };
+        Finished { model, graph: self.graph, initializers: self.initializers }
+    }
+
+    fn initializer(&mut self, name: &str, element: Element, shape: &[usize], raw_data: Vec<u8>) -> Value {
+        self.initializers.push(Tensor {
+            dims: shape.iter().map(|&length| length as i64).collect(),
+            data_type: Some(element as i32),
+            name: name.to_owned(),
+            raw_data,
+        });
+        name.to_owned()
+    }
+
+    fn push(&mut self, domain: &str, op_type: &str, inputs: &[&str], outputs: &[&str], settings: &[Setting]) {
+        self.graph.node.push(Node {
+            input: inputs.iter().map(|&input| input.to_owned()).collect(),
+            output: outputs.iter().map(|&output| output.to_owned()).collect(),
+            name: format!("{op_type}:{}", outputs[0]),
+            op_type: op_type.to_owned(),
+            attribute: settings.iter().map(|&setting| attribute(setting)).collect(),
+            domain: domain.to_owned(),
+        });
+    }
+}
+
+fn attribute(setting: Setting) -> Attribute {
+    match setting {
+        Setting::Float(name, value) => {
+            Attribute { name: name.to_owned(), f: Some(value), kind: Some(1), ..Attribute::default() }
+        }
+        Setting::Int(name, value) => {
+            Attribute { name: name.to_owned(), i: Some(value), kind: Some(2), ..Attribute::default() }
+        }
+    }
+}
+
+fn value_info(name: &str, element: Element, dimension: Vec<Dimension>) -> ValueInfo {
+    let tensor = TensorType { element: Some(element as i32), shape: Some(TensorShape { dimension }) };
+    ValueInfo { name: name.to_owned(), kind: Some(ValueType { tensor: Some(tensor) }) }
+}
