@@ -137,3 +137,10 @@ pub struct SearchReply {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }
+
+impl Default for Fusion {
+    /// The combination that is safe without labels on every collection it was measured on.
+    fn default() -> Self {
+        Self::Adaptive { dense_weight: 0.5 }
+    }
+}

@@ -1,0 +1,352 @@
+//! The words that the command line understands.
+//!
+//! Every option is also an environment variable and a key of `berth.toml`; `config` adds both to what stands here.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use berth_pipeline::{Home, Precision};
+use berth_types::{Fusion, Mode};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+const AFTER_HELP: &str = "\
+Exit codes: 0 done, 1 failed, 2 usage, 3 nothing found where something had to be, 4 corrupt or mismatched data,
+5 refused by a guard, 130 interrupted (what was done is committed).
+
+Every option is also an environment variable (--commit-seconds is BERTH_COMMIT_SECONDS) and a key of berth.toml
+(commit_seconds): option before variable before file before default.";
+
+/// Turns documents into a search engine that understands meaning.
+#[derive(Debug, Parser)]
+#[command(name = "berth", version, about, after_help = AFTER_HELP, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    /// Folder of runtime, models and caches [default: the platform's data directory + /berth]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) home: Option<PathBuf>,
+    /// Configuration file [default: ./berth.toml, else BERTH_HOME/berth.toml]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Whether to colour the output
+    #[arg(long, global = true, value_enum, default_value = "auto")]
+    pub(crate) color: ColorChoice,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+impl Cli {
+    pub(crate) fn home(&self) -> anyhow::Result<Home> {
+        let root = self.home.clone().or_else(Home::default_root);
+        Ok(Home::at(root.context("no home folder is known; set BERTH_HOME")?))
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ColorChoice {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Index folders, plain-text files and JSONL files
+    Index(IndexArgs),
+    /// Ask an index a question
+    Search(SearchArgs),
+    /// Measure search quality on a collection with judgements
+    Eval(EvalArgs),
+    /// Show what an index holds
+    Status(StatusArgs),
+    /// Print a stored document
+    Get(GetArgs),
+    /// Read every byte of an index and check it
+    Verify(VerifyArgs),
+    /// List, import, describe and check models
+    Model(ModelArgs),
+    /// Examine this installation and say what to do about what is wrong
+    Doctor(DoctorArgs),
+    /// Print a completion script for a shell
+    Completions(CompletionsArgs),
+}
+
+/// Which model runs, and how.
+#[derive(Debug, Args)]
+pub(crate) struct EncoderArgs {
+    /// Installed model [default: the index's own, else all-minilm-l6-v2]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) model: Option<String>,
+    /// Arithmetic of the model: int8 or fp32 [default: the index's own, else int8 where this CPU is exact in it]
+    #[arg(long, value_name = "PRECISION")]
+    pub(crate) precision: Option<Precision>,
+    /// Model runs at the same time [default: one a core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct IndexArgs {
+    /// Folders, files, or JSONL files with `_id`, `title` and `text`
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Folder of the index; made when it is not there
+    #[arg(long, value_name = "DIR")]
+    pub(crate) index: PathBuf,
+    #[command(flatten)]
+    pub(crate) encoder: EncoderArgs,
+    /// Tokens in a window, special tokens and title included [default: the index's own, else the model card's]
+    #[arg(long, value_name = "TOKENS")]
+    pub(crate) window: Option<usize>,
+    /// Tokens that neighbouring windows share [default: the index's own, else 64]
+    #[arg(long, value_name = "TOKENS")]
+    pub(crate) overlap: Option<usize>,
+    /// Seconds between commits
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) commit_seconds: u64,
+    /// Remove documents that are gone from below the named paths
+    #[arg(long)]
+    pub(crate) sync: bool,
+    /// Let a sync remove more than half, or everything below a missing path
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Exit with 1 when an input was malformed (all others are indexed all the same)
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// Follow symbolic links
+    #[arg(long)]
+    pub(crate) follow: bool,
+    /// Print the report as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Print no progress
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SearchArgs {
+    /// The question; several words need no quotes
+    #[arg(required = true, value_name = "QUERY")]
+    pub(crate) query: Vec<String>,
+    /// Folder of the index
+    #[arg(long, value_name = "DIR")]
+    pub(crate) index: PathBuf,
+    /// Most documents to show
+    #[arg(short, long = "k", value_name = "N", default_value_t = 10, value_parser = parse_k)]
+    pub(crate) k: usize,
+    #[command(flatten)]
+    pub(crate) ranking: RankingArgs,
+    #[command(flatten)]
+    pub(crate) encoder: EncoderArgs,
+    /// Show how each score came about
+    #[arg(long)]
+    pub(crate) explain: bool,
+    /// Print the answer as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// How the halves of the index are joined.
+#[derive(Debug, Args)]
+pub(crate) struct RankingArgs {
+    /// Which halves answer: hybrid, dense or lexical
+    #[arg(long, value_name = "MODE", default_value = "hybrid", value_parser = parse_mode)]
+    pub(crate) mode: Mode,
+    #[command(flatten)]
+    pub(crate) fusion: FusionArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FusionArgs {
+    /// How two lists become one: adaptive, convex or rrf
+    #[arg(long, value_name = "KIND", value_enum, default_value = "adaptive")]
+    pub(crate) fusion: FusionKind,
+    /// Share of the dense half in adaptive (default 0.5) and convex (default 0.7) fusion, 0 to 1
+    #[arg(long, value_name = "SHARE", value_parser = parse_share)]
+    pub(crate) dense_weight: Option<f32>,
+    /// The constant k of reciprocal rank fusion
+    #[arg(long, value_name = "K", default_value_t = 60.0, value_parser = parse_rrf_k)]
+    pub(crate) rrf_k: f32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FusionKind {
+    /// Trusts the lexical half as far as its best answer stands out
+    Adaptive,
+    /// Fixed shares
+    Convex,
+    /// Reciprocal ranks
+    Rrf,
+}
+
+impl FusionArgs {
+    pub(crate) fn fusion(&self) -> Fusion {
+        match self.fusion {
+            FusionKind::Adaptive => match self.dense_weight {
+                Some(dense_weight) => Fusion::Adaptive { dense_weight },
+                None => Fusion::default(),
+            },
+            FusionKind::Convex => Fusion::Convex { dense_weight: self.dense_weight.unwrap_or(0.7) },
+            FusionKind::Rrf => Fusion::Rrf { k: self.rrf_k },
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EvalArgs {
+    /// Collection in BEIR layout: corpus.jsonl, queries.jsonl, qrels/SPLIT.tsv
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dataset: PathBuf,
+    /// Which judgements to score against
+    #[arg(long, value_name = "SPLIT", default_value = "test")]
+    pub(crate) split: String,
+    /// Halves to measure, separated by commas
+    #[arg(long, value_name = "MODES", value_delimiter = ',', default_value = "lexical,dense,hybrid", value_parser = parse_mode)]
+    pub(crate) modes: Vec<Mode>,
+    #[command(flatten)]
+    pub(crate) fusion: FusionArgs,
+    #[command(flatten)]
+    pub(crate) encoder: EncoderArgs,
+    /// Tokens in a window [default: the model card's]
+    #[arg(long, value_name = "TOKENS")]
+    pub(crate) window: Option<usize>,
+    /// Tokens that neighbouring windows share [default: 64]
+    #[arg(long, value_name = "TOKENS")]
+    pub(crate) overlap: Option<usize>,
+    /// Folder for the collection's index [default: a folder in BERTH_HOME/cache]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) index: Option<PathBuf>,
+    /// Build the index again, also when one is there
+    #[arg(long)]
+    pub(crate) rebuild: bool,
+    /// Write the ranked lists as TREC run files: FILE.lexical, FILE.dense, FILE.hybrid
+    #[arg(long, value_name = "FILE")]
+    pub(crate) run: Option<PathBuf>,
+    /// Print the report as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Print no progress
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    /// Folder of the index
+    #[arg(long, value_name = "DIR")]
+    pub(crate) index: PathBuf,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GetArgs {
+    /// The document's id, or the end of its path where that is unambiguous
+    #[arg(value_name = "DOCUMENT")]
+    pub(crate) document: String,
+    /// Folder of the index
+    #[arg(long, value_name = "DIR")]
+    pub(crate) index: PathBuf,
+    /// Print the whole record as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// Folder of the index
+    #[arg(long, value_name = "DIR")]
+    pub(crate) index: PathBuf,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ModelArgs {
+    #[command(subcommand)]
+    pub(crate) action: ModelAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelAction {
+    /// List known and installed models
+    List {
+        /// Print one JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Install a model from its card's checkpoint or from a local Hugging Face folder
+    Import {
+        /// Name of a card, or a folder with config.json, tokenizer.json and model.safetensors
+        #[arg(value_name = "CARD|DIR")]
+        what: String,
+        /// Folder of the card's checkpoint [default: BERTH_HOME/checkpoints/NAME, else the Hugging Face cache]
+        #[arg(long, value_name = "DIR")]
+        from: Option<PathBuf>,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Describe an installed model
+    Info {
+        /// Name of the model
+        name: String,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Read every file of an installed model and compare it with its recorded hash
+    Verify {
+        /// Name of the model
+        name: String,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// Also examine this index
+    #[arg(long, value_name = "DIR")]
+    pub(crate) index: Option<PathBuf>,
+    /// Model to examine
+    #[arg(long, value_name = "NAME")]
+    pub(crate) model: Option<String>,
+    /// Print one JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+fn parse_mode(word: &str) -> Result<Mode, String> {
+    match word {
+        "hybrid" => Ok(Mode::Hybrid),
+        "dense" => Ok(Mode::Dense),
+        "lexical" => Ok(Mode::Lexical),
+        _ => Err("possible values: hybrid, dense, lexical".to_owned()),
+    }
+}
+
+/// Hits are shown or read one by one; ten thousand is far beyond both.
+fn parse_k(word: &str) -> Result<usize, String> {
+    let k: usize = word.parse().map_err(|_| "not a whole number".to_owned())?;
+    if (1..=10_000).contains(&k) { Ok(k) } else { Err("must be from 1 to 10000".to_owned()) }
+}
+
+fn parse_share(word: &str) -> Result<f32, String> {
+    let share: f32 = word.parse().map_err(|_| "not a number".to_owned())?;
+    if (0.0..=1.0).contains(&share) { Ok(share) } else { Err("must be from 0 to 1".to_owned()) }
+}
+
+fn parse_rrf_k(word: &str) -> Result<f32, String> {
+    let k: f32 = word.parse().map_err(|_| "not a number".to_owned())?;
+    if k.is_finite() && k >= 0.0 { Ok(k) } else { Err("must be zero or more".to_owned()) }
+}

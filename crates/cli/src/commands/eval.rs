@@ -1,0 +1,65 @@
+//! `berth eval --dataset DIR`.
+
+use std::fmt::Write;
+
+use berth_pipeline::{EvalOptions, EvalReport, Home, evaluate};
+
+use crate::Outcome;
+use crate::args::EvalArgs;
+use crate::commands::index::{cancel_on_signals, encoder_options};
+use crate::output::{self, grouped, say};
+use crate::progress::Display;
+
+pub(crate) fn run(home: &Home, args: &EvalArgs) -> anyhow::Result<Outcome> {
+    let options = EvalOptions {
+        dataset: args.dataset.clone(),
+        split: args.split.clone(),
+        modes: args.modes.clone(),
+        fusion: args.fusion.fusion(),
+        encoder: encoder_options(&args.encoder),
+        window_tokens: args.window,
+        overlap_tokens: args.overlap,
+        index: args.index.clone(),
+        rebuild: args.rebuild,
+        run_file: args.run.clone(),
+    };
+    let cancel = cancel_on_signals()?;
+    let mut display = Display::new(args.quiet);
+    let result = evaluate(home, &options, &mut display, &cancel);
+    display.clear();
+    let Some(report) = result? else {
+        say("berth: interrupted; run the same command again to go on");
+        return Ok(Outcome::Interrupted);
+    };
+    for warning in &report.warnings {
+        say(&format!("berth: {warning}"));
+    }
+    if args.json {
+        output::print_json(&report)?;
+    } else {
+        output::print(&table(&report))?;
+    }
+    Ok(Outcome::Done)
+}
+
+fn table(report: &EvalReport) -> String {
+    let mut page = format!("{} · {} · {} queries\n\n", report.dataset, report.split, report.queries);
+    let _ = writeln!(page, "{:<8} {:>8} {:>10} {:>8} {:>8} {:>8}", "mode", "nDCG@10", "recall@100", "MRR@10", "MAP", "p50 ms");
+    for (mode, scores) in &report.modes {
+        let m = &scores.metrics;
+        let _ = writeln!(
+            page,
+            "{mode:<8} {:>8.4} {:>10.4} {:>8.4} {:>8.4} {:>8.1}",
+            m.ndcg_10, m.recall_100, m.mrr_10, m.map, scores.p50_ms
+        );
+    }
+    let encode = &report.encode;
+    let _ = writeln!(
+        page,
+        "\nindexed: {} tokens in {:.1} s ({} tokens/s)",
+        grouped(encode.tokens),
+        encode.seconds,
+        grouped(encode.tokens_per_second as u64)
+    );
+    page
+}

@@ -1,0 +1,42 @@
+//! `berth get DOCUMENT --index DIR`.
+
+use berth_pipeline::{Error, IndexReader};
+
+use crate::Outcome;
+use crate::args::GetArgs;
+use crate::output::{self, say};
+
+/// Candidates named when the end of a path fits several documents.
+const CANDIDATES_SHOWN: usize = 5;
+
+pub(crate) fn run(args: &GetArgs) -> anyhow::Result<Outcome> {
+    let snapshot = IndexReader::open(&args.index).map_err(Error::from)?.snapshot();
+    let mut found = snapshot.document(&args.document).map_err(Error::from)?;
+    if found.is_none() {
+        let ending = format!("/{}", args.document.trim_start_matches("./").trim_start_matches('/'));
+        let ids = snapshot.document_ids().map_err(Error::from)?;
+        let fitting: Vec<&String> = ids.iter().filter(|id| id.ends_with(&ending)).collect();
+        match fitting.as_slice() {
+            [id] => found = snapshot.document(id).map_err(Error::from)?,
+            [] => {}
+            several => {
+                let names = several.iter().take(CANDIDATES_SHOWN).map(|id| id.as_str()).collect::<Vec<_>>().join(", ");
+                let message = format!("'{}' fits {} documents, among them {names}", args.document, several.len());
+                return Err(output::WrongUsage(message).into());
+            }
+        }
+    }
+    let Some(stored) = found else {
+        say(&format!("berth: no document '{}' in {}", args.document, args.index.display()));
+        return Ok(Outcome::NothingFound);
+    };
+    if args.json {
+        output::print_json(&stored.document)?;
+    } else {
+        output::print(&stored.document.text)?;
+        if !stored.document.text.ends_with('\n') {
+            output::print("\n")?;
+        }
+    }
+    Ok(Outcome::Done)
+}

@@ -1,0 +1,224 @@
+//! `berth search QUERY --index DIR`: hits for people, or JSON.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use berth_pipeline::{Home, Searcher, snippet};
+use berth_types::{Explanation, Hit, Query, SearchReply};
+use unicode_width::UnicodeWidthStr;
+
+use crate::Outcome;
+use crate::args::SearchArgs;
+use crate::commands::index::encoder_options;
+use crate::output::{self, Terms, paint, printable, say};
+
+/// Most characters of a chunk that are shown.
+const SNIPPET_CHARS: usize = 320;
+/// Columns before the text of a hit.
+const INDENT: &str = "    ";
+
+pub(crate) fn run(home: &Home, args: &SearchArgs, terms: Terms) -> anyhow::Result<Outcome> {
+    let mode = args.ranking.mode;
+    let query = Query {
+        text: args.query.join(" "),
+        k: args.k,
+        mode,
+        fusion: args.ranking.fusion.fusion(),
+        explain: args.explain,
+    };
+    let searcher = Searcher::open(home, &args.index, &encoder_options(&args.encoder).for_one_query(mode))?;
+    let reply = searcher.search(&query)?;
+    for warning in &reply.warnings {
+        say(&format!("berth: {warning}"));
+    }
+    if args.json {
+        output::print_json(&reply)?;
+    } else {
+        output::print(&render(&reply, terms))?;
+    }
+    if reply.hits.is_empty() && !args.json {
+        say(&format!("berth: nothing found in {}", args.index.display()));
+    }
+    Ok(if reply.hits.is_empty() { Outcome::NothingFound } else { Outcome::Done })
+}
+
+fn render(reply: &SearchReply, terms: Terms) -> String {
+    let mut page = String::new();
+    for hit in &reply.hits {
+        render_hit(&mut page, hit, terms);
+        page.push('\n');
+    }
+    if !reply.hits.is_empty() {
+        let line = format!("{} hits in {:.1} ms ({})", reply.hits.len(), reply.took_ms, reply.mode.as_str());
+        let _ = writeln!(page, "{}", paint(terms.quiet, line));
+    }
+    page
+}
+
+fn render_hit(page: &mut String, hit: &Hit, terms: Terms) {
+    let name = if hit.title.is_empty() { file_name(&hit.document) } else { hit.title.clone() };
+    let title = paint(terms.title, shorten(&printable(&name), terms.columns.saturating_sub(14)));
+    let _ = writeln!(page, "{:>2}. {title}  {}", hit.rank, paint(terms.quiet, format!("{:.3}", hit.score)));
+
+    let mut facts = vec![place(hit), format!("bytes {}–{}", hit.chunk.start, hit.chunk.end)];
+    for (name, source) in [("dense", hit.dense), ("lexical", hit.lexical)] {
+        if let Some(source) = source {
+            facts.push(format!("{name} #{} {:.2}", source.rank, source.score));
+        }
+    }
+    let _ = writeln!(page, "{INDENT}{}", paint(terms.quiet, facts.join(" · ")));
+    for line in wrapped_snippet(hit, terms) {
+        let _ = writeln!(page, "{INDENT}{line}");
+    }
+    if let Some(explanation) = &hit.explanation {
+        explain(page, explanation, 0, terms);
+    }
+}
+
+/// Where the document is, as short as it can be said from here, and its id where that says something else.
+fn place(hit: &Hit) -> String {
+    let source = hit.source.as_deref().unwrap_or(&hit.document);
+    let here = std::env::current_dir().unwrap_or_default();
+    let shown = Path::new(source).strip_prefix(here).map_or_else(|_| source.to_owned(), |p| p.display().to_string());
+    if source == hit.document { printable(&shown) } else { printable(&format!("{} · {shown}", hit.document)) }
+}
+
+fn file_name(path: &str) -> String {
+    Path::new(path).file_name().map_or_else(|| path.to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
+/// The best part of the chunk as lines, query terms painted.
+fn wrapped_snippet(hit: &Hit, terms: Terms) -> Vec<String> {
+    let ranges: Vec<_> = hit.highlights.iter().map(|&(start, end)| start..end).collect();
+    let part = snippet(&hit.text, &ranges, SNIPPET_CHARS);
+    let width = terms.columns.saturating_sub(INDENT.len());
+    let mut lines = vec![String::new()];
+    let mut used = 0;
+    if part.start > 0 {
+        lines[0].push('…');
+        used = 1;
+    }
+    let mut words = words_of(&hit.text, part.clone()).peekable();
+    while let Some((start, word)) = words.next() {
+        let is_last = words.peek().is_none();
+        let plain = printable(word);
+        let columns = plain.width();
+        let line_is_fresh = used == 0 || (used == 1 && part.start > 0 && lines.len() == 1);
+        if !line_is_fresh {
+            if used + 1 + columns > width {
+                lines.push(String::new());
+                used = 0;
+            } else if let Some(line) = lines.last_mut() {
+                line.push(' ');
+                used += 1;
+            }
+        }
+        if let Some(line) = lines.last_mut() {
+            line.push_str(&painted(word, start, &ranges, terms));
+            if is_last && part.end < hit.text.len() {
+                line.push('…');
+            }
+        }
+        used += columns;
+    }
+    lines
+}
+
+/// The words of a part of `text`, each with its byte position.
+fn words_of(text: &str, part: std::ops::Range<usize>) -> impl Iterator<Item = (usize, &str)> {
+    let offset = part.start;
+    let slice = &text[part];
+    slice.split_whitespace().map(move |word| (offset + (word.as_ptr().addr() - slice.as_ptr().addr()), word))
+}
+
+/// Paints those bytes of a word (which stands at `start`) that lie in one of the sorted ranges.
+fn painted(word: &str, start: usize, ranges: &[std::ops::Range<usize>], terms: Terms) -> String {
+    let mut out = String::new();
+    let mut done = 0;
+    for range in ranges.iter().filter(|range| range.end > start && range.start < start + word.len()) {
+        let from = range.start.max(start) - start;
+        let to = range.end.min(start + word.len()) - start;
+        out.push_str(&printable(&word[done..from]));
+        out.push_str(&paint(terms.match_, printable(&word[from..to])));
+        done = to;
+    }
+    out.push_str(&printable(&word[done..]));
+    out
+}
+
+fn shorten(text: &str, columns: usize) -> String {
+    if text.width() <= columns {
+        return text.to_owned();
+    }
+    let mut short = String::new();
+    for c in text.chars() {
+        if short.width() + 2 > columns {
+            break;
+        }
+        short.push(c);
+    }
+    short.trim_end().to_owned() + "…"
+}
+
+fn explain(page: &mut String, explanation: &Explanation, depth: usize, terms: Terms) {
+    let value = paint(terms.quiet, format!("{:>9.4}", explanation.value));
+    let _ = writeln!(page, "{INDENT}{value}  {}{}", "  ".repeat(depth), printable(&explanation.label));
+    for child in &explanation.children {
+        explain(page, child, depth + 1, terms);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use berth_types::{HitChunk, Mode, SourceScore};
+
+    use super::*;
+    use crate::args::ColorChoice;
+
+    fn hit(text: &str, highlights: Vec<(usize, usize)>) -> Hit {
+        Hit {
+            rank: 1,
+            score: 0.8125,
+            document: "notes/harbour.md".into(),
+            title: "Harbour".into(),
+            source: Some("notes/harbour.md".into()),
+            chunk: HitChunk { ordinal: 0, start: 0, end: text.len() },
+            text: text.into(),
+            dense: Some(SourceScore { rank: 2, score: 0.5 }),
+            lexical: None,
+            highlights,
+            explanation: None,
+        }
+    }
+
+    fn page(hit: Hit, color: ColorChoice) -> String {
+        let reply =
+            SearchReply { query: "q".into(), mode: Mode::Hybrid, took_ms: 1.25, hits: vec![hit], warnings: vec![] };
+        render(&reply, Terms { columns: 60, ..Terms::of(color) })
+    }
+
+    #[test]
+    fn shows_a_hit_to_people() {
+        let text = "A berth is a place\nwhere a ship lies at rest, tied to the quay by her lines.";
+        insta::assert_snapshot!(page(hit(text, vec![(2, 7), (27, 31)]), ColorChoice::Never), @r"
+         1. Harbour  0.812
+            notes/harbour.md · bytes 0–77 · dense #2 0.50
+            A berth is a place where a ship lies at rest, tied to
+            the quay by her lines.
+
+        1 hits in 1.2 ms (hybrid)
+        ");
+    }
+
+    #[test]
+    fn paints_query_terms() {
+        let shown = page(hit("A berth, moored", vec![(2, 7)]), ColorChoice::Always);
+        assert!(shown.contains("A \u{1b}[1m\u{1b}[33mberth\u{1b}[0m, moored"), "{shown:?}");
+    }
+
+    #[test]
+    fn text_cannot_drive_the_terminal() {
+        let shown = page(hit("evil \u{1b}[2J text", vec![]), ColorChoice::Never);
+        assert!(!shown.contains('\u{1b}'), "{shown:?}");
+    }
+}

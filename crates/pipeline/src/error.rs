@@ -1,0 +1,170 @@
+//! One error for everything the pipeline can fail at.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use berth_types::{EmbeddingError, ErrorKind};
+use thiserror::Error;
+
+/// Why a job stopped.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A path that was named is not there.
+    #[error("{path} does not exist; check the spelling or the current folder")]
+    PathNotFound {
+        /// As named.
+        path: PathBuf,
+    },
+    /// Reading or writing failed.
+    #[error("cannot {action} {path}: {source}")]
+    Io {
+        /// What was tried: "read", "write", …
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// No model of that name is installed.
+    #[error(
+        "model '{name}' is not installed in {models}; run `berth model import {name}` \
+         (installed: {installed})"
+    )]
+    ModelNotInstalled {
+        /// As asked for.
+        name: String,
+        /// Folder of installed models.
+        models: PathBuf,
+        /// Names that are installed, or "none".
+        installed: String,
+    },
+    /// The checkpoint of a known card is nowhere to be found.
+    #[error("the checkpoint of '{name}' was found in none of: {tried}; run scripts/setup, or name its folder with --from")]
+    CheckpointNotFound {
+        /// Name of the card.
+        name: String,
+        /// Folders that were looked at.
+        tried: String,
+    },
+    /// What was named is neither a card nor a folder.
+    #[error("'{name}' is neither a model card ({cards}) nor a folder with a config.json")]
+    UnknownModel {
+        /// As named.
+        name: String,
+        /// Known cards.
+        cards: String,
+    },
+    /// A file of a checkpoint is not the one that the card names.
+    #[error("{path} has sha256 {received}, but the card of '{model}' says {expected}; fetch the file again")]
+    WrongHash {
+        /// Name of the card.
+        model: String,
+        /// The file.
+        path: PathBuf,
+        /// From the card.
+        expected: String,
+        /// Of the file.
+        received: String,
+    },
+    /// A file of a checkpoint says something that cannot be used.
+    #[error("{path}: {reason}")]
+    BadCheckpoint {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Index and model do not belong together.
+    #[error(
+        "{index} was built with other vectors than model '{model}' makes here ({differences}); \
+         search it with the model it was built with, or build a new index"
+    )]
+    FingerprintMismatch {
+        /// The index folder.
+        index: PathBuf,
+        /// The model that was opened.
+        model: String,
+        /// The parts that differ.
+        differences: String,
+    },
+    /// A query has no letters or digits at all.
+    #[error("the query is empty; type some words")]
+    EmptyQuery,
+    /// A removal that looks like a mistake.
+    #[error("sync refused: {reason}; nothing was removed; repeat with --force if this is intended")]
+    SyncRefused {
+        /// What looked wrong, in numbers.
+        reason: String,
+    },
+    /// Settings that cannot work.
+    #[error("{0}")]
+    InvalidSettings(String),
+    /// A data set has no document at all.
+    #[error("{path} holds no document")]
+    NothingToIndex {
+        /// The folder or file.
+        path: PathBuf,
+    },
+    /// Malformed input, when the user asked to be strict about it.
+    #[error("{count} inputs were malformed and --strict was given; the first: {first}")]
+    Malformed {
+        /// How many.
+        count: usize,
+        /// The first of them.
+        first: String,
+    },
+    /// A worker thread ended without an answer.
+    #[error("a worker thread ended unexpectedly while {0}")]
+    WorkerLost(&'static str),
+    /// From the encoder.
+    #[error(transparent)]
+    Encoder(#[from] berth_encoder::Error),
+    /// From the exporter.
+    #[error(transparent)]
+    Export(#[from] berth_export::Error),
+    /// From the chunker.
+    #[error(transparent)]
+    Chunker(#[from] berth_chunker::Error),
+    /// From the index.
+    #[error(transparent)]
+    Index(#[from] berth_index::Error),
+    /// From the data sets and metrics.
+    #[error(transparent)]
+    Eval(#[from] berth_eval::Error),
+    /// A row of numbers that is no embedding.
+    #[error(transparent)]
+    Embedding(#[from] EmbeddingError),
+}
+
+impl Error {
+    /// Wraps an I/O error with what was tried and where.
+    pub fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
+        let path = path.to_path_buf();
+        move |source| Self::Io { action, path, source }
+    }
+
+    /// What the caller must react to.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::PathNotFound { .. }
+            | Self::ModelNotInstalled { .. }
+            | Self::CheckpointNotFound { .. }
+            | Self::NothingToIndex { .. } => ErrorKind::NotFound,
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => ErrorKind::NotFound,
+            Self::Io { .. } => ErrorKind::Unavailable,
+            Self::UnknownModel { .. } | Self::EmptyQuery | Self::InvalidSettings(_) => ErrorKind::InvalidInput,
+            Self::WrongHash { .. } | Self::BadCheckpoint { .. } | Self::FingerprintMismatch { .. } => {
+                ErrorKind::Corrupted
+            }
+            Self::SyncRefused { .. } => ErrorKind::Refused,
+            Self::Malformed { .. } => ErrorKind::Unavailable,
+            Self::WorkerLost(_) | Self::Embedding(_) => ErrorKind::Internal,
+            Self::Encoder(error) => error.kind(),
+            Self::Export(error) => error.kind(),
+            Self::Chunker(error) => error.kind(),
+            Self::Index(error) => error.kind(),
+            Self::Eval(error) => error.kind(),
+        }
+    }
+}

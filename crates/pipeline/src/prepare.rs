@@ -1,0 +1,84 @@
+//! One document → windows → the ids that the model will read, with the key of each.
+
+use berth_chunker::WindowOptions;
+use berth_encoder::Encoder;
+use berth_types::{Chunk, ContentKey, Document, DocumentRecord};
+
+use crate::Error;
+
+/// Largest share of a window that a title may take; what is longer is left to the lexical half.
+/// A quarter of 256 ids holds the titles of all collections that Berth was measured on.
+const TITLE_SHARE: usize = 4;
+
+/// How documents are cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Cutting {
+    pub(crate) window_tokens: usize,
+    pub(crate) overlap_tokens: usize,
+}
+
+/// A document that is ready for the model.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) document: Document,
+    pub(crate) record: DocumentRecord,
+    pub(crate) bytes: u64,
+    pub(crate) chunks: Vec<PreparedChunk>,
+    pub(crate) pieces: usize,
+    pub(crate) unknown: usize,
+    pub(crate) words: usize,
+    pub(crate) title_was_cut: bool,
+}
+
+/// A chunk, the row of ids for it, and the key under which its vector may be known already.
+#[derive(Debug)]
+pub(crate) struct PreparedChunk {
+    pub(crate) chunk: Chunk,
+    pub(crate) key: ContentKey,
+    pub(crate) row: Vec<u32>,
+}
+
+/// Tokenises and cuts a document. A document without any token gets no chunk.
+pub(crate) fn prepare(
+    encoder: &Encoder,
+    fingerprint_hash: &[u8; 32],
+    cutting: Cutting,
+    document: Document,
+    record: DocumentRecord,
+    bytes: u64,
+) -> Result<Prepared, Error> {
+    let body = encoder.tokenizer().tokenize(&document.text)?;
+    let mut title = encoder.tokenizer().tokenize(&document.title)?.ids;
+    let title_was_cut = title.len() > cutting.window_tokens / TITLE_SHARE;
+    title.truncate(cutting.window_tokens / TITLE_SHARE);
+
+    let reserved_tokens = encoder.reserved_tokens(title.len());
+    let body_tokens = cutting.window_tokens.saturating_sub(reserved_tokens).max(1);
+    let options = WindowOptions {
+        window_tokens: body_tokens,
+        overlap_tokens: cutting.overlap_tokens.min(body_tokens / 2),
+        ..WindowOptions::default()
+    };
+    let windows = berth_chunker::windows(&document.text, &body.offsets, &options)?;
+    let mut chunks = Vec::with_capacity(windows.len());
+    for (ordinal, window) in windows.into_iter().enumerate() {
+        let row = encoder.passage_row(&title, &body.ids[window.tokens.clone()])?;
+        let key = content_key(fingerprint_hash, &row);
+        let chunk = Chunk { ordinal: ordinal as u32, byte_range: window.bytes, tokens: window.tokens.len() as u32 };
+        chunks.push(PreparedChunk { chunk, key, row });
+    }
+    let (pieces, unknown, words) = (body.ids.len(), body.unknown, body.words);
+    Ok(Prepared { document, record, bytes, chunks, pieces, unknown, words, title_was_cut })
+}
+
+/// Names a row: everything that shapes its vector, and the ids that the model reads.
+fn content_key(fingerprint_hash: &[u8; 32], row: &[u32]) -> ContentKey {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(fingerprint_hash);
+    for id in row {
+        hasher.update(&id.to_le_bytes());
+    }
+    let mut key = [0; 16];
+    key.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+    ContentKey(key)
+}

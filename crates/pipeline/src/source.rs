@@ -1,0 +1,315 @@
+//! Reads what was named on the command line: folders, plain-text files and JSONL files.
+//!
+//! Produces documents in a fixed order (paths sorted, rows as they stand). Knows nothing of models or indexes.
+
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use berth_types::{Document, DocumentRecord};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use walkdir::WalkDir;
+
+use crate::Error;
+
+/// A NUL among the first bytes marks a file as binary; the same rule and size as git's.
+const BINARY_PROBE_BYTES: usize = 8_000;
+
+/// Something that was left out or read with loss, said once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// `file`, `file:line` or a document id.
+    pub place: String,
+    /// What is wrong and what was done about it.
+    pub reason: String,
+    /// Whether a document was left out because of it.
+    pub lost: bool,
+}
+
+/// What was passed over, by reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct SkipCounts {
+    /// Names that start with a dot.
+    pub hidden: usize,
+    /// Files with a NUL byte near their start.
+    pub binary: usize,
+    /// Symbolic links, when they are not followed, and what is neither file nor folder.
+    pub links: usize,
+    /// Files or rows that could not be read.
+    pub unreadable: usize,
+    /// Documents whose id had been seen before in the same run.
+    pub duplicates: usize,
+}
+
+impl SkipCounts {
+    /// Everything that was passed over.
+    pub fn total(&self) -> usize {
+        self.hidden + self.binary + self.links + self.unreadable + self.duplicates
+    }
+}
+
+/// A file that was found below a root.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SourceFile {
+    pub(crate) path: PathBuf,
+    pub(crate) bytes: u64,
+}
+
+/// Everything found below the roots, before any of it is read.
+#[derive(Debug, Default)]
+pub(crate) struct Listing {
+    pub(crate) roots: Vec<PathBuf>,
+    pub(crate) files: Vec<SourceFile>,
+    pub(crate) bytes: u64,
+    pub(crate) skipped: SkipCounts,
+    pub(crate) problems: Vec<Problem>,
+}
+
+/// One result of reading.
+#[derive(Debug)]
+pub(crate) enum Item {
+    /// A document, what to remember of it, and how many bytes of its file it took.
+    Document { document: Document, record: DocumentRecord, bytes: u64 },
+    /// A row or file that was left out or read with loss.
+    Problem(Problem),
+    /// A file that holds no text.
+    Binary,
+}
+
+/// Lists what lies below `paths`; a path that does not exist is an error unless `missing_is_empty`.
+pub(crate) fn list_files(paths: &[PathBuf], follow_links: bool, missing_is_empty: bool) -> Result<Listing, Error> {
+    let mut listing = Listing::default();
+    let mut seen = HashSet::new();
+    for path in paths {
+        let root = match fs::canonicalize(path) {
+            Ok(root) => root,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                if !missing_is_empty {
+                    return Err(Error::PathNotFound { path: path.clone() });
+                }
+                listing.roots.push(std::path::absolute(path).map_err(Error::io("resolve", path))?);
+                continue;
+            }
+            Err(error) => return Err(Error::io("read", path)(error)),
+        };
+        walk(&root, follow_links, &mut seen, &mut listing);
+        listing.roots.push(root);
+    }
+    listing.bytes = listing.files.iter().map(|file| file.bytes).sum();
+    Ok(listing)
+}
+
+fn walk(root: &Path, follow_links: bool, seen: &mut HashSet<PathBuf>, listing: &mut Listing) {
+    let mut entries = WalkDir::new(root).follow_links(follow_links).sort_by_file_name().into_iter();
+    while let Some(entry) = entries.next() {
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) => {
+                let place = error.path().unwrap_or(root).display().to_string();
+                let reason = match error.loop_ancestor() {
+                    Some(ancestor) => format!("directory loop: leads back to {}; not followed", ancestor.display()),
+                    None => match error.io_error() {
+                        Some(cause) => format!("cannot be read: {cause}; skipped"),
+                        None => "cannot be read; skipped".to_owned(),
+                    },
+                };
+                listing.skipped.unreadable += 1;
+                listing.problems.push(Problem { place, reason, lost: true });
+                continue;
+            }
+        };
+        let hidden = entry.depth() > 0 && entry.file_name().as_encoded_bytes().starts_with(b".");
+        if hidden {
+            listing.skipped.hidden += 1;
+            if entry.file_type().is_dir() {
+                entries.skip_current_dir();
+            }
+            continue;
+        }
+        if entry.file_type().is_dir() {
+            continue;
+        }
+        if !entry.file_type().is_file() {
+            listing.skipped.links += 1;
+            continue;
+        }
+        // With links followed, one file may be reached twice; it is one document.
+        let path = if follow_links {
+            fs::canonicalize(entry.path()).unwrap_or_else(|_| entry.path().to_path_buf())
+        } else {
+            entry.path().to_path_buf()
+        };
+        if seen.insert(path.clone()) {
+            let bytes = entry.metadata().map_or(0, |metadata| metadata.len());
+            listing.files.push(SourceFile { path, bytes });
+        }
+    }
+}
+
+/// Reads one file and hands its documents, in order, to `emit`; stops early when `emit` returns false.
+pub(crate) fn read_file(path: &Path, emit: &mut dyn FnMut(Item) -> bool) {
+    let is_jsonl =
+        path.extension().is_some_and(|end| end.eq_ignore_ascii_case("jsonl") || end.eq_ignore_ascii_case("ndjson"));
+    let outcome = if is_jsonl { read_jsonl(path, emit) } else { read_text(path, emit) };
+    if let Err(error) = outcome {
+        emit(Item::Problem(Problem {
+            place: path.display().to_string(),
+            reason: format!("cannot be read: {error}; skipped"),
+            lost: true,
+        }));
+    }
+}
+
+fn read_text(path: &Path, emit: &mut dyn FnMut(Item) -> bool) -> std::io::Result<()> {
+    let mut file = File::open(path)?;
+    let modified_ns = modified_ns(&file);
+    let mut bytes = Vec::new();
+    file.by_ref().take(BINARY_PROBE_BYTES as u64).read_to_end(&mut bytes)?;
+    if bytes.contains(&0) {
+        emit(Item::Binary);
+        return Ok(());
+    }
+    file.read_to_end(&mut bytes)?;
+    let length = bytes.len() as u64;
+    let place = path.display().to_string();
+    let (text, problem) = decode(bytes, &place);
+    if let Some(problem) = problem
+        && !emit(Item::Problem(problem))
+    {
+        return Ok(());
+    }
+    let is_markdown =
+        path.extension().is_some_and(|end| end.eq_ignore_ascii_case("md") || end.eq_ignore_ascii_case("markdown"));
+    let title = if is_markdown { first_heading(&text) } else { String::new() };
+    let document = Document { id: place.clone(), title, text, metadata: Map::new(), source: Some(place.clone()) };
+    let record = record_of(&document, place, modified_ns);
+    emit(Item::Document { document, record, bytes: length });
+    Ok(())
+}
+
+/// Decodes UTF-8 (a byte order mark is dropped); what is invalid becomes U+FFFD, with a warning that names the offset.
+fn decode(mut bytes: Vec<u8>, place: &str) -> (String, Option<Problem>) {
+    if bytes.starts_with(b"\xEF\xBB\xBF") {
+        bytes.drain(..3);
+    }
+    match String::from_utf8(bytes) {
+        Ok(text) => (text, None),
+        Err(error) => {
+            let offset = error.utf8_error().valid_up_to();
+            let reason = format!("not valid UTF-8 at byte {offset}; invalid bytes were read as U+FFFD");
+            let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+            (text, Some(Problem { place: place.to_owned(), reason, lost: false }))
+        }
+    }
+}
+
+/// Text of the first Markdown heading (`# …`) outside code fences; empty when there is none near the start.
+fn first_heading(text: &str) -> String {
+    const LINES_LOOKED_AT: usize = 50;
+    let mut fenced = false;
+    for line in text.lines().take(LINES_LOOKED_AT) {
+        let line = line.trim();
+        if line.starts_with("```") {
+            fenced = !fenced;
+        }
+        if !fenced && let Some(heading) = line.strip_prefix("# ") {
+            return heading.trim().trim_end_matches('#').trim_end().to_owned();
+        }
+    }
+    String::new()
+}
+
+fn read_jsonl(path: &Path, emit: &mut dyn FnMut(Item) -> bool) -> std::io::Result<()> {
+    let file = File::open(path)?;
+    let modified_ns = modified_ns(&file);
+    let file_name = path.display().to_string();
+    let mut reader = BufReader::with_capacity(1 << 18, file);
+    let mut line = Vec::new();
+    for number in 1_usize.. {
+        line.clear();
+        let length = reader.read_until(b'\n', &mut line)? as u64;
+        if length == 0 {
+            break;
+        }
+        if line.iter().all(u8::is_ascii_whitespace) {
+            continue;
+        }
+        let place = format!("{file_name}:{number}");
+        let (text, problem) = decode(std::mem::take(&mut line), &place);
+        if let Some(problem) = problem
+            && !emit(Item::Problem(problem))
+        {
+            return Ok(());
+        }
+        let item = match parse_row(&text, &place) {
+            Ok(document) => {
+                let record = record_of(&document, file_name.clone(), modified_ns);
+                Item::Document { document, record, bytes: length }
+            }
+            Err(reason) => Item::Problem(Problem { place, reason: format!("{reason}; row skipped"), lost: true }),
+        };
+        if !emit(item) {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// Reads one row: `_id` (or `id`), `title`, `text`; all other keys become metadata.
+fn parse_row(line: &str, place: &str) -> Result<Document, String> {
+    let value: Value = serde_json::from_str(line).map_err(|error| format!("not JSON: {error}"))?;
+    let Value::Object(mut row) = value else {
+        return Err("not a JSON object".to_owned());
+    };
+    let text = match row.remove("text") {
+        Some(Value::String(text)) => text,
+        Some(_) => return Err("\"text\" is not a string".to_owned()),
+        None => return Err("no \"text\"".to_owned()),
+    };
+    let id = match row.remove("_id").or_else(|| row.remove("id")) {
+        Some(Value::String(id)) if !id.is_empty() => id,
+        Some(Value::Number(id)) => id.to_string(),
+        None => place.to_owned(),
+        Some(_) => return Err("\"_id\" is neither a non-empty string nor a number".to_owned()),
+    };
+    let title = match row.remove("title") {
+        Some(Value::String(title)) => title,
+        None | Some(Value::Null) => String::new(),
+        Some(_) => return Err("\"title\" is not a string".to_owned()),
+    };
+    let mut metadata = match row.remove("metadata") {
+        Some(Value::Object(metadata)) => metadata,
+        Some(other) => Map::from_iter([("metadata".to_owned(), other)]),
+        None => Map::new(),
+    };
+    metadata.extend(row);
+    Ok(Document { id, title, text, metadata, source: Some(place.to_owned()) })
+}
+
+fn record_of(document: &Document, file: String, modified_ns: i64) -> DocumentRecord {
+    DocumentRecord { content_hash: content_hash(document), file, modified_ns, chunks: 0 }
+}
+
+/// Hashes title, text and metadata, each with its length, so that no two documents share an input.
+fn content_hash(document: &Document) -> String {
+    let mut hasher = blake3::Hasher::new();
+    // A map always serialises: its keys are strings and its values are JSON already.
+    let metadata = serde_json::to_string(&document.metadata).unwrap_or_default();
+    for part in [document.title.as_str(), document.text.as_str(), metadata.as_str()] {
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part.as_bytes());
+    }
+    hasher.finalize().to_hex()[..32].to_owned()
+}
+
+fn modified_ns(file: &File) -> i64 {
+    let modified = file.metadata().and_then(|metadata| metadata.modified()).ok();
+    let since_epoch = modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    since_epoch.map_or(0, |elapsed| elapsed.as_nanos() as i64)
+}
+
+#[cfg(test)]
+mod tests;
