@@ -1,1 +1,17 @@
 //! Retrieval collections and metrics.
+//!
+//! Reads collections in BEIR layout, takes ranked answers, and says how good they are by the definitions of trec_eval.
+//! Searching, and reading the corpus itself, is left to others.
+
+mod dataset;
+mod error;
+mod lines;
+mod metrics;
+mod qrels;
+mod run;
+
+pub use dataset::{Dataset, EvalQuery};
+pub use error::Error;
+pub use metrics::{Evaluation, Metrics, evaluate};
+pub use qrels::Qrels;
+pub use run::Run;

@@ -1,0 +1,139 @@
+//! Why a collection or a run could not be used.
+
+use std::io;
+use std::path::PathBuf;
+
+use berth_types::ErrorKind;
+use thiserror::Error;
+
+/// Why a collection or a run could not be used.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// There is no such folder.
+    #[error("{path}: no such folder; name a folder in BEIR layout (corpus.jsonl, queries.jsonl, qrels/)", path = .path.display())]
+    FolderMissing {
+        /// The folder asked for.
+        path: PathBuf,
+    },
+    /// A file that every collection has is absent.
+    #[error("{path}: no such file; a collection in BEIR layout has one", path = .path.display())]
+    FileMissing {
+        /// The file looked for.
+        path: PathBuf,
+    },
+    /// The collection has no judgements under this name.
+    #[error("{dir}: no split '{split}'; there are: {splits}", dir = .dir.display(), splits = list(.available))]
+    SplitMissing {
+        /// The collection's folder.
+        dir: PathBuf,
+        /// The split asked for.
+        split: String,
+        /// The splits there are, by name.
+        available: Vec<String>,
+    },
+    /// No query of the collection is judged in the split.
+    #[error("{path}: judges no query of the collection ({unknown_queries} unknown queries)", path = .path.display())]
+    SplitEmpty {
+        /// The file of judgements.
+        path: PathBuf,
+        /// Judged queries that the collection does not have.
+        unknown_queries: usize,
+    },
+    /// A line does not have the form that its file wants.
+    #[error("{path}:{line}: {reason}", path = .path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong, and what was wanted.
+        reason: String,
+    },
+    /// Two queries carry one id.
+    #[error("{path}:{line}: query id '{id}' stands a second time", path = .path.display())]
+    DuplicateQuery {
+        /// The file.
+        path: PathBuf,
+        /// The second line, from 1.
+        line: usize,
+        /// The id.
+        id: String,
+    },
+    /// One document is judged twice for one query, and differently.
+    #[error("{path}:{line}: query '{query}' judges document '{document}' a second time: {second} after {first}", path = .path.display())]
+    ConflictingJudgement {
+        /// The file.
+        path: PathBuf,
+        /// The second line, from 1.
+        line: usize,
+        /// The query.
+        query: String,
+        /// The document.
+        document: String,
+        /// The grade stated first.
+        first: i32,
+        /// The grade stated second.
+        second: i32,
+    },
+    /// A run already has an answer to a query.
+    #[error("query '{query}' is answered a second time")]
+    DuplicateAnswer {
+        /// The query.
+        query: String,
+    },
+    /// A ranking names a document twice.
+    #[error("query '{query}' ranks document '{document}' a second time")]
+    DuplicateDocument {
+        /// The query.
+        query: String,
+        /// The document.
+        document: String,
+    },
+    /// A score is no number.
+    #[error("query '{query}' gives document '{document}' the score {score}, which has no place in an order")]
+    ScoreNotFinite {
+        /// The query.
+        query: String,
+        /// The document.
+        document: String,
+        /// The score.
+        score: f32,
+    },
+    /// An id cannot stand in a run file.
+    #[error("id {id:?} holds a tab or a line end, or nothing, and cannot stand in a TREC run file")]
+    IdNotWritable {
+        /// The id.
+        id: String,
+    },
+    /// A file could not be read or written.
+    #[error("{path}: {source}", path = .path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    /// What kind of failure this is.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::FolderMissing { .. } | Self::FileMissing { .. } | Self::SplitMissing { .. } => ErrorKind::NotFound,
+            Self::SplitEmpty { .. }
+            | Self::Malformed { .. }
+            | Self::DuplicateQuery { .. }
+            | Self::ConflictingJudgement { .. }
+            | Self::DuplicateAnswer { .. }
+            | Self::DuplicateDocument { .. }
+            | Self::ScoreNotFinite { .. }
+            | Self::IdNotWritable { .. } => ErrorKind::InvalidInput,
+            Self::Io { .. } => ErrorKind::Unavailable,
+        }
+    }
+}
+
+fn list(names: &[String]) -> String {
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
