@@ -1,0 +1,261 @@
+//! What can go wrong with an index, as facts.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use berth_types::ErrorKind;
+use tantivy::TantivyError;
+use tantivy::directory::error::{OpenReadError, OpenWriteError};
+use thiserror::Error;
+
+/// Why an index could not be opened, read or written.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// There is no index in this directory.
+    #[error("no index at {}: nothing has been indexed there yet", path.display())]
+    NotFound {
+        /// The directory asked for.
+        path: PathBuf,
+    },
+    /// The directory holds something else, which is left alone.
+    #[error("{} is not empty and holds no index: name an empty or a new directory", path.display())]
+    NotAnIndex {
+        /// The directory asked for.
+        path: PathBuf,
+    },
+    /// Another writer holds the index.
+    #[error("{} is being written by another process: wait for it, or stop it", path.display())]
+    Locked {
+        /// The index directory.
+        path: PathBuf,
+    },
+    /// Bytes on disk are not what was written.
+    #[error("{}: {reason}: restore the index from a copy, or build it anew", file.display())]
+    Corrupted {
+        /// The damaged file.
+        file: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Written by a newer or an unknown release.
+    #[error(
+        "{} has format {found}, this release reads format {supported}: use the release that wrote it, or build the \
+         index anew", file.display()
+    )]
+    UnknownFormat {
+        /// The file that states the format.
+        file: PathBuf,
+        /// The format it states.
+        found: String,
+        /// The format that can be read.
+        supported: String,
+    },
+    /// The index holds vectors of another model.
+    #[error("{} was built with another model: {}: build a new index for this model", path.display(), list(differences))]
+    FingerprintMismatch {
+        /// The index directory.
+        path: PathBuf,
+        /// Every part that differs.
+        differences: Vec<FingerprintDifference>,
+    },
+    /// The index was built with other settings.
+    #[error("{} was built with {setting} {stored}, not {requested}: use the same, or build a new index", path.display())]
+    SettingsMismatch {
+        /// The index directory.
+        path: PathBuf,
+        /// Name of the setting.
+        setting: &'static str,
+        /// Its value in the index.
+        stored: usize,
+        /// The value asked for.
+        requested: usize,
+    },
+    /// A vector has another length than the rows of the index.
+    #[error("the index holds vectors of {expected} values, received one of {received}")]
+    DimensionMismatch {
+        /// Values in a row of the index.
+        expected: usize,
+        /// Values received.
+        received: usize,
+    },
+    /// A document cannot be stored as it is.
+    #[error("document '{}' cannot be stored: {reason}", shortened(document))]
+    InvalidDocument {
+        /// The document's id.
+        document: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The disk, or what stands for it, refused.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// An earlier failure left this writer unable to continue. What was committed before is intact.
+    #[error("the writer of {} stopped after an error: {reason}: open it again to go on", path.display())]
+    WriterStopped {
+        /// The index directory.
+        path: PathBuf,
+        /// The message of the first failure.
+        reason: String,
+    },
+    /// The lexical engine failed for a reason of its own.
+    #[error("the lexical engine failed: {0}")]
+    Lexical(TantivyError),
+}
+
+/// One part in which two fingerprints differ.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FingerprintDifference {
+    /// Name of the part.
+    pub part: String,
+    /// Its value in the index.
+    pub stored: String,
+    /// The value asked for.
+    pub requested: String,
+}
+
+impl fmt::Display for FingerprintDifference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is {}, not {}", self.part, self.stored, self.requested)
+    }
+}
+
+impl Error {
+    /// What kind of failure this is.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotFound { .. } => ErrorKind::NotFound,
+            Self::NotAnIndex { .. } | Self::DimensionMismatch { .. } | Self::InvalidDocument { .. } => {
+                ErrorKind::InvalidInput
+            }
+            Self::Locked { .. } => ErrorKind::Overloaded,
+            Self::Corrupted { .. }
+            | Self::UnknownFormat { .. }
+            | Self::FingerprintMismatch { .. }
+            | Self::SettingsMismatch { .. } => ErrorKind::Corrupted,
+            Self::Io { .. } | Self::WriterStopped { .. } => ErrorKind::Unavailable,
+            Self::Lexical(_) => ErrorKind::Internal,
+        }
+    }
+
+    pub(crate) fn corrupted(file: &Path, reason: impl Into<String>) -> Self {
+        Self::Corrupted { file: file.to_path_buf(), reason: reason.into() }
+    }
+
+    /// Names the path beside what the system said; unwraps our own errors that travelled as `io::Error`.
+    pub(crate) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
+        if let Some(fault) = Fault::in_io(&source) {
+            return fault.to_error();
+        }
+        Self::Io { action, path: path.to_path_buf(), source }
+    }
+}
+
+/// An [`Error`] on its way through the lexical engine, which only carries `io::Error`.
+#[derive(Debug, Clone)]
+pub(crate) enum Fault {
+    Corrupted { file: PathBuf, reason: String },
+    UnknownFormat { file: PathBuf, found: String, supported: String },
+    Io { action: &'static str, path: PathBuf, kind: io::ErrorKind, message: String },
+}
+
+impl Fault {
+    pub(crate) fn from_error(error: Error) -> Self {
+        match error {
+            Error::Corrupted { file, reason } => Self::Corrupted { file, reason },
+            Error::UnknownFormat { file, found, supported } => Self::UnknownFormat { file, found, supported },
+            Error::Io { action, path, source } => {
+                Self::Io { action, path, kind: source.kind(), message: source.to_string() }
+            }
+            other => Self::Io {
+                action: "use",
+                path: PathBuf::new(),
+                kind: io::ErrorKind::Other,
+                message: other.to_string(),
+            },
+        }
+    }
+
+    pub(crate) fn into_io(self) -> io::Error {
+        let kind = match &self {
+            Self::Corrupted { .. } | Self::UnknownFormat { .. } => io::ErrorKind::InvalidData,
+            Self::Io { kind, .. } => *kind,
+        };
+        io::Error::new(kind, self)
+    }
+
+    fn in_io(error: &io::Error) -> Option<&Self> {
+        error.get_ref()?.downcast_ref::<Self>()
+    }
+
+    fn to_error(&self) -> Error {
+        match self.clone() {
+            Self::Corrupted { file, reason } => Error::Corrupted { file, reason },
+            Self::UnknownFormat { file, found, supported } => Error::UnknownFormat { file, found, supported },
+            Self::Io { action, path, kind, message } => {
+                Error::Io { action, path, source: io::Error::new(kind, message) }
+            }
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.to_error().fmt(f)
+    }
+}
+
+impl std::error::Error for Fault {}
+
+impl From<TantivyError> for Error {
+    /// Finds our own error, or the system's, inside the engine's.
+    fn from(error: TantivyError) -> Self {
+        let (io_error, path) = match &error {
+            TantivyError::IoError(io_error) => (io_error, None),
+            TantivyError::OpenReadError(OpenReadError::IoError { io_error, filepath })
+            | TantivyError::OpenWriteError(OpenWriteError::IoError { io_error, filepath }) => {
+                (io_error, Some(filepath))
+            }
+            TantivyError::OpenReadError(OpenReadError::FileDoesNotExist(path)) => {
+                return Self::Io {
+                    action: "open",
+                    path: path.clone(),
+                    source: io::Error::from(io::ErrorKind::NotFound),
+                };
+            }
+            _ => return Self::Lexical(error),
+        };
+        if let Some(fault) = Fault::in_io(io_error) {
+            return fault.to_error();
+        }
+        match path {
+            Some(path) => Self::Io {
+                action: "use",
+                path: path.clone(),
+                source: io::Error::new(io_error.kind(), io_error.to_string()),
+            },
+            None => Self::Lexical(error),
+        }
+    }
+}
+
+fn list(differences: &[FingerprintDifference]) -> String {
+    differences.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// Long enough to recognise an id by, short enough for one line.
+fn shortened(id: &str) -> String {
+    const SHOWN_CHARS: usize = 120;
+    match id.char_indices().nth(SHOWN_CHARS) {
+        Some((end, _)) => format!("{}…", &id[..end]),
+        None => id.to_string(),
+    }
+}

@@ -1,0 +1,51 @@
+//! What the two halves answer, and what is read back for an answer.
+
+use berth_types::{Chunk, Document, DocumentRecord};
+
+/// A chunk found by one half.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ChunkHit {
+    /// Number of the chunk, unique within the index for ever.
+    pub chunk_id: u64,
+    /// Number of its document, unique within the index for ever.
+    pub document_no: u64,
+    /// Cosine in the dense half, BM25 in the lexical half; higher is better.
+    pub score: f32,
+}
+
+/// A chunk read back with its document.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredChunk {
+    /// Number of the chunk.
+    pub chunk_id: u64,
+    /// Number of its document.
+    pub document_no: u64,
+    /// Where in the document it stands.
+    pub chunk: Chunk,
+    /// The document; `document.text[chunk.byte_range]` is the chunk's text.
+    pub document: Document,
+}
+
+/// A document read back.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredDocument {
+    /// Number of the document.
+    pub document_no: u64,
+    /// What was put.
+    pub document: Document,
+    /// What is remembered beside it.
+    pub record: DocumentRecord,
+    /// Its chunks by ordinal.
+    pub chunks: Vec<Chunk>,
+}
+
+/// The answer of the lexical half.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct LexicalAnswer {
+    /// Best first, ties by chunk number.
+    pub hits: Vec<ChunkHit>,
+    /// The terms that were looked for, as the analyser spells them.
+    pub terms: Vec<String>,
+    /// What the reader should know: an unbalanced quote that was taken literally, for instance.
+    pub warnings: Vec<String>,
+}

@@ -1,0 +1,55 @@
+//! What an index is built with, and what it reports of itself.
+
+use berth_types::{Chunk, ContentKey, Embedding, Fingerprint};
+use serde::{Deserialize, Serialize};
+
+/// What every row of an index has in common. Fixed when the index is created.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IndexSettings {
+    /// Everything that shapes a vector.
+    pub fingerprint: Fingerprint,
+    /// Values in a vector.
+    pub dimensions: usize,
+    /// Most ids in a window.
+    pub window_tokens: usize,
+    /// Ids that neighbouring windows share.
+    pub overlap_tokens: usize,
+}
+
+/// A chunk with its vector, on its way into an index.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewChunk {
+    /// Where in its document it stands.
+    pub chunk: Chunk,
+    /// Names what was embedded.
+    pub key: ContentKey,
+    /// The vector.
+    pub embedding: Embedding,
+}
+
+/// What an index holds and how much room it takes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct IndexStatus {
+    /// Documents, those without text included.
+    pub documents: u64,
+    /// Chunks.
+    pub chunks: u64,
+    /// Chunks alive in the lexical half; equals `chunks`.
+    pub lexical_chunks: u64,
+    /// Rows alive in the dense half; equals `chunks`.
+    pub dense_rows: u64,
+    /// Rows that were deleted and still take room.
+    pub deleted_rows: u64,
+    /// Segments of the lexical half.
+    pub lexical_segments: usize,
+    /// Segments of the dense half.
+    pub dense_segments: usize,
+    /// Bytes on disk of the lexical half.
+    pub lexical_bytes: u64,
+    /// Bytes on disk of the dense half.
+    pub dense_bytes: u64,
+    /// Number of the commit.
+    pub generation: u64,
+    /// Version of the format on disk.
+    pub format: u32,
+}
