@@ -1,0 +1,209 @@
+//! What the processor can do, and which precision and threads follow from it.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::Error;
+
+/// Most sessions that are opened by themselves: each holds its own copy of the weights.
+const MAX_WORKERS: usize = 16;
+
+/// Numbers in which a graph computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Precision {
+    /// Weights in eight bits, activations quantised as they come.
+    Int8,
+    /// Single precision throughout.
+    Fp32,
+}
+
+impl Precision {
+    /// The word used in commands, files and fingerprints.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Int8 => "int8",
+            Self::Fp32 => "fp32",
+        }
+    }
+
+    /// Name of the graph's file in a model folder.
+    pub fn graph_file(self) -> &'static str {
+        match self {
+            Self::Int8 => "int8.onnx",
+            Self::Fp32 => "fp32.onnx",
+        }
+    }
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Precision {
+    type Err = Error;
+
+    fn from_str(value: &str) -> Result<Self, Error> {
+        match value {
+            "int8" => Ok(Self::Int8),
+            "fp32" => Ok(Self::Fp32),
+            _ => Err(Error::UnknownPrecision { value: value.to_owned() }),
+        }
+    }
+}
+
+/// Instructions that decide which kernels ONNX Runtime takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one bit of the processor's own list")]
+pub struct CpuFeatures {
+    /// x86: 256-bit integers.
+    pub avx2: bool,
+    /// x86: 512-bit vectors.
+    pub avx512f: bool,
+    /// x86: 8-bit dot products on 512-bit vectors, accumulated in 32 bits.
+    pub avx512_vnni: bool,
+    /// x86: the same on 256-bit vectors.
+    pub avx_vnni: bool,
+    /// ARM: 8-bit dot products, accumulated in 32 bits.
+    pub dotprod: bool,
+}
+
+impl CpuFeatures {
+    /// Names of those that are there, in the order of the fields.
+    pub fn names(&self) -> Vec<&'static str> {
+        [
+            (self.avx2, "avx2"),
+            (self.avx512f, "avx512f"),
+            (self.avx512_vnni, "avx512_vnni"),
+            (self.avx_vnni, "avx_vnni"),
+            (self.dotprod, "dotprod"),
+        ]
+        .into_iter()
+        .filter_map(|(present, name)| present.then_some(name))
+        .collect()
+    }
+
+    /// Class of the kernel that multiplies unsigned activations with signed weights without saturating; `None` where
+    /// there is none: older x86 adds pairs of products in 16 bits, which overflow.
+    pub fn int8_kernel(&self) -> Option<&'static str> {
+        if self.avx512_vnni {
+            Some("avx512-vnni")
+        } else if self.avx_vnni {
+            Some("avx-vnni")
+        } else if self.dotprod {
+            Some("arm-dotprod")
+        } else {
+            None
+        }
+    }
+
+    /// The precision that is fastest here without losing accuracy.
+    pub fn default_precision(&self) -> Precision {
+        if self.int8_kernel().is_some() { Precision::Int8 } else { Precision::Fp32 }
+    }
+
+    /// Name of the kernel class for `precision`, part of the fingerprint.
+    ///
+    /// # Errors
+    /// `Int8Saturates` for int8 where its products would overflow.
+    pub fn kernel(&self, precision: Precision) -> Result<&'static str, Error> {
+        match precision {
+            Precision::Fp32 => Ok("f32"),
+            Precision::Int8 => self.int8_kernel().ok_or_else(|| {
+                let names = self.names();
+                let features = if names.is_empty() { "no vector instructions".to_owned() } else { names.join(", ") };
+                Error::Int8Saturates { features }
+            }),
+        }
+    }
+}
+
+/// Reads the processor's features.
+pub fn cpu_features() -> CpuFeatures {
+    #[cfg(target_arch = "x86_64")]
+    {
+        CpuFeatures {
+            avx2: std::arch::is_x86_feature_detected!("avx2"),
+            avx512f: std::arch::is_x86_feature_detected!("avx512f"),
+            avx512_vnni: std::arch::is_x86_feature_detected!("avx512vnni"),
+            avx_vnni: std::arch::is_x86_feature_detected!("avxvnni"),
+            dotprod: false,
+        }
+    }
+    #[cfg(target_arch = "aarch64")]
+    {
+        CpuFeatures { dotprod: std::arch::is_aarch64_feature_detected!("dotprod"), ..CpuFeatures::default() }
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    {
+        CpuFeatures::default()
+    }
+}
+
+/// The precision that is fastest on this processor without losing accuracy.
+pub fn default_precision() -> Precision {
+    cpu_features().default_precision()
+}
+
+/// How cores are shared out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ThreadPlan {
+    /// Sessions, each with a thread of its own that runs one text at a time.
+    pub workers: usize,
+    /// Threads inside each session.
+    pub intra_threads: usize,
+}
+
+/// Plans threads for `cores` cores: one single-threaded session a core, which measures fastest, until the copies of
+/// the weights would cost too much memory; from there on cores go into the sessions.
+pub fn plan_threads(cores: usize) -> ThreadPlan {
+    let workers = cores.clamp(1, MAX_WORKERS);
+    ThreadPlan { workers, intra_threads: (cores / workers).max(1) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HASWELL: CpuFeatures =
+        CpuFeatures { avx2: true, avx512f: false, avx512_vnni: false, avx_vnni: false, dotprod: false };
+
+    #[test]
+    fn int8_is_refused_where_it_saturates() {
+        assert_eq!(HASWELL.default_precision(), Precision::Fp32);
+        let refusal = HASWELL.kernel(Precision::Int8).unwrap_err().to_string();
+        assert!(refusal.contains("avx2") && refusal.contains("use fp32"), "{refusal}");
+        assert_eq!(HASWELL.kernel(Precision::Fp32).unwrap(), "f32");
+    }
+
+    #[test]
+    fn each_exact_kernel_has_its_class() {
+        let check = |features: CpuFeatures, class| {
+            assert_eq!(features.default_precision(), Precision::Int8);
+            assert_eq!(features.kernel(Precision::Int8).unwrap(), class);
+        };
+        check(CpuFeatures { avx512_vnni: true, avx_vnni: true, ..HASWELL }, "avx512-vnni");
+        check(CpuFeatures { avx_vnni: true, ..HASWELL }, "avx-vnni");
+        check(CpuFeatures { dotprod: true, ..CpuFeatures::default() }, "arm-dotprod");
+    }
+
+    #[test]
+    fn precision_reads_its_own_words() {
+        for precision in [Precision::Int8, Precision::Fp32] {
+            assert_eq!(precision.as_str().parse::<Precision>().unwrap(), precision);
+        }
+        assert!(matches!("fp16".parse::<Precision>(), Err(Error::UnknownPrecision { value }) if value == "fp16"));
+    }
+
+    #[test]
+    fn plans_never_ask_for_more_threads_than_cores() {
+        assert_eq!(plan_threads(0), ThreadPlan { workers: 1, intra_threads: 1 });
+        assert_eq!(plan_threads(2), ThreadPlan { workers: 2, intra_threads: 1 });
+        assert_eq!(plan_threads(64), ThreadPlan { workers: 16, intra_threads: 4 });
+        for cores in 1..300 {
+            let plan = plan_threads(cores);
+            assert!(plan.workers * plan.intra_threads <= cores);
+        }
+    }
+}

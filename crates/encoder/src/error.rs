@@ -1,0 +1,247 @@
+//! What can go wrong between a model folder and a row.
+
+use std::io;
+use std::path::PathBuf;
+
+use berth_types::{EmbeddingError, ErrorKind};
+use thiserror::Error;
+
+/// Why a model could not be opened, or a text could not become a row.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The folder holds no installed model.
+    #[error("no installed model in {}: run scripts/setup, or `berth model import`", path.display())]
+    ModelMissing {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The card is no valid TOML, or lacks a key.
+    #[error("{} line {line}: {message}", path.display())]
+    CardSyntax {
+        /// The card.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// What the parser says.
+        message: String,
+    },
+    /// A value of the card cannot be right.
+    #[error("{}: {field} is {value}, but {rule}", path.display())]
+    CardValue {
+        /// The card.
+        path: PathBuf,
+        /// Key of the value.
+        field: &'static str,
+        /// The value.
+        value: String,
+        /// What it has to satisfy.
+        rule: &'static str,
+    },
+    /// The list of the model's files cannot be read.
+    #[error("{}: {message}; import the model again", path.display())]
+    ManifestSyntax {
+        /// The list.
+        path: PathBuf,
+        /// What the parser says.
+        message: String,
+    },
+    /// The list of the model's files has a format that this version does not know.
+    #[error("{} has format {found}, this version reads format {supported}; import the model again", path.display())]
+    ManifestFormat {
+        /// The list.
+        path: PathBuf,
+        /// Format found there.
+        found: u32,
+        /// Format that can be read.
+        supported: u32,
+    },
+    /// A file is asked for that the model does not have.
+    #[error("the model has no file {}; import it again", path.display())]
+    FileUnlisted {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file of the model is gone.
+    #[error("{} is missing; import the model again", path.display())]
+    FileMissing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file of the model is not the one that was installed.
+    #[error("{} changed since it was installed (blake3 {received}, installed {expected}); import the model again", path.display())]
+    FileChanged {
+        /// The file.
+        path: PathBuf,
+        /// Hash when it was installed.
+        expected: String,
+        /// Hash now.
+        received: String,
+    },
+    /// A file cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A file cannot be written.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// There is no ONNX Runtime library.
+    #[error("no ONNX Runtime library at {}: run scripts/setup, or set ORT_DYLIB_PATH to one", path.display())]
+    RuntimeMissing {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// A file is there, but it is no usable ONNX Runtime library.
+    #[error("{} is no usable ONNX Runtime library ({reason}): run scripts/setup, or set ORT_DYLIB_PATH to one", path.display())]
+    RuntimeUnusable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The library is older than the interface that is needed.
+    #[error("{} is ONNX Runtime {version}, but 1.{needed} or newer is needed: run scripts/setup, or set ORT_DYLIB_PATH to one", path.display())]
+    RuntimeTooOld {
+        /// The library.
+        path: PathBuf,
+        /// Its version.
+        version: String,
+        /// The oldest minor version that serves.
+        needed: u32,
+    },
+    /// A process can hold one library, and it holds another.
+    #[error("{} cannot be loaded: this process already runs {}", asked.display(), loaded.display())]
+    RuntimeConflict {
+        /// The library in use.
+        loaded: PathBuf,
+        /// The library asked for.
+        asked: PathBuf,
+    },
+    /// The name is not that of a precision.
+    #[error("unknown precision {value:?}: use int8 or fp32")]
+    UnknownPrecision {
+        /// The name.
+        value: String,
+    },
+    /// Int8 products would saturate on this processor.
+    #[error(
+        "int8 would lose accuracy on this processor ({features}): it needs AVX512-VNNI, AVX-VNNI or ARM dot products; use fp32"
+    )]
+    Int8Saturates {
+        /// What the processor has.
+        features: String,
+    },
+    /// The tokenizer's file cannot be used.
+    #[error("{} is no usable tokenizer: {message}", path.display())]
+    TokenizerFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// The tokenizer failed on a text.
+    #[error("cannot tokenise the text: {message}")]
+    Tokenize {
+        /// What the tokenizer says.
+        message: String,
+    },
+    /// ONNX Runtime does not take the graph.
+    #[error("ONNX Runtime refuses {}: {message}", path.display())]
+    GraphRefused {
+        /// The graph.
+        path: PathBuf,
+        /// What ONNX Runtime says.
+        message: String,
+    },
+    /// The graph's inputs or outputs are not those of a sentence encoder.
+    #[error("{} is no sentence encoder: {problem}", path.display())]
+    GraphInterface {
+        /// The graph.
+        path: PathBuf,
+        /// What is missing or unknown.
+        problem: String,
+    },
+    /// The graph's rows are not as long as the card says.
+    #[error("{} gives rows of {received} values, the model card says {expected}", path.display())]
+    DimensionMismatch {
+        /// The graph.
+        path: PathBuf,
+        /// Dimensions in the card.
+        expected: usize,
+        /// Dimensions of the graph.
+        received: i64,
+    },
+    /// A row has more ids than the model takes.
+    #[error("a row of {tokens} tokens does not fit the model's {max_tokens}")]
+    RowTooLong {
+        /// Ids in the row.
+        tokens: usize,
+        /// Most ids that the model takes.
+        max_tokens: usize,
+    },
+    /// A row has no ids at all.
+    #[error("a row without tokens cannot be encoded")]
+    RowEmpty,
+    /// ONNX Runtime failed on a row.
+    #[error("ONNX Runtime failed on a row of {tokens} tokens: {message}")]
+    Run {
+        /// Ids in the row.
+        tokens: usize,
+        /// What ONNX Runtime says.
+        message: String,
+    },
+    /// What the model gave for a row is no vector.
+    #[error("the model gave no usable row: {0}")]
+    BadRow(#[from] EmbeddingError),
+    /// The thread that had the row died.
+    #[error("the worker that encoded this row died")]
+    WorkerLost,
+    /// A worker's thread could not be started.
+    #[error("cannot start a worker: {0}")]
+    Spawn(#[source] io::Error),
+}
+
+impl Error {
+    /// What kind of failure it is.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::ModelMissing { .. } => ErrorKind::NotFound,
+            Self::UnknownPrecision { .. }
+            | Self::Int8Saturates { .. }
+            | Self::CardSyntax { .. }
+            | Self::CardValue { .. }
+            | Self::RowTooLong { .. }
+            | Self::RowEmpty => ErrorKind::InvalidInput,
+            Self::ManifestSyntax { .. }
+            | Self::ManifestFormat { .. }
+            | Self::FileUnlisted { .. }
+            | Self::FileMissing { .. }
+            | Self::FileChanged { .. }
+            | Self::TokenizerFile { .. }
+            | Self::GraphRefused { .. }
+            | Self::GraphInterface { .. }
+            | Self::DimensionMismatch { .. } => ErrorKind::Corrupted,
+            Self::Read { source, .. } if source.kind() == io::ErrorKind::NotFound => ErrorKind::NotFound,
+            Self::Read { .. }
+            | Self::Write { .. }
+            | Self::RuntimeMissing { .. }
+            | Self::RuntimeUnusable { .. }
+            | Self::RuntimeTooOld { .. }
+            | Self::Spawn(_) => ErrorKind::Unavailable,
+            Self::RuntimeConflict { .. }
+            | Self::Tokenize { .. }
+            | Self::Run { .. }
+            | Self::BadRow(_)
+            | Self::WorkerLost => ErrorKind::Internal,
+        }
+    }
+}

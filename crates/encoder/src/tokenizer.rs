@@ -1,0 +1,211 @@
+//! Text to token ids with true byte offsets. The only file that names `tokenizers`.
+//!
+//! What a `tokenizer.json` asks for beyond that is undone here: it may truncate, pad, read `[SEP]` in a user's text as
+//! the end of it, and make one unknown token of any very long word.
+
+use std::fs;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use tokenizers::models::ModelWrapper;
+use tokenizers::{Encoding, NormalizedString, Normalizer, Tokenizer};
+use unicode_segmentation::UnicodeSegmentation;
+
+use crate::Error;
+use crate::segments::segments;
+
+/// Bytes that are tokenised at once. Tokenising holds some forty times its text in memory, and one run over a text
+/// is no faster than many of this size (measured).
+const SEGMENT_BYTES: usize = 8 * 1024;
+
+/// A model's tokenizer. Cheap to clone and to share between threads.
+#[derive(Debug, Clone)]
+pub struct TextTokenizer {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    tokenizer: Tokenizer,
+    unknown_id: Option<u32>,
+    /// Longer words become one unknown token, in characters after normalisation; 0 where there is no such limit.
+    max_word_chars: usize,
+    prefix: Vec<u32>,
+    suffix: Vec<u32>,
+}
+
+/// A text as the model reads it, without special tokens.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Tokens {
+    /// Vocabulary ids in text order.
+    pub ids: Vec<u32>,
+    /// For each id, the bytes of the text that it stands for. Starts and ends never decrease and lie between characters;
+    /// ids may share a range, when a character is several tokens.
+    pub offsets: Vec<Range<u32>>,
+    /// Ids that stand for something outside the vocabulary.
+    pub unknown: usize,
+    /// Words that the ids are pieces of.
+    pub words: usize,
+}
+
+impl TextTokenizer {
+    /// Reads a `tokenizer.json`.
+    ///
+    /// # Errors
+    /// `FileMissing` or `Read` when there is none, `TokenizerFile` when it cannot be used.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let bytes = fs::read(path).map_err(|source| {
+            let path = path.to_path_buf();
+            match source.kind() {
+                std::io::ErrorKind::NotFound => Error::FileMissing { path },
+                _ => Error::Read { path, source },
+            }
+        })?;
+        Self::from_bytes(path, &bytes)
+    }
+
+    /// Reads the `bytes` of a `tokenizer.json`; `path` is where they come from.
+    ///
+    /// # Errors
+    /// `TokenizerFile` when they cannot be used.
+    pub(crate) fn from_bytes(path: &Path, bytes: &[u8]) -> Result<Self, Error> {
+        let unusable = |message: String| Error::TokenizerFile { path: path.to_path_buf(), message };
+        let mut tokenizer = Tokenizer::from_bytes(bytes).map_err(|error| unusable(error.to_string()))?;
+        tokenizer.with_padding(None);
+        tokenizer.with_truncation(None).map_err(|error| unusable(error.to_string()))?;
+        let (prefix, suffix) = specials(&tokenizer).map_err(unusable)?;
+        // From here on a text that spells out a special token is only text.
+        tokenizer.set_encode_special_tokens(true);
+
+        let (unknown_token, max_word_chars) = match tokenizer.get_model() {
+            ModelWrapper::WordPiece(model) => (Some(model.unk_token.clone()), model.max_input_chars_per_word),
+            ModelWrapper::WordLevel(model) => (Some(model.unk_token.clone()), 0),
+            ModelWrapper::BPE(model) => (model.unk_token.clone(), 0),
+            ModelWrapper::Unigram(_) => (Some("<unk>".to_owned()), 0),
+        };
+        let unknown_id = unknown_token.and_then(|token| tokenizer.token_to_id(&token));
+        Ok(Self { inner: Arc::new(Inner { tokenizer, unknown_id, max_word_chars, prefix, suffix }) })
+    }
+
+    /// Tokenises the whole of `text`: no special tokens, no truncation, no padding.
+    ///
+    /// # Errors
+    /// `Tokenize` when the tokenizer fails, or when the text has 4 GiB or more.
+    pub fn tokenize(&self, text: &str) -> Result<Tokens, Error> {
+        if u32::try_from(text.len()).is_err() {
+            return Err(Error::Tokenize { message: format!("{} bytes are more than 4 GiB", text.len()) });
+        }
+        let mut tokens = Tokens::default();
+        for segment in segments(text, SEGMENT_BYTES) {
+            let encoding = self.encode(&text[segment.clone()])?;
+            self.append(&mut tokens, text, segment.start, &encoding)?;
+        }
+        Ok(tokens)
+    }
+
+    /// Ids that open every row.
+    pub fn prefix(&self) -> &[u32] {
+        &self.inner.prefix
+    }
+
+    /// Ids that close every row.
+    pub fn suffix(&self) -> &[u32] {
+        &self.inner.suffix
+    }
+
+    /// Ids that a row has beside its text.
+    pub fn special_tokens(&self) -> usize {
+        self.inner.prefix.len() + self.inner.suffix.len()
+    }
+
+    fn encode(&self, text: &str) -> Result<Encoding, Error> {
+        self.inner.tokenizer.encode(text, false).map_err(|error| Error::Tokenize { message: error.to_string() })
+    }
+
+    /// Adds the tokens of the segment that starts at byte `start` of `text`.
+    fn append(&self, tokens: &mut Tokens, text: &str, start: usize, encoding: &Encoding) -> Result<(), Error> {
+        let mut last_word = None;
+        let ids_and_places = encoding.get_ids().iter().zip(encoding.get_offsets()).zip(encoding.get_word_ids());
+        for ((&id, &(from, to)), &word) in ids_and_places {
+            if word.is_none() || word != last_word {
+                tokens.words += 1;
+                last_word = word;
+            }
+            let range = start + from..start + to;
+            if Some(id) != self.inner.unknown_id {
+                tokens.push(text, id, range);
+            } else if self.is_too_long(&text[range.clone()]) {
+                self.append_long_word(tokens, text, range)?;
+            } else {
+                tokens.unknown += 1;
+                tokens.push(text, id, range);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether `word` is unknown for no other reason than its length.
+    fn is_too_long(&self, word: &str) -> bool {
+        self.inner.max_word_chars > 0 && self.normalized_chars(word) > self.inner.max_word_chars
+    }
+
+    /// Adds the tokens of a word that is too long to be read at once, as those of several shorter ones.
+    fn append_long_word(&self, tokens: &mut Tokens, text: &str, word: Range<usize>) -> Result<(), Error> {
+        let mut part = word.start..word.start;
+        let mut part_chars = 0;
+        for character in text[word.clone()].graphemes(true) {
+            let chars = self.normalized_chars(character);
+            if part_chars + chars > self.inner.max_word_chars && !part.is_empty() {
+                self.append_part(tokens, text, part.clone())?;
+                part = part.end..part.end;
+                part_chars = 0;
+            }
+            part.end += character.len();
+            part_chars += chars;
+        }
+        self.append_part(tokens, text, part)
+    }
+
+    fn append_part(&self, tokens: &mut Tokens, text: &str, part: Range<usize>) -> Result<(), Error> {
+        let encoding = self.encode(&text[part.clone()])?;
+        for (&id, &(from, to)) in encoding.get_ids().iter().zip(encoding.get_offsets()) {
+            tokens.unknown += usize::from(Some(id) == self.inner.unknown_id);
+            tokens.push(text, id, part.start + from..part.start + to);
+        }
+        Ok(())
+    }
+
+    fn normalized_chars(&self, text: &str) -> usize {
+        let Some(normalizer) = self.inner.tokenizer.get_normalizer() else { return text.chars().count() };
+        let mut normalized = NormalizedString::from(text);
+        match normalizer.normalize(&mut normalized) {
+            Ok(()) => normalized.get().chars().count(),
+            Err(_) => text.chars().count(),
+        }
+    }
+}
+
+impl Tokens {
+    /// Adds one id. Where the tokenizer's bookkeeping of normalisation is off, the range is moved to hold what
+    /// `offsets` promises.
+    fn push(&mut self, text: &str, id: u32, range: Range<usize>) {
+        let previous = self.offsets.last().cloned().unwrap_or(0..0);
+        let start = text.floor_char_boundary(range.start).max(previous.start as usize);
+        let end = text.ceil_char_boundary(range.end.min(text.len())).max(start).max(previous.end as usize);
+        self.ids.push(id);
+        self.offsets.push(start as u32..end as u32);
+    }
+}
+
+/// The ids before and after a text, read off a text that is certain to give a token.
+fn specials(tokenizer: &Tokenizer) -> Result<(Vec<u32>, Vec<u32>), String> {
+    let encoding = tokenizer.encode("a", true).map_err(|error| error.to_string())?;
+    let mask = encoding.get_special_tokens_mask();
+    let Some(first) = mask.iter().position(|&special| special == 0) else {
+        return Err("it gives no token for the letter a".to_owned());
+    };
+    let last = mask.iter().rposition(|&special| special == 0).unwrap_or(first);
+    let ids = encoding.get_ids();
+    Ok((ids[..first].to_vec(), ids[last + 1..].to_vec()))
+}
