@@ -3,7 +3,7 @@
 //! The thread that called [`ingest`] coordinates and is the only one that touches the index. Documents keep their
 //! order all the way, so that the same input gives the same index. Every queue between the threads is bounded.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -129,6 +129,8 @@ pub struct IngestReport {
     pub pieces_per_word: f64,
     /// Titles of which only the first part fits before each window.
     pub titles_cut: usize,
+    /// Documents of the index that are gone from below the named paths and, without `sync`, still there.
+    pub gone: usize,
     /// Whether the run was interrupted; everything reported was committed.
     pub interrupted: bool,
     /// What was malformed or read with loss, the first thousand.
@@ -176,8 +178,8 @@ pub fn ingest(
     };
     let cutting = Cutting { window_tokens: settings.window_tokens, overlap_tokens: settings.overlap_tokens };
     run.read_all(listing, cutting)?;
-    if options.sync && !run.report.interrupted {
-        run.remove_gone(options.force)?;
+    if !run.report.interrupted {
+        run.settle_gone(options.sync, options.force)?;
     }
     run.finish(started, options.strict)
 }
@@ -232,10 +234,14 @@ fn settings_for(encoder: &Encoder, index: &Path, options: &IngestOptions) -> Res
     })
 }
 
-/// A vector that is known, or one that the model still owes.
+/// Where the vector of a chunk comes from.
 enum Row {
+    /// The index has it.
     Known(Embedding),
+    /// The model still owes it.
     Pending(PendingRow),
+    /// An earlier chunk of the same document, by ordinal, has the same text.
+    SameAs(usize),
 }
 
 /// A document whose chunks are with the encoder.
@@ -415,18 +421,21 @@ impl Run<'_> {
         self.report.empty += usize::from(chunks.is_empty());
         record.chunks = chunks.len() as u32;
         let mut rows = Vec::with_capacity(chunks.len());
-        for mut chunk in chunks {
+        let mut ordinals = HashMap::with_capacity(chunks.len());
+        for (ordinal, mut chunk) in chunks.into_iter().enumerate() {
             if self.cancelled() {
                 // A document is written whole or not at all; this one is for the next run.
                 return Ok(());
             }
-            let row = match self.writer.embedding(&chunk.key) {
-                Some(embedding) => Row::Known(embedding),
-                None => {
-                    self.rows_in_flight += 1;
-                    self.report.tokens += chunk.row.len() as u64;
-                    Row::Pending(self.encoder.submit(std::mem::take(&mut chunk.row))?)
-                }
+            let row = if let Some(&same) = ordinals.get(&chunk.key) {
+                Row::SameAs(same)
+            } else if let Some(embedding) = self.writer.embedding(&chunk.key) {
+                Row::Known(embedding)
+            } else {
+                ordinals.insert(chunk.key, ordinal);
+                self.rows_in_flight += 1;
+                self.report.tokens += chunk.row.len() as u64;
+                Row::Pending(self.encoder.submit(std::mem::take(&mut chunk.row))?)
             };
             rows.push((chunk, row));
         }
@@ -439,7 +448,7 @@ impl Run<'_> {
         let Some(Encoding { document, record, bytes, rows }) = self.encoding.pop_front() else {
             return Ok(());
         };
-        let mut chunks = Vec::with_capacity(rows.len());
+        let mut chunks: Vec<NewChunk> = Vec::with_capacity(rows.len());
         let (mut embedded, mut reused) = (0, 0);
         for (PreparedChunk { chunk, key, .. }, row) in rows {
             let embedding = match row {
@@ -452,6 +461,10 @@ impl Run<'_> {
                     self.rows_in_flight -= 1;
                     embedded += 1;
                     embedding
+                }
+                Row::SameAs(ordinal) => {
+                    reused += 1;
+                    chunks[ordinal].embedding.clone()
                 }
             };
             self.state.chunks += 1;
@@ -478,8 +491,13 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn remove_gone(&mut self, force: bool) -> Result<(), Error> {
+    /// Removes what is gone from the sources, or counts it when that was not asked for.
+    fn settle_gone(&mut self, sync: bool, force: bool) -> Result<(), Error> {
         let removal = plan_removal(self.writer.records(), &self.seen, &self.added_hashes);
+        if !sync {
+            self.report.gone = removal.gone.len();
+            return Ok(());
+        }
         if let Some(reason) = removal.objection()
             && !force
         {

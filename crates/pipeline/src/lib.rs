@@ -3,6 +3,7 @@
 //! This crate owns order and back-pressure. What a window, a vector or a posting is, its siblings know.
 
 mod doctor;
+mod encoding;
 mod error;
 mod evaluate;
 mod home;
@@ -14,14 +15,15 @@ mod source;
 mod sync;
 
 pub use doctor::{Check, Verdict, examine};
+pub use encoding::{EncoderChoice, fingerprint_hash, open_encoder};
 pub use error::Error;
 pub use evaluate::{EncodeCost, EvalOptions, EvalReport, ModeReport, evaluate};
 pub use home::Home;
 pub use ingest::{IngestOptions, IngestReport, Progress, ProgressState, ingest};
 pub use models::{ImportReport, ModelListing, embedded_cards, import, installed, list, verify_model};
-pub use search::{Searcher, SearcherOptions};
+pub use search::Searcher;
 pub use source::{Problem, SkipCounts};
 
 // What the binary needs of the crates below, so that it depends on this crate alone.
-pub use berth_encoder::{InstalledModel, Precision};
+pub use berth_encoder::{FileState, InstalledModel, Precision};
 pub use berth_index::{IndexReader, IndexStatus, VerifyReport, snippet, verify as verify_index};

@@ -3,10 +3,11 @@
 //! An installed model appears by one rename, whole or not at all.
 
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use berth_encoder::InstalledModel;
+use berth_encoder::{FileState, InstalledModel};
 use berth_export::{EXPORTER_VERSION, ExportOptions, Precision, export};
 use berth_types::{CardSource, ModelCard, Pooling, Prompts};
 use serde::Serialize;
@@ -186,7 +187,7 @@ fn build(card: &ModelCard, checkpoint: &Path, building: &Path) -> Result<u64, Er
 
 fn is_current(directory: &Path, card: &ModelCard) -> bool {
     InstalledModel::open(directory).is_ok_and(|model| {
-        let intact = model.verify().is_ok_and(|files| files.iter().all(|file| file.is_intact()));
+        let intact = model.verify().is_ok_and(|files| files.iter().all(|file| file.state == FileState::Ok));
         model.card() == card && model.exporter() == EXPORTER_VERSION && intact
     })
 }
@@ -257,7 +258,14 @@ fn check_hashes(card: &ModelCard, checkpoint: &Path) -> Result<(), Error> {
             continue;
         };
         let mut hasher = Sha256::new();
-        std::io::copy(&mut reader, &mut hasher).map_err(Error::io("read", &path))?;
+        let mut buffer = vec![0; 1 << 16];
+        loop {
+            let length = reader.read(&mut buffer).map_err(Error::io("read", &path))?;
+            if length == 0 {
+                break;
+            }
+            hasher.update(&buffer[..length]);
+        }
         let received = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         if received != file.sha256 {
             let (model, expected) = (card.name.clone(), file.sha256.clone());

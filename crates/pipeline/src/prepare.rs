@@ -54,11 +54,8 @@ pub(crate) fn prepare(
 
     let reserved_tokens = encoder.reserved_tokens(title.len());
     let body_tokens = cutting.window_tokens.saturating_sub(reserved_tokens).max(1);
-    let options = WindowOptions {
-        window_tokens: body_tokens,
-        overlap_tokens: cutting.overlap_tokens.min(body_tokens / 2),
-        ..WindowOptions::default()
-    };
+    let options =
+        WindowOptions { window_tokens: body_tokens, overlap_tokens: cutting.overlap_tokens.min(body_tokens / 2) };
     let windows = berth_chunker::windows(&document.text, &body.offsets, &options)?;
     let mut chunks = Vec::with_capacity(windows.len());
     for (ordinal, window) in windows.into_iter().enumerate() {

@@ -6,7 +6,7 @@ use berth_pipeline::{EvalOptions, EvalReport, Home, evaluate};
 
 use crate::Outcome;
 use crate::args::EvalArgs;
-use crate::commands::index::{cancel_on_signals, encoder_options};
+use crate::commands::index::{cancel_on_signals, encoder_choice};
 use crate::output::{self, grouped, say};
 use crate::progress::Display;
 
@@ -16,7 +16,7 @@ pub(crate) fn run(home: &Home, args: &EvalArgs) -> anyhow::Result<Outcome> {
         split: args.split.clone(),
         modes: args.modes.clone(),
         fusion: args.fusion.fusion(),
-        encoder: encoder_options(&args.encoder),
+        encoder: encoder_choice(&args.encoder),
         window_tokens: args.window,
         overlap_tokens: args.overlap,
         index: args.index.clone(),
@@ -50,7 +50,7 @@ fn table(report: &EvalReport) -> String {
         let _ = writeln!(
             page,
             "{mode:<8} {:>8.4} {:>10.4} {:>8.4} {:>8.4} {:>8.1}",
-            m.ndcg_10, m.recall_100, m.mrr_10, m.map, scores.p50_ms
+            m.ndcg_at_10, m.recall_at_100, m.mrr_at_10, m.map, scores.p50_ms
         );
     }
     let encode = &report.encode;

@@ -14,14 +14,12 @@ pub(crate) fn run(args: &GetArgs) -> anyhow::Result<Outcome> {
     let mut found = snapshot.document(&args.document).map_err(Error::from)?;
     if found.is_none() {
         let ending = format!("/{}", args.document.trim_start_matches("./").trim_start_matches('/'));
-        let ids = snapshot.document_ids().map_err(Error::from)?;
-        let fitting: Vec<&String> = ids.iter().filter(|id| id.ends_with(&ending)).collect();
-        match fitting.as_slice() {
-            [id] => found = snapshot.document(id).map_err(Error::from)?,
+        match snapshot.document_ids(&ending, CANDIDATES_SHOWN).map_err(Error::from)?.as_slice() {
             [] => {}
+            [id] => found = snapshot.document(id).map_err(Error::from)?,
             several => {
-                let names = several.iter().take(CANDIDATES_SHOWN).map(|id| id.as_str()).collect::<Vec<_>>().join(", ");
-                let message = format!("'{}' fits {} documents, among them {names}", args.document, several.len());
+                let names = several.join(", ");
+                let message = format!("'{}' fits several documents: {names}; name more of the path", args.document);
                 return Err(output::WrongUsage(message).into());
             }
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use berth_pipeline::{Home, IngestOptions, IngestReport, SearcherOptions, ingest};
+use berth_pipeline::{Home, IngestOptions, IngestReport, EncoderChoice, ingest};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
@@ -34,7 +34,7 @@ pub(crate) fn run(home: &Home, args: &IndexArgs) -> anyhow::Result<Outcome> {
         // Said before the model is loaded, which takes longer than to see this.
         return Err(berth_pipeline::Error::PathNotFound { path: path.clone() }.into());
     }
-    let encoder = berth_pipeline::open_encoder(home, &encoder_options(&args.encoder), Some(&args.index))?;
+    let encoder = berth_pipeline::open_encoder(home, &encoder_choice(&args.encoder), Some(&args.index))?;
     let cancel = cancel_on_signals()?;
     let mut display = Display::new(args.quiet);
     let result = ingest(&encoder, &args.index, &options, &mut display, &cancel);
@@ -54,12 +54,12 @@ pub(crate) fn run(home: &Home, args: &IndexArgs) -> anyhow::Result<Outcome> {
     Ok(if report.interrupted { Outcome::Interrupted } else { Outcome::Done })
 }
 
-pub(crate) fn encoder_options(args: &crate::args::EncoderArgs) -> SearcherOptions {
-    SearcherOptions {
+pub(crate) fn encoder_choice(args: &crate::args::EncoderArgs) -> EncoderChoice {
+    EncoderChoice {
         model: args.model.clone(),
         precision: args.precision,
         workers: args.threads.map(usize::from),
-        ..SearcherOptions::default()
+        ..EncoderChoice::default()
     }
 }
 

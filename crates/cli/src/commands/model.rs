@@ -1,7 +1,8 @@
 //! `berth model list|import|info|verify`.
 
-use berth_pipeline::{Home, import, installed, list, verify_model};
+use berth_pipeline::{FileState, Home, import, installed, list, verify_model};
 use berth_types::ModelCard;
+use serde_json::json;
 
 use crate::Outcome;
 use crate::args::{ModelAction, ModelArgs};
@@ -44,11 +45,11 @@ pub(crate) fn run(home: &Home, args: &ModelArgs) -> anyhow::Result<Outcome> {
             let verdicts = verify_model(home, name)?;
             let mut intact = true;
             for verdict in &verdicts {
-                intact &= verdict.is_intact();
+                intact &= verdict.state == FileState::Ok;
                 if *json {
-                    output::print_json(verdict)?;
+                    output::print_json(&json!({ "path": verdict.path, "state": verdict.state.as_str() }))?;
                 } else {
-                    output::print(&format!("{:<8} {}\n", verdict.word(), verdict.path))?;
+                    output::print(&format!("{:<8} {}\n", verdict.state.as_str(), verdict.path))?;
                 }
             }
             if !intact {

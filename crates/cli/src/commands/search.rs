@@ -9,7 +9,7 @@ use unicode_width::UnicodeWidthStr;
 
 use crate::Outcome;
 use crate::args::SearchArgs;
-use crate::commands::index::encoder_options;
+use crate::commands::index::encoder_choice;
 use crate::output::{self, Terms, paint, printable, say};
 
 /// Most characters of a chunk that are shown.
@@ -26,7 +26,10 @@ pub(crate) fn run(home: &Home, args: &SearchArgs, terms: Terms) -> anyhow::Resul
         fusion: args.ranking.fusion.fusion(),
         explain: args.explain,
     };
-    let searcher = Searcher::open(home, &args.index, &encoder_options(&args.encoder).for_one_query(mode))?;
+    let mut choice = encoder_choice(&args.encoder);
+    // One query needs one worker, and one session opens sooner than two.
+    choice.workers = choice.workers.or(Some(1));
+    let searcher = Searcher::open(home, &args.index, &choice, mode)?;
     let reply = searcher.search(&query)?;
     for warning in &reply.warnings {
         say(&format!("berth: {warning}"));

@@ -1,29 +1,51 @@
 //! `berth status --index DIR`.
 
-use berth_pipeline::{Error, IndexReader};
+use berth_pipeline::{Error, IndexReader, IndexStatus, fingerprint_hash};
+use serde::Serialize;
 
 use crate::Outcome;
 use crate::args::StatusArgs;
 use crate::output::{self, bytes, grouped};
 
+/// The contract of `berth status --json`.
+#[derive(Debug, Serialize)]
+struct Status {
+    model: String,
+    /// First 16 digits of the hash over everything that shapes a vector.
+    fingerprint: String,
+    precision: String,
+    window_tokens: usize,
+    overlap_tokens: usize,
+    #[serde(flatten)]
+    index: IndexStatus,
+}
+
 pub(crate) fn run(args: &StatusArgs) -> anyhow::Result<Outcome> {
-    let reader = IndexReader::open(&args.index).map_err(Error::from)?;
-    let status = reader.snapshot().status();
+    let snapshot = IndexReader::open(&args.index).map_err(Error::from)?.snapshot();
+    let settings = snapshot.settings();
+    let status = Status {
+        model: settings.fingerprint.model.clone(),
+        fingerprint: fingerprint_hash(&settings.fingerprint),
+        precision: settings.fingerprint.parts.get("precision").cloned().unwrap_or_default(),
+        window_tokens: settings.window_tokens,
+        overlap_tokens: settings.overlap_tokens,
+        index: snapshot.status(),
+    };
     if args.json {
         output::print_json(&status)?;
         return Ok(Outcome::Done);
     }
     let rows = [
         ("index", args.index.display().to_string()),
-        ("documents", grouped(status.documents as u64)),
-        ("chunks", grouped(status.chunks as u64)),
-        ("lexical half", format!("{} chunks, {}", grouped(status.lexical_chunks as u64), bytes(status.lexical_bytes))),
-        ("dense half", format!("{} rows, {}", grouped(status.dense_rows as u64), bytes(status.dense_bytes))),
+        ("documents", grouped(status.index.documents)),
+        ("chunks", grouped(status.index.chunks)),
+        ("lexical half", format!("{} chunks, {}", grouped(status.index.lexical_chunks), bytes(status.index.lexical_bytes))),
+        ("dense half", format!("{} rows, {}", grouped(status.index.dense_rows), bytes(status.index.dense_bytes))),
         ("window", format!("{} tokens, {} shared with the next", status.window_tokens, status.overlap_tokens)),
-        ("model", status.model.clone()),
+        ("model", format!("{} in {}", status.model, status.precision)),
         ("fingerprint", status.fingerprint.clone()),
-        ("generation", status.generation.to_string()),
-        ("format", status.format.to_string()),
+        ("generation", status.index.generation.to_string()),
+        ("format", status.index.format.to_string()),
     ];
     let page = rows.map(|(name, value)| format!("{name:<13} {value}\n")).concat();
     output::print(&page)?;

@@ -1,0 +1,59 @@
+//! Which model encodes: what the user named, else what the index was built with, else the default.
+
+use std::path::Path;
+
+use berth_encoder::{Encoder, EncoderOptions, Precision, Runtime};
+use berth_index::IndexReader;
+use berth_types::Fingerprint;
+
+use crate::{Error, Home, models};
+
+/// Model of a new index when none is named.
+pub(crate) const DEFAULT_MODEL: &str = "all-minilm-l6-v2";
+
+/// What the user chose; `None` leaves the choice to the index, or to the default.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct EncoderChoice {
+    /// Name of an installed model.
+    pub model: Option<String>,
+    /// Arithmetic.
+    pub precision: Option<Precision>,
+    /// Rows in the model at the same time.
+    pub workers: Option<usize>,
+}
+
+/// Opens the encoder for an index that may or may not exist yet.
+///
+/// # Errors
+/// A model that is not installed or damaged, a runtime that cannot be loaded, a damaged index.
+pub fn open_encoder(home: &Home, choice: &EncoderChoice, index: Option<&Path>) -> Result<Encoder, Error> {
+    let built_with = match index {
+        Some(index) if berth_index::exists(index) => {
+            Some(IndexReader::open(index)?.snapshot().settings().fingerprint.clone())
+        }
+        _ => None,
+    };
+    open_encoder_for(home, choice, built_with.as_ref())
+}
+
+pub(crate) fn open_encoder_for(
+    home: &Home,
+    choice: &EncoderChoice,
+    built_with: Option<&Fingerprint>,
+) -> Result<Encoder, Error> {
+    let name = choice.model.as_deref().or(built_with.map(|fingerprint| fingerprint.model.as_str()));
+    let model = models::installed(home, name.unwrap_or(DEFAULT_MODEL))?;
+    let built_precision = built_with.and_then(|fingerprint| fingerprint.parts.get("precision")?.parse().ok());
+    let options = EncoderOptions {
+        precision: choice.precision.or(built_precision),
+        workers: choice.workers,
+        ..EncoderOptions::default()
+    };
+    let runtime = Runtime::load(&home.runtime_library())?;
+    Ok(Encoder::open(&model, &runtime, &options)?)
+}
+
+/// First 16 hex digits of the hash over everything that shapes a vector: short enough to compare by eye.
+pub fn fingerprint_hash(fingerprint: &Fingerprint) -> String {
+    blake3::hash(fingerprint.canonical().as_bytes()).to_hex()[..16].to_owned()
+}

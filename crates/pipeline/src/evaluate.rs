@@ -1,0 +1,230 @@
+//! Measures search quality on a collection with judgements: index it once, ask every query, score the answers.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::BufWriter;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use berth_encoder::Encoder;
+use berth_eval::{Dataset, Metrics, Run};
+use berth_types::{Fusion, Mode, Query};
+use serde::{Deserialize, Serialize};
+
+use crate::encoding::{EncoderChoice, open_encoder};
+use crate::search::Searcher;
+use crate::{Error, Home, IngestOptions, Progress, ingest};
+
+/// Documents asked for with each query: recall is measured at 100.
+const RANKED_DOCUMENTS: usize = 100;
+/// Beside the index: what building it cost, written when it is complete.
+const COST_FILE: &str = "encode.json";
+
+/// What to measure and how.
+#[derive(Debug, Clone)]
+pub struct EvalOptions {
+    /// Folder in BEIR layout.
+    pub dataset: PathBuf,
+    /// Which judgements.
+    pub split: String,
+    /// Which halves.
+    pub modes: Vec<Mode>,
+    /// How they are joined.
+    pub fusion: Fusion,
+    /// Which model.
+    pub encoder: EncoderChoice,
+    /// Ids in a window; `None`: the card's.
+    pub window_tokens: Option<usize>,
+    /// Ids that neighbouring windows share; `None`: the default.
+    pub overlap_tokens: Option<usize>,
+    /// Where the collection's index is kept; `None`: in the cache, by everything that shapes it.
+    pub index: Option<PathBuf>,
+    /// Build the index again.
+    pub rebuild: bool,
+    /// Write the ranked lists to `FILE.MODE`.
+    pub run_file: Option<PathBuf>,
+}
+
+/// What was measured.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct EvalReport {
+    /// Name of the collection.
+    pub dataset: String,
+    /// Which judgements.
+    pub split: String,
+    /// Queries that were scored.
+    pub queries: usize,
+    /// Figures of each half and of both.
+    pub modes: BTreeMap<String, ModeReport>,
+    /// What embedding the collection cost when its index was built.
+    pub encode: EncodeCost,
+    /// What the reader should know.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+/// Figures of one mode.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ModeReport {
+    /// Quality, mean over queries.
+    #[serde(flatten)]
+    pub metrics: Metrics,
+    /// Median time of a query, encoding included, in milliseconds.
+    pub p50_ms: f64,
+    /// 99th percentile of the same.
+    pub p99_ms: f64,
+}
+
+/// What embedding a collection cost, end to end: read, tokenise, embed, commit.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct EncodeCost {
+    /// Ids handed to the model.
+    pub tokens: u64,
+    /// Wall time.
+    pub seconds: f64,
+    /// The quotient.
+    pub tokens_per_second: f64,
+    /// Documents of the collection.
+    pub documents: usize,
+    /// Chunks of the collection.
+    pub chunks: usize,
+}
+
+/// Measures. `Ok(None)` means that `cancel` became true; what was indexed until then is kept.
+///
+/// # Errors
+/// A folder that is no collection, a split that is not there, a model that is not installed, a damaged index.
+pub fn evaluate(
+    home: &Home,
+    options: &EvalOptions,
+    progress: &mut dyn Progress,
+    cancel: &AtomicBool,
+) -> Result<Option<EvalReport>, Error> {
+    let dataset = Dataset::open(&options.dataset, &options.split)?;
+    let encoder = open_encoder(home, &options.encoder, options.index.as_deref())?;
+    let index = match &options.index {
+        Some(index) => index.clone(),
+        None => cached_index(home, &encoder, &dataset, options)?,
+    };
+    let Some(encode) = build(&encoder, &dataset, &index, options, progress, cancel)? else {
+        return Ok(None);
+    };
+    let searcher = Searcher::with_encoder(&index, encoder)?;
+    let mut report = EvalReport {
+        dataset: dataset.name.clone(),
+        split: options.split.clone(),
+        queries: 0,
+        modes: BTreeMap::new(),
+        encode,
+        warnings: warnings(&dataset),
+    };
+    for &mode in &options.modes {
+        let mut run = Run::new();
+        let mut times_ms = Vec::with_capacity(dataset.queries.len());
+        for query in &dataset.queries {
+            if cancel.load(Ordering::Relaxed) {
+                return Ok(None);
+            }
+            let started = Instant::now();
+            let ranking = rank(&searcher, &query.text, mode, options.fusion)?;
+            times_ms.push(started.elapsed().as_secs_f64() * 1e3);
+            run.insert(&query.id, ranking)?;
+        }
+        let evaluation = berth_eval::evaluate(&run, &dataset.qrels);
+        report.queries = evaluation.per_query.len();
+        times_ms.sort_unstable_by(f64::total_cmp);
+        let (p50_ms, p99_ms) = (quantile(&times_ms, 0.5), quantile(&times_ms, 0.99));
+        report.modes.insert(mode.as_str().to_owned(), ModeReport { metrics: evaluation.mean, p50_ms, p99_ms });
+        if let Some(file) = &options.run_file {
+            write_run(&run, file, mode)?;
+        }
+    }
+    Ok(Some(report))
+}
+
+fn rank(searcher: &Searcher, text: &str, mode: Mode, fusion: Fusion) -> Result<Vec<(String, f32)>, Error> {
+    let query = Query { text: text.to_owned(), k: RANKED_DOCUMENTS, mode, fusion, explain: false };
+    match searcher.rank(&query) {
+        // A query without words finds nothing; it counts as such.
+        Err(Error::EmptyQuery) => Ok(Vec::new()),
+        other => other,
+    }
+}
+
+/// A folder named by everything that shapes the index: vectors, windows and the corpus itself.
+fn cached_index(home: &Home, encoder: &Encoder, dataset: &Dataset, options: &EvalOptions) -> Result<PathBuf, Error> {
+    let corpus = dataset.corpus_path();
+    let mut hasher = blake3::Hasher::new();
+    let mut reader = File::open(&corpus).map_err(Error::io("read", &corpus))?;
+    std::io::copy(&mut reader, &mut hasher).map_err(Error::io("read", &corpus))?;
+    hasher.update(encoder.fingerprint().canonical().as_bytes());
+    hasher.update(format!("{:?} {:?}", options.window_tokens, options.overlap_tokens).as_bytes());
+    let hash = hasher.finalize().to_hex();
+    Ok(home.cache().join("eval").join(format!("{}-{}", dataset.name, &hash[..16])))
+}
+
+/// Indexes the collection unless that is done. `Ok(None)`: interrupted.
+fn build(
+    encoder: &Encoder,
+    dataset: &Dataset,
+    index: &Path,
+    options: &EvalOptions,
+    progress: &mut dyn Progress,
+    cancel: &AtomicBool,
+) -> Result<Option<EncodeCost>, Error> {
+    let cost_file = index.join(COST_FILE);
+    if options.rebuild && berth_index::exists(index) {
+        fs::remove_dir_all(index).map_err(Error::io("remove", index))?;
+    }
+    if let Some(cost) = fs::read(&cost_file).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
+        return Ok(Some(cost));
+    }
+    let ingest_options = IngestOptions {
+        paths: vec![dataset.corpus_path()],
+        window_tokens: options.window_tokens,
+        overlap_tokens: options.overlap_tokens,
+        ..IngestOptions::default()
+    };
+    let report = ingest(encoder, index, &ingest_options, progress, cancel)?;
+    if report.interrupted {
+        return Ok(None);
+    }
+    if report.documents == 0 {
+        return Err(Error::NothingToIndex { path: dataset.corpus_path() });
+    }
+    let cost = EncodeCost {
+        tokens: report.tokens,
+        seconds: report.seconds,
+        tokens_per_second: report.tokens as f64 / report.seconds,
+        documents: report.documents,
+        chunks: report.chunks,
+    };
+    let json = serde_json::to_vec(&cost).unwrap_or_default();
+    fs::write(&cost_file, json).map_err(Error::io("write", &cost_file))?;
+    Ok(Some(cost))
+}
+
+fn write_run(run: &Run, file: &Path, mode: Mode) -> Result<(), Error> {
+    let mut name = file.as_os_str().to_owned();
+    name.push(format!(".{}", mode.as_str()));
+    let path = PathBuf::from(name);
+    let mut writer = BufWriter::new(File::create(&path).map_err(Error::io("create", &path))?);
+    run.write_trec(&mut writer, &format!("berth-{}", mode.as_str()))?;
+    writer.into_inner().map_err(|error| Error::io("write", &path)(error.into_error()))?;
+    Ok(())
+}
+
+fn warnings(dataset: &Dataset) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if dataset.unknown_queries > 0 {
+        warnings.push(format!("{} judged queries have no text and are left out", dataset.unknown_queries));
+    }
+    warnings
+}
+
+/// The value below which a share of the sorted values lies; 0 when there are none.
+fn quantile(sorted: &[f64], share: f64) -> f64 {
+    let position = (sorted.len() as f64 * share) as usize;
+    sorted.get(position.min(sorted.len().saturating_sub(1))).copied().unwrap_or(0.0)
+}

@@ -1,0 +1,170 @@
+//! `berth index`: what it takes, what it embeds again, what it removes.
+
+use std::fs;
+use std::process::Stdio;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::support::{Workplace, keys, number, write_harbour, write_rows};
+
+#[test]
+fn reports_what_it_did_and_status_agrees() {
+    let place = Workplace::new();
+    write_harbour(&place);
+    place.write("docs/.hidden/secret.txt", "not for the index");
+    place.write("docs/image.png", b"\x89PNG\0\0");
+    place.write("docs/empty.txt", "");
+    let report = place.index_json("docs", &[]);
+    for key in ["documents", "added", "changed", "moved", "removed", "skipped", "chunks", "embedded", "reused", "tokens"] {
+        number(&report, key);
+    }
+    assert!(report["seconds"].as_f64().unwrap() > 0.0);
+    assert_eq!((number(&report, "documents"), number(&report, "added"), number(&report, "skipped")), (4, 4, 2));
+    assert_eq!((number(&report, "chunks"), number(&report, "embedded")), (3, 3));
+
+    let status = place.status_json();
+    for key in ["documents", "chunks", "lexical_chunks", "dense_rows", "model", "fingerprint", "generation", "format"] {
+        assert!(keys(&status).contains(&key), "{key} is not in {status}");
+    }
+    assert_eq!((number(&status, "documents"), number(&status, "chunks")), (4, 3));
+    assert_eq!((number(&status, "lexical_chunks"), number(&status, "dense_rows")), (3, 3));
+}
+
+#[test]
+fn embeds_nothing_again_after_touch_move_and_rename() {
+    let place = Workplace::new();
+    write_harbour(&place);
+    assert_eq!(number(&place.index_json("docs", &[]), "embedded"), 3);
+
+    let touched = fs::File::options().append(true).open(place.path("docs/bread.txt")).unwrap();
+    touched.set_modified(std::time::SystemTime::now() - Duration::from_secs(86_400)).unwrap();
+    let report = place.index_json("docs", &[]);
+    assert_eq!((number(&report, "documents"), number(&report, "embedded"), number(&report, "changed")), (3, 0, 0));
+
+    fs::rename(place.path("docs/bread.txt"), place.path("docs/deep/loaf.txt")).unwrap();
+    let report = place.index_json("docs", &["--sync"]);
+    assert_eq!((number(&report, "moved"), number(&report, "added"), number(&report, "removed")), (1, 0, 0));
+    assert_eq!(number(&report, "embedded"), 0);
+    assert_eq!(number(&place.status_json(), "documents"), 3);
+}
+
+#[test]
+fn replaces_what_changed_and_removes_what_vanished_only_on_sync() {
+    let place = Workplace::new();
+    write_harbour(&place);
+    place.write("other/keep.txt", "Outside of the synced folder.");
+    place.index_json("docs", &[]);
+    place.index_json("other", &[]);
+
+    place.write("docs/bread.txt", "Rye bread keeps for a week.");
+    fs::remove_file(place.path("docs/berth.md")).unwrap();
+    let report = place.index_json("docs", &[]);
+    assert_eq!((number(&report, "changed"), number(&report, "removed"), number(&report, "gone")), (1, 0, 1));
+    assert_eq!(number(&place.status_json(), "documents"), 4);
+    let reply = place.search_json("sourdough crust oven", &["--mode", "lexical", "-k", "1"]);
+    assert!(reply["hits"].as_array().unwrap().is_empty(), "the old text is still found: {reply}");
+
+    let report = place.index_json("docs", &["--sync"]);
+    assert_eq!(number(&report, "removed"), 1);
+    assert_eq!(number(&place.status_json(), "documents"), 3);
+    place.run(&["verify", "--index", "index"]).expect_code(0);
+}
+
+#[test]
+fn a_sync_that_looks_like_a_mistake_is_refused() {
+    let place = Workplace::new();
+    write_harbour(&place);
+    place.index_json("docs", &[]);
+    fs::rename(place.path("docs"), place.path("elsewhere")).unwrap();
+
+    let sync = ["index", "docs", "--index", "index", "--sync", "--quiet"];
+    place.run(&sync).expect_code(5).expect_message(&["docs", "does not exist", "--force"]);
+    fs::create_dir(place.path("docs")).unwrap();
+    place.run(&sync).expect_code(5).expect_message(&["3 of 3", "--force"]);
+    assert_eq!(number(&place.status_json(), "documents"), 3);
+
+    place.run(&[&sync[..], &["--force"]].concat()).expect_code(0);
+    assert_eq!(number(&place.status_json(), "documents"), 0);
+}
+
+#[test]
+fn takes_rows_of_a_beir_corpus() {
+    let place = Workplace::new();
+    write_rows(&place, "corpus.jsonl", 12);
+    let report = place.index_json("corpus.jsonl", &[]);
+    assert_eq!((number(&report, "documents"), number(&report, "chunks")), (12, 12));
+    let document = place.run(&["get", "row-3", "--index", "index", "--json"]).expect_code(0).json();
+    assert_eq!(document["title"], "Log");
+    assert!(document["text"].as_str().unwrap().starts_with("Report number 3."));
+}
+
+#[test]
+fn windows_overlap_and_cover_a_long_text() {
+    let place = Workplace::new();
+    let text: String = (0..700).map(|n| format!("Sentence {n} speaks of harbour pilot number {n}. ")).collect();
+    place.write("long.txt", &text);
+    let report = place.index_json("long.txt", &["--window", "128", "--overlap", "32"]);
+    let chunks = number(&report, "chunks");
+    assert!(chunks > 50, "{chunks}");
+    assert!(number(&report, "tokens") <= chunks * 128);
+    let reply = place.search_json("harbour pilot number 421", &["--mode", "lexical"]);
+    let hit = &reply["hits"][0];
+    let (start, end) = (hit["chunk"]["start"].as_u64().unwrap() as usize, hit["chunk"]["end"].as_u64().unwrap() as usize);
+    assert_eq!(&text[start..end], hit["text"].as_str().unwrap());
+    assert!(hit["text"].as_str().unwrap().contains("421"), "{hit}");
+
+    let refused = place.run(&["index", "long.txt", "--index", "index", "--window", "256", "--quiet"]);
+    refused.expect_code(4).expect_message(&["window", "128", "256"]);
+}
+
+#[test]
+fn an_interrupted_run_commits_and_the_next_one_continues() {
+    let place = Workplace::new();
+    write_rows(&place, "corpus.jsonl", 1_500);
+    let words = ["index", "corpus.jsonl", "--index", "index", "--commit-seconds", "1", "--json", "--quiet"];
+    let child = place.start(&words);
+    wait_for_commit(&place);
+    let signalled = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(signalled.success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let done = number(&place.status_json(), "documents");
+    assert!(done > 0 && done < 1_500, "{done}");
+    assert_eq!(number(&report, "embedded"), number(&place.status_json(), "chunks"));
+
+    let report = place.index_json("corpus.jsonl", &[]);
+    assert_eq!(number(&report, "unchanged"), done);
+    assert_eq!(number(&report, "embedded"), 1_500 - done);
+    assert_eq!(number(&place.status_json(), "documents"), 1_500);
+}
+
+#[test]
+fn a_second_writer_is_told_who_is_in_the_way() {
+    let place = Workplace::new();
+    write_rows(&place, "corpus.jsonl", 1_500);
+    let mut first = place.start(&["index", "corpus.jsonl", "--index", "index", "--commit-seconds", "1", "--quiet"]);
+    wait_for_commit(&place);
+    place.write("one.txt", "one");
+    let second = place.run(&["index", "one.txt", "--index", "index", "--quiet"]);
+    let searched = place.run(&["search", "harbour", "--index", "index", "--json"]);
+    first.kill().unwrap();
+    first.wait().unwrap();
+    second.expect_code(1).expect_message(&["index", "writ"]);
+    searched.expect_code(0);
+}
+
+fn wait_for_commit(place: &Workplace) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let status = place.berth(&["status", "--index", "index", "--json"]).stderr(Stdio::null()).output().unwrap();
+        let documents = serde_json::from_slice::<serde_json::Value>(&status.stdout)
+            .ok()
+            .and_then(|status| status["documents"].as_u64());
+        if documents.is_some_and(|documents| documents > 0) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "no commit within a minute");
+        thread::sleep(Duration::from_millis(50));
+    }
+}

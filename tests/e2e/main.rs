@@ -1,0 +1,12 @@
+//! The real binary on real folders: what a user does, and what a user does wrong.
+//!
+//! Needs the runtime and the model that scripts/setup installs.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod bad_input;
+mod configuration;
+mod damage;
+mod indexing;
+mod searching;

@@ -1,0 +1,160 @@
+//! Runs the real binary on temporary folders and reads what it answers.
+
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+
+/// A temporary folder with a place for documents and one for an index.
+pub struct Workplace {
+    root: tempfile::TempDir,
+}
+
+/// What a run of the binary left behind.
+pub struct Ended {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Workplace {
+    pub fn new() -> Self {
+        Self { root: tempfile::tempdir().expect("a temporary folder") }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.root.path().join(name)
+    }
+
+    pub fn index(&self) -> PathBuf {
+        self.path("index")
+    }
+
+    /// Writes a file below the folder, with the folders that lead to it.
+    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().expect("a parent")).expect("folders");
+        fs::write(&path, content).expect("a file");
+        path
+    }
+
+    /// The binary, started in this folder, with no configuration from outside but the folder of models.
+    pub fn berth(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_berth"));
+        command.current_dir(self.root.path()).args(words).env_clear();
+        for name in ["PATH", "HOME", "XDG_DATA_HOME", "BERTH_HOME", "ORT_DYLIB_PATH", "TMPDIR"] {
+            if let Some(value) = std::env::var_os(name) {
+                command.env(name, value);
+            }
+        }
+        command
+    }
+
+    pub fn run(&self, words: &[&str]) -> Ended {
+        Ended::from(self.berth(words).stdin(Stdio::null()).output().expect("the binary starts"))
+    }
+
+    /// Starts the binary and leaves it running.
+    pub fn start(&self, words: &[&str]) -> Child {
+        let mut command = self.berth(words);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().expect("the binary starts")
+    }
+
+    /// Indexes `path` into the index and returns the report.
+    pub fn index_json(&self, path: &str, more: &[&str]) -> Value {
+        let words = [&["index", path, "--index", "index", "--json", "--quiet"], more].concat();
+        self.run(&words).expect_code(0).json()
+    }
+
+    pub fn search_json(&self, query: &str, more: &[&str]) -> Value {
+        let words = [&["search", query, "--index", "index", "--json"], more].concat();
+        self.run(&words).expect_code(0).json()
+    }
+
+    pub fn status_json(&self) -> Value {
+        self.run(&["status", "--index", "index", "--json"]).expect_code(0).json()
+    }
+}
+
+impl From<Output> for Ended {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+impl Ended {
+    #[track_caller]
+    pub fn expect_code(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "stdout: {}\nstderr: {}", self.stdout, self.stderr);
+        self
+    }
+
+    /// The one JSON object on standard output.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {}", self.stdout))
+    }
+
+    /// Checks that the message names what went wrong.
+    #[track_caller]
+    pub fn expect_message(self, parts: &[&str]) -> Self {
+        for part in parts {
+            assert!(self.stderr.contains(part), "'{part}' is not in: {}", self.stderr);
+        }
+        assert!(!self.stderr.contains("panicked"), "{}", self.stderr);
+        self
+    }
+}
+
+pub fn number(value: &Value, key: &str) -> u64 {
+    value[key].as_u64().unwrap_or_else(|| panic!("no number '{key}' in {value}"))
+}
+
+/// Keys of an object in the order in which they were written do not matter; this sorts them.
+pub fn keys(value: &Value) -> Vec<&str> {
+    let mut keys: Vec<&str> = value.as_object().expect("an object").keys().map(String::as_str).collect();
+    keys.sort_unstable();
+    keys
+}
+
+/// Every file below a folder, sorted.
+pub fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() { files.extend(files_below(&path)) } else { files.push(path) }
+    }
+    files.sort();
+    files
+}
+
+/// Three short documents on three subjects.
+pub fn write_harbour(place: &Workplace) {
+    place.write("docs/berth.md", "# Berths\n\nA berth is a place in a harbour where a ship is moored to the quay.\n");
+    place.write("docs/bread.txt", "Sourdough bread rises slowly. Bake it in a hot oven until the crust is brown.\n");
+    place.write("docs/deep/star.txt", "A neutron star is the collapsed core of a massive star, dense beyond measure.\n");
+}
+
+/// `count` rows of JSONL, each a text of its own that names its number.
+pub fn write_rows(place: &Workplace, name: &str, count: usize) -> PathBuf {
+    let words = ["harbour", "vessel", "cargo", "pilot", "anchor", "tide", "lighthouse", "crane", "ballast", "mooring"];
+    let mut rows = String::new();
+    for number in 0..count {
+        let mut text = format!("Report number {number}.");
+        for position in 0..60 {
+            text.push(' ');
+            text.push_str(words[(number * 7 + position * (number % 9 + 1)) % words.len()]);
+        }
+        rows.push_str(&serde_json::json!({"_id": format!("row-{number}"), "title": "Log", "text": text}).to_string());
+        rows.push('\n');
+    }
+    place.write(name, rows)
+}
