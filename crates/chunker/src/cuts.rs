@@ -51,14 +51,12 @@ impl<'a> Cuts<'a> {
         for offset in offsets {
             let start = offset.start;
             let apart = previous_start.is_none_or(|previous| start > previous) && start >= furthest;
-            blanks.advance(start, furthest);
-            let mut begins_sentence = false;
-            while sentences.next_if(|&sentence| sentence <= start).is_some() {
-                begins_sentence = true;
-            }
+            blanks.advance(start as usize);
+            while sentences.next_if(|&sentence| sentence < start).is_some() {}
+            let begins_sentence = sentences.peek() == Some(&start);
             grades.push(if !apart || start as usize >= text.len() {
                 Cut::Shared
-            } else if blanks.next_is_blank(start) {
+            } else if blanks.before_blank() || blanks.within_grapheme() {
                 Cut::Characters
             } else if blanks.lines > 1 {
                 Cut::Paragraphs
@@ -68,7 +66,7 @@ impl<'a> Cuts<'a> {
                 Cut::Lines
             } else if blanks.spaces > 0 {
                 Cut::Spaces
-            } else if blanks.between_ascii(start) {
+            } else if blanks.between_ascii() {
                 Cut::Graphemes
             } else {
                 Cut::Characters
@@ -156,13 +154,10 @@ impl<'a> Blanks<'a> {
         Self { text, position: 0, spaces: 0, lines: 0 }
     }
 
-    /// Moves to byte `to`. What no token covers (from byte `covered` on) ends no run of white space.
-    fn advance(&mut self, to: u32, covered: u32) {
-        if to as usize <= self.position {
-            return;
-        }
+    /// Moves to byte `to`.
+    fn advance(&mut self, to: usize) {
         let mut previous = '\0';
-        for (index, character) in self.text[self.position..to as usize].char_indices() {
+        for character in self.text[self.position.min(to)..to].chars() {
             if character.is_whitespace() {
                 self.spaces += 1;
                 self.lines += match character {
@@ -172,22 +167,33 @@ impl<'a> Blanks<'a> {
                     '\u{2029}' => 2,
                     _ => 0,
                 };
-            } else if self.position + index < covered as usize {
+            } else {
                 (self.spaces, self.lines) = (0, 0);
             }
             previous = character;
         }
-        self.position = to as usize;
+        self.position = to;
     }
 
-    fn next_is_blank(&self, start: u32) -> bool {
-        self.text[start as usize..].starts_with(char::is_whitespace)
+    fn before_blank(&self) -> bool {
+        self.text[self.position..].starts_with(char::is_whitespace)
     }
 
-    /// Whether both characters around byte `start` are ASCII and not blank, so that no grapheme holds both.
-    fn between_ascii(&self, start: u32) -> bool {
-        let bytes = self.text.as_bytes();
-        let start = start as usize;
-        start > 0 && bytes[start].is_ascii_graphic() && bytes[start - 1].is_ascii_graphic()
+    /// Whether both characters around the position are ASCII and not blank, so that no grapheme holds both.
+    fn between_ascii(&self) -> bool {
+        let around = &self.text.as_bytes()[self.position.saturating_sub(1)..=self.position];
+        around.iter().all(u8::is_ascii_graphic)
+    }
+
+    /// Whether the characters around the position, seen by themselves, form one grapheme. Flags are told apart only by what
+    /// stands before them, so that two of them may be two graphemes all the same.
+    fn within_grapheme(&self) -> bool {
+        let (before, after) = self.text.split_at(self.position);
+        if after.as_bytes()[0].is_ascii() {
+            return false;
+        }
+        let first = before.char_indices().next_back().map_or(0, |(index, _)| index);
+        let width = after.chars().next().map_or(0, char::len_utf8);
+        self.text[first..self.position + width].graphemes(true).count() == 1 && self.position > 0
     }
 }

@@ -12,6 +12,9 @@ use unicode_segmentation::UnicodeSegmentation as _;
 /// the full stop, which costs the square of the run's length. No run in the prose of the evaluation collections is this long.
 const PARTING_RUN_CHARACTERS: usize = 48;
 
+/// Characters at which the annex ends a sentence, whatever stands before them.
+const LINE_ENDS: [char; 5] = ['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}'];
+
 /// Marks that end a sentence in the scripts that Unicode lists under `STerm` and `ATerm` and that are common in documents.
 const TERMINATORS: [char; 17] =
     ['.', '!', '?', '…', '。', '！', '？', '．', '｡', '؟', '۔', '।', '॥', '‼', '⁇', '⁈', '⁉'];
@@ -33,9 +36,10 @@ pub(crate) fn sentence_starts(text: &str) -> Vec<u32> {
         let part_start = part.as_ptr() as usize - text.as_ptr() as usize;
         let mut sentences = part.split_sentence_bound_indices().peekable();
         while let Some((start, sentence)) = sentences.next() {
-            let ends = match sentences.peek() {
-                Some(_) => !ends_in_abbreviation(sentence),
-                None => ends_in_terminator(sentence),
+            let ends = if sentence.ends_with(LINE_ENDS) {
+                ends_in_terminator(sentence)
+            } else {
+                sentences.peek().is_some() && !ends_in_abbreviation(sentence)
             };
             if ends {
                 starts.push((part_start + start + sentence.len()) as u32);

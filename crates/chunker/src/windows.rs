@@ -76,8 +76,8 @@ fn window_end(cuts: &mut Cuts<'_>, start: usize, held: usize, options: &WindowOp
     }
     let full = start + window;
     let slack = window / SLACK_DIVISOR;
-    let wanted = if rest <= 2 * window - overlap {
-        // Two windows hold the rest: let them be of one size, and let the second reach the end.
+    let wanted = if rest + slack / 2 <= 2 * window - overlap {
+        // Two windows hold the rest with room to choose a cut: let them be of one size, and let the second reach the end.
         let even = start + (rest + overlap).div_ceil(2);
         let reaching = (start + rest + overlap.div_ceil(2)).saturating_sub(window);
         let first = (even - slack / 2).max(reaching).max(held + 1);

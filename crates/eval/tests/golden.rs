@@ -1,6 +1,7 @@
 //! The metrics are those of trec_eval, to four digits.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::io::Cursor;
 use std::path::Path;
 
@@ -38,7 +39,7 @@ impl Case {
         let mut file = String::new();
         for (query, documents) in &self.run {
             for (document, score) in documents {
-                file.push_str(&format!("{query} Q0 {document} 1 {score} made-up\n"));
+                writeln!(file, "{query} Q0 {document} 1 {score} made-up").unwrap();
             }
         }
         Run::read_trec(Cursor::new(file), Path::new("golden")).unwrap()
