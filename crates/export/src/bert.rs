@@ -1,14 +1,17 @@
 //! The BERT encoder as a graph: embeddings, layers, pooling.
 //!
-//! Operators are chosen by measurement on the CPU provider with one text a run: attention and GELU fused, residual
-//! sums and layer norms apart, because the fused `SkipLayerNormalization` is the slower one there.
+//! Operators are chosen by measurement on the CPU provider of ONNX Runtime 1.31 with one text a run:
+//! - The kernel of `MultiHeadAttention` works in cache-sized blocks only where it is given no mask. The graph asks once
+//!   whether any token is masked, and hands the mask over only then: 6 % faster at 237 tokens, 12 % at 510.
+//! - `Gelu` with the bias added by the product before it is 3 % faster than the fused `BiasGelu`.
+//! - Residual sums and layer norms stay apart: the fused `SkipLayerNormalization` is slower.
 
 use berth_types::Pooling;
 
 use crate::checkpoint::Weights;
 use crate::config::{Activation, BertConfig};
 use crate::export::{EXPORTER_VERSION, ExportOptions, Precision};
-use crate::graph::{Finished, GraphBuilder, Setting, Value};
+use crate::graph::{Branch, Finished, GraphBuilder, Setting, Value};
 use crate::onnx::Element;
 use crate::{Error, quantize};
 
@@ -16,7 +19,7 @@ use crate::{Error, quantize};
 ///
 /// # Errors
 /// What is wrong with a tensor.
-pub(crate) fn graph(config: &BertConfig, weights: &Weights<'_>, options: &ExportOptions) -> Result<Finished, Error> {
+pub(crate) fn graph(config: &BertConfig, weights: &Weights<'_>, options: ExportOptions) -> Result<Finished, Error> {
     let mut assembly = Assembly { config, weights, precision: options.precision, graph: GraphBuilder::default() };
     let mut states = assembly.embeddings()?;
     for layer in 0..config.layers {
@@ -57,7 +60,10 @@ impl Assembly<'_> {
         let ids = self.graph.input("input_ids", Element::I64, &lengths);
         let mask = self.graph.input("attention_mask", Element::I64, &lengths);
         let types = self.graph.input("token_type_ids", Element::I64, &lengths);
-        self.graph.node("Cast", &[&mask], "mask.i32", &[Setting::Int("to", Element::I32 as i64)]);
+        let mask = self.graph.node("Cast", &[&mask], "mask.i32", &[Setting::Int("to", Element::I32 as i64)]);
+        let least = self.graph.node("ReduceMin", &[&mask], "mask.least", &[Setting::Int("keepdims", 0)]);
+        let masked = self.graph.i32_scalar("constant.masked", 0);
+        self.graph.node("Greater", &[&least, &masked], "mask.full", &[]);
 
         let words = self.word_rows(&ids)?;
         let table = self.table("embeddings.token_type_embeddings.weight", self.config.token_types)?;
@@ -119,35 +125,35 @@ impl Assembly<'_> {
         let name = format!("{at}.attention.self");
         let matrix = self.matrix(&name, &weight, hidden);
         let bias = self.graph.f32(&format!("{name}.bias"), &[bias.len()], &bias);
-        let output = format!("{at}.attention.context");
-        let heads = [Setting::Int("num_heads", self.config.heads as i64)];
-        let Some(scales) = matrix.scales else {
-            return Ok(self.graph.fused("Attention", &[states, &matrix.values, &bias, "mask.i32"], &output, &heads));
-        };
-        let [bytes, scale, zero] = ["bytes", "scale", "zero"].map(|part| format!("{at}.attention.input.{part}"));
-        self.graph.split("DynamicQuantizeLinear", &[states], &[&bytes, &scale, &zero], &[]);
-        let inputs = [&bytes, &matrix.values, &bias, &scale, &scales, "mask.i32", &zero];
-        Ok(self.graph.fused("QAttention", &inputs, &output, &heads))
+        // A quantised product adds the bias on its way out; otherwise attention does so while it sorts by heads.
+        let (early, late) = if matrix.scales.is_some() { (bias.as_str(), "") } else { ("", bias.as_str()) };
+        let joined = self.product(&matrix, states, early, &format!("{name}.product"));
+        self.graph.split(
+            "Split",
+            &[&joined],
+            &parts.each_ref().map(String::as_str),
+            &[Setting::Int("axis", 2), Setting::Int("num_outputs", 3)],
+        );
+        let [query, key, value] = parts.each_ref().map(String::as_str);
+        let settings = [Setting::Int("num_heads", self.config.heads as i64)];
+        let op_type = "MultiHeadAttention";
+        let full: &[&str] = if late.is_empty() { &[query, key, value] } else { &[query, key, value, late] };
+        let whole = Branch { name: "full", op_type, inputs: full, settings: &settings };
+        let masked =
+            Branch { name: "masked", op_type, inputs: &[query, key, value, late, "mask.i32"], settings: &settings };
+        Ok(self.graph.choose("mask.full", whole, masked, &format!("{at}.attention.context")))
     }
 
     /// The widening half of the feed-forward block with its nonlinearity.
     fn feed_forward(&mut self, at: &str, states: &str) -> Result<Value, Error> {
-        let (hidden, wide) = (self.config.hidden, self.config.intermediate);
         let name = format!("{at}.intermediate.dense");
-        let output = format!("{at}.intermediate");
-        let fused = match self.config.activation {
-            Activation::Gelu => "BiasGelu",
-            Activation::GeluTanh => "FastGelu",
-            Activation::Relu => {
-                let sum = self.linear(&name, hidden, wide, states)?;
-                return Ok(self.graph.node("Relu", &[&sum], &output, &[]));
-            }
+        let sum = self.linear(&name, self.config.hidden, self.config.intermediate, states)?;
+        let (op_type, settings): (&str, &[Setting]) = match self.config.activation {
+            Activation::Gelu => ("Gelu", &[]),
+            Activation::GeluTanh => ("Gelu", &[Setting::Text("approximate", "tanh")]),
+            Activation::Relu => ("Relu", &[]),
         };
-        let weight = self.weights.values(&format!("{name}.weight"), &[wide, hidden])?;
-        let bias = self.vector(&format!("{name}.bias"), wide)?;
-        let matrix = self.matrix(&name, &weight, hidden);
-        let product = self.product(&matrix, states, "", &format!("{name}.product"));
-        Ok(self.graph.fused(fused, &[&product, &bias], &output, &[]))
+        Ok(self.graph.node(op_type, &[&sum], &format!("{at}.intermediate"), settings))
     }
 
     /// `states · weightᵀ + bias`.
@@ -209,7 +215,7 @@ impl Assembly<'_> {
     }
 
     /// Turns states into the output `sentence_embedding`, `[batch, hidden]`.
-    fn pool(&mut self, states: &str, options: &ExportOptions) {
+    fn pool(&mut self, states: &str, options: ExportOptions) {
         let output = "sentence_embedding";
         let pooled = if options.normalize { "pooled" } else { output };
         match options.pooling {

@@ -92,7 +92,7 @@ impl Fields {
             epsilon: self.epsilon()?,
             activation: self.activation()?,
         };
-        if config.hidden % config.heads != 0 {
+        if !config.hidden.is_multiple_of(config.heads) {
             let expected = format!("a multiple of num_attention_heads, which is {}", config.heads);
             return Err(self.wrong("hidden_size", expected));
         }

@@ -107,7 +107,7 @@ pub fn export(checkpoint: &Path, options: &ExportOptions, out: &Path) -> Result<
     let file = WeightsFile::open(checkpoint)?;
     let weights = file.weights()?;
     weights.check_layers(config.layers)?;
-    let finished = bert::graph(&config, &weights, options)?;
+    let finished = bert::graph(&config, &weights, *options)?;
     let parameters = weights.parameters();
     let bytes = onnx::model_bytes(&finished.model, &finished.graph, &finished.initializers);
     if bytes > LARGEST_MODEL {

@@ -5,10 +5,10 @@ use crate::onnx::{
     ValueType,
 };
 
-/// First version of the standard operators that has everything used here (`LayerNormalization`).
-const OPSET: i64 = 17;
+/// First version of the standard operators that has everything used here (`Gelu`).
+const OPSET: i64 = 20;
 /// The IR version that came with it.
-const IR_VERSION: i64 = 8;
+const IR_VERSION: i64 = 9;
 /// Domain of ONNX Runtime's own operators.
 const MICROSOFT: &str = "com.microsoft";
 
@@ -30,11 +30,21 @@ pub(crate) struct Finished {
     pub(crate) initializers: Vec<Tensor>,
 }
 
+/// One way of a choice: a single operator of ONNX Runtime over values of the graph around it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Branch<'a> {
+    pub(crate) name: &'static str,
+    pub(crate) op_type: &'static str,
+    pub(crate) inputs: &'a [&'a str],
+    pub(crate) settings: &'a [Setting],
+}
+
 /// An attribute of a node.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Setting {
     Int(&'static str, i64),
     Float(&'static str, f32),
+    Text(&'static str, &'static str),
 }
 
 impl GraphBuilder {
@@ -65,6 +75,25 @@ impl GraphBuilder {
         output.to_owned()
     }
 
+    /// Adds a choice between two operators by a boolean scalar.
+    pub(crate) fn choose(&mut self, condition: &str, yes: Branch<'_>, no: Branch<'_>, output: &str) -> Value {
+        let branches = [("then_branch", yes), ("else_branch", no)];
+        let mut choice = node("", "If", &[condition], &[output], &[]);
+        for (attribute_name, branch) in branches {
+            let result = format!("{output}.{}", branch.name);
+            let graph = Graph {
+                node: vec![node(MICROSOFT, branch.op_type, branch.inputs, &[&result], branch.settings)],
+                name: branch.name.to_owned(),
+                input: Vec::new(),
+                output: vec![ValueInfo { kind: Some(tensor_type(Element::F32, None)), name: result }],
+            };
+            let name = attribute_name.to_owned();
+            choice.attribute.push(Attribute { name, g: Some(graph), kind: Some(5), ..Attribute::default() });
+        }
+        self.graph.node.push(choice);
+        output.to_owned()
+    }
+
     /// Adds a standard operator with several outputs.
     pub(crate) fn split(&mut self, op_type: &str, inputs: &[&str], outputs: &[&str], settings: &[Setting]) {
         self.push("", op_type, inputs, outputs, settings);
@@ -78,6 +107,11 @@ impl GraphBuilder {
     /// Adds an initializer of i8.
     pub(crate) fn i8(&mut self, name: &str, shape: &[usize], values: &[i8]) -> Value {
         self.initializer(name, Element::I8, shape, values.iter().map(|&value| value as u8).collect())
+    }
+
+    /// Adds an initializer that is one i32.
+    pub(crate) fn i32_scalar(&mut self, name: &str, value: i32) -> Value {
+        self.initializer(name, Element::I32, &[], value.to_le_bytes().to_vec())
     }
 
     /// Adds an initializer of i64.
@@ -116,29 +150,38 @@ impl GraphBuilder {
     }
 
     fn push(&mut self, domain: &str, op_type: &str, inputs: &[&str], outputs: &[&str], settings: &[Setting]) {
-        self.graph.node.push(Node {
-            input: inputs.iter().map(|&input| input.to_owned()).collect(),
-            output: outputs.iter().map(|&output| output.to_owned()).collect(),
-            name: format!("{op_type}:{}", outputs[0]),
-            op_type: op_type.to_owned(),
-            attribute: settings.iter().map(|&setting| attribute(setting)).collect(),
-            domain: domain.to_owned(),
-        });
+        self.graph.node.push(node(domain, op_type, inputs, outputs, settings));
+    }
+}
+
+fn node(domain: &str, op_type: &str, inputs: &[&str], outputs: &[&str], settings: &[Setting]) -> Node {
+    Node {
+        input: inputs.iter().map(|&input| input.to_owned()).collect(),
+        output: outputs.iter().map(|&output| output.to_owned()).collect(),
+        name: format!("{op_type}:{}", outputs[0]),
+        op_type: op_type.to_owned(),
+        attribute: settings.iter().map(|&setting| attribute(setting)).collect(),
+        domain: domain.to_owned(),
     }
 }
 
 fn attribute(setting: Setting) -> Attribute {
-    match setting {
-        Setting::Float(name, value) => {
-            Attribute { name: name.to_owned(), f: Some(value), kind: Some(1), ..Attribute::default() }
+    let (name, mut attribute) = match setting {
+        Setting::Float(name, value) => (name, Attribute { f: Some(value), kind: Some(1), ..Attribute::default() }),
+        Setting::Int(name, value) => (name, Attribute { i: Some(value), kind: Some(2), ..Attribute::default() }),
+        Setting::Text(name, value) => {
+            (name, Attribute { s: Some(value.into()), kind: Some(3), ..Attribute::default() })
         }
-        Setting::Int(name, value) => {
-            Attribute { name: name.to_owned(), i: Some(value), kind: Some(2), ..Attribute::default() }
-        }
-    }
+    };
+    name.clone_into(&mut attribute.name);
+    attribute
 }
 
 fn value_info(name: &str, element: Element, dimension: Vec<Dimension>) -> ValueInfo {
-    let tensor = TensorType { element: Some(element as i32), shape: Some(TensorShape { dimension }) };
-    ValueInfo { name: name.to_owned(), kind: Some(ValueType { tensor: Some(tensor) }) }
+    ValueInfo { name: name.to_owned(), kind: Some(tensor_type(element, Some(TensorShape { dimension }))) }
+}
+
+/// The type of a tensor; without a shape, of any shape.
+fn tensor_type(element: Element, shape: Option<TensorShape>) -> ValueType {
+    ValueType { tensor: Some(TensorType { element: Some(element as i32), shape }) }
 }

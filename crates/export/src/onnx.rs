@@ -86,9 +86,11 @@ pub(crate) struct Attribute {
     pub(crate) f: Option<f32>,
     #[prost(int64, optional, tag = "3")]
     pub(crate) i: Option<i64>,
-    #[prost(int64, repeated, packed = "false", tag = "8")]
-    pub(crate) ints: Vec<i64>,
-    /// `AttributeType`: 1 float, 2 int, 7 ints.
+    #[prost(bytes = "vec", optional, tag = "4")]
+    pub(crate) s: Option<Vec<u8>>,
+    #[prost(message, optional, tag = "6")]
+    pub(crate) g: Option<Graph>,
+    /// `AttributeType`: 1 float, 2 int, 3 string, 5 graph.
     #[prost(int32, optional, tag = "20")]
     pub(crate) kind: Option<i32>,
 }
