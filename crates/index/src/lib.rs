@@ -2,7 +2,10 @@
 
 pub mod analysis;
 mod error;
+pub mod fusion;
+pub mod highlight;
 mod hits;
+pub mod lexical;
 mod reader;
 mod settings;
 mod snapshot;

@@ -152,7 +152,8 @@ mod tests {
         let mut stems = Stems::default();
         let words = ["running", "connections", "argued", "universities", "cats", "generically"];
         for number in 0..20_000_u32 {
-            let mut term = format!("{}{}", words[number as usize % 6], "abcdefghij".repeat(2).split_at(number as usize % 11).0);
+            let mut term =
+                format!("{}{}", words[number as usize % 6], "abcdefghij".repeat(2).split_at(number as usize % 11).0);
             let expected = Stemmer::new(Algorithm::English).stem(&term).into_owned();
             stems.apply(&mut term);
             assert_eq!(term, expected);

@@ -1,0 +1,222 @@
+//! BM25 over chunks: a question's words become a disjunction of terms, answered in an order that nothing disturbs.
+//!
+//! Words are looked for in the chunk's `body` (title and text). `title:word`, without a space, looks for that word in
+//! the title instead. Everything else that is not a word is a separator: there are no operators and no phrases, so that
+//! nothing that can be typed is an error. A word that stands twice in the question counts twice.
+//!
+//! The score is BM25 (Robertson et al. 1994) as tantivy computes it, k1 1.2 and b 0.75, with field lengths rounded to a
+//! byte and statistics over all segments; deleted chunks count in the statistics until a merge drops them.
+
+mod query;
+mod top;
+
+use tantivy::postings::Postings;
+use tantivy::query::{Bm25StatisticsProvider, Bm25Weight};
+use tantivy::schema::{Field, IndexRecordOption};
+use tantivy::{DocId, DocSet, Searcher, SegmentReader, Term};
+
+use crate::{ChunkHit, Error, LexicalAnswer};
+use query::{Plan, QueryTerm};
+use top::Candidate;
+
+pub(crate) use query::query_terms;
+
+/// The fields that lexical search reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fields {
+    /// Title and text of the chunk, indexed with frequencies and field lengths.
+    pub body: Field,
+    /// Title alone, indexed likewise.
+    pub title: Field,
+    /// Fast field: number of the chunk.
+    pub chunk_id: Field,
+    /// Fast field: number of the chunk's document.
+    pub document_no: Field,
+}
+
+/// What one term contributes to a chunk's BM25 score.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TermScore {
+    /// The term as it is in the index; `title:` before it when it was looked for in the title.
+    pub term: String,
+    /// How often the question has the term; a factor of the score.
+    pub query_frequency: u32,
+    /// How often the chunk has it.
+    pub term_frequency: u32,
+    /// Chunks that have it.
+    pub document_frequency: u64,
+    /// ln(1 + (N − n + 0.5) / (n + 0.5)), with N chunks of which n have the term.
+    pub idf: f32,
+    /// Terms in the chunk's field, as the index rounds it.
+    pub field_length: u32,
+    /// query_frequency · idf · (k1 + 1) · tf / (tf + k1 · (1 − b + b · length / average length)).
+    pub score: f32,
+}
+
+/// Finds the `depth` chunks of highest BM25, best first, ties by chunk number.
+///
+/// Equal chunks score equally in whichever segments they lie: what the engine's pruned search finds is scored once
+/// more, term by term in a fixed order.
+///
+/// # Errors
+/// `Lexical`, `Corrupted` and `Io` when the index cannot be read.
+pub fn search(searcher: &Searcher, fields: &Fields, text: &str, depth: usize) -> Result<LexicalAnswer, Error> {
+    let Plan { terms, warnings } = query::plan(searcher, fields, text)?;
+    let names = terms.iter().map(|term| term.name(fields)).collect();
+    let mut hits = Vec::new();
+    if depth > 0 && terms.iter().any(|term| term.document_frequency > 0) {
+        let weights = weights(searcher, &terms)?;
+        for (segment, candidates) in top::candidates(searcher, &terms, depth)? {
+            score_segment(searcher.segment_reader(segment), fields, &terms, &weights, &candidates, &mut hits)?;
+        }
+        hits.sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then(a.chunk_id.cmp(&b.chunk_id)));
+        hits.truncate(depth);
+    }
+    Ok(LexicalAnswer { hits, terms: names, warnings })
+}
+
+/// Takes the score of one chunk apart, by terms that it has, in the question's order.
+///
+/// The scores, added in double precision, are the chunk's score in [`search`]. Empty when there is no such chunk.
+///
+/// # Errors
+/// As [`search`].
+pub fn explain(searcher: &Searcher, fields: &Fields, text: &str, chunk_id: u64) -> Result<Vec<TermScore>, Error> {
+    let Plan { terms, .. } = query::plan(searcher, fields, text)?;
+    let Some((reader, document)) = find_chunk(searcher, fields, chunk_id)? else {
+        return Ok(Vec::new());
+    };
+    let chunks = searcher.total_num_docs()?;
+    let weights = weights(searcher, &terms)?;
+    let mut scores = Vec::new();
+    for (term, weight) in terms.iter().zip(&weights) {
+        visit(reader, term, &[document], |_, term_frequency, length_id| {
+            let unseen = (chunks - term.document_frequency) as f32 + 0.5;
+            scores.push(TermScore {
+                term: term.name(fields),
+                query_frequency: term.count,
+                term_frequency,
+                document_frequency: term.document_frequency,
+                idf: (1.0 + unseen / (term.document_frequency as f32 + 0.5)).ln(),
+                field_length: tantivy::fieldnorm::FieldNormReader::id_to_fieldnorm(length_id),
+                score: weight.score(length_id, term_frequency),
+            });
+        })?;
+    }
+    Ok(scores)
+}
+
+/// Scores candidates exactly, and reads their numbers.
+fn score_segment(
+    reader: &SegmentReader,
+    fields: &Fields,
+    terms: &[QueryTerm],
+    weights: &[Bm25Weight],
+    candidates: &[Candidate],
+    hits: &mut Vec<ChunkHit>,
+) -> Result<(), Error> {
+    let documents: Vec<DocId> = candidates.iter().map(|candidate| candidate.document).collect();
+    let mut scores = vec![0.0_f64; documents.len()];
+    for (term, weight) in terms.iter().zip(weights) {
+        visit(reader, term, &documents, |position, term_frequency, length_id| {
+            scores[position] += f64::from(weight.score(length_id, term_frequency));
+        })?;
+    }
+    let chunk_ids = reader.fast_fields().u64(reader.schema().get_field_name(fields.chunk_id))?;
+    let document_nos = reader.fast_fields().u64(reader.schema().get_field_name(fields.document_no))?;
+    for (&document, &score) in documents.iter().zip(&scores) {
+        hits.push(ChunkHit {
+            chunk_id: number(reader, &chunk_ids, document)?,
+            document_no: number(reader, &document_nos, document)?,
+            score: score as f32,
+        });
+    }
+    Ok(())
+}
+
+/// Calls `found` with (position among `documents`, term frequency, length id) where a document has the term.
+///
+/// `documents` rise.
+fn visit(
+    reader: &SegmentReader,
+    term: &QueryTerm,
+    documents: &[DocId],
+    mut found: impl FnMut(usize, u32, u8),
+) -> Result<(), Error> {
+    let inverted_index = reader.inverted_index(term.field)?;
+    let Some(mut postings) = inverted_index.read_postings(&term.as_term(), IndexRecordOption::WithFreqs).map_err(io)?
+    else {
+        return Ok(());
+    };
+    let lengths = reader.get_fieldnorms_reader(term.field)?;
+    for (position, &document) in documents.iter().enumerate() {
+        if postings.doc() < document {
+            postings.seek(document);
+        }
+        if postings.doc() == document {
+            found(position, postings.term_freq(), lengths.fieldnorm_id(document));
+        }
+    }
+    Ok(())
+}
+
+/// BM25 weights of the terms, over all segments; the question's repetitions are in them.
+fn weights(searcher: &Searcher, terms: &[QueryTerm]) -> Result<Vec<Bm25Weight>, Error> {
+    let chunks = searcher.total_num_docs()?;
+    let mut averages: Vec<(Field, f32)> = Vec::new();
+    let mut weights = Vec::with_capacity(terms.len());
+    for term in terms {
+        let known = averages.iter().find(|(field, _)| *field == term.field).map(|&(_, average)| average);
+        let average = match known {
+            Some(average) => average,
+            None => {
+                let average = searcher.total_num_tokens(term.field)? as f32 / chunks as f32;
+                averages.push((term.field, average));
+                average
+            }
+        };
+        let weight = Bm25Weight::for_one_term_without_explain(term.document_frequency, chunks, average);
+        weights.push(weight.boost_by(term.count as f32));
+    }
+    Ok(weights)
+}
+
+/// The live chunk with this number.
+fn find_chunk<'a>(
+    searcher: &'a Searcher,
+    fields: &Fields,
+    chunk_id: u64,
+) -> Result<Option<(&'a SegmentReader, DocId)>, Error> {
+    for reader in searcher.segment_readers() {
+        let chunk_ids = reader.fast_fields().u64(reader.schema().get_field_name(fields.chunk_id))?;
+        let found = reader.doc_ids_alive().find(|&document| chunk_ids.first(document) == Some(chunk_id));
+        if let Some(document) = found {
+            return Ok(Some((reader, document)));
+        }
+    }
+    Ok(None)
+}
+
+fn number(reader: &SegmentReader, column: &tantivy::columnar::Column, document: DocId) -> Result<u64, Error> {
+    column.first(document).ok_or_else(|| {
+        let segment = reader.segment_id().uuid_string();
+        Error::Lexical(tantivy::TantivyError::InternalError(format!("chunk {document} of {segment} has no number")))
+    })
+}
+
+fn io(error: std::io::Error) -> Error {
+    tantivy::TantivyError::from(error).into()
+}
+
+impl QueryTerm {
+    fn as_term(&self) -> Term {
+        Term::from_field_text(self.field, &self.text)
+    }
+
+    fn name(&self, fields: &Fields) -> String {
+        if self.field == fields.title { format!("title:{}", self.text) } else { self.text.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests;

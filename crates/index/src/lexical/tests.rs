@@ -1,0 +1,201 @@
+use proptest::prelude::*;
+use tantivy::schema::{FAST, IndexRecordOption, STORED, Schema, TextFieldIndexing, TextOptions};
+use tantivy::{Index, IndexWriter, doc};
+
+use super::*;
+use crate::analysis;
+
+/// An index in memory: each inner list is one segment of (chunk number, title, text).
+fn index(segments: &[Vec<(u64, &str, String)>]) -> (Searcher, Fields) {
+    let indexing = TextFieldIndexing::default()
+        .set_tokenizer(analysis::ANALYZER)
+        .set_index_option(IndexRecordOption::WithFreqsAndPositions);
+    let text = TextOptions::default().set_indexing_options(indexing);
+    let mut schema = Schema::builder();
+    let fields = Fields {
+        body: schema.add_text_field("body", text.clone()),
+        title: schema.add_text_field("title", text),
+        chunk_id: schema.add_u64_field("chunk_id", FAST | STORED),
+        document_no: schema.add_u64_field("document_no", FAST),
+    };
+    let index = Index::create_in_ram(schema.build());
+    analysis::register(&index);
+    let mut writer: IndexWriter = index.writer_with_num_threads(1, 15_000_000).unwrap();
+    writer.set_merge_policy(Box::new(tantivy::merge_policy::NoMergePolicy));
+    for segment in segments {
+        for (chunk_id, title, text) in segment {
+            let body = format!("{title}\n{text}");
+            writer
+                .add_document(doc!(fields.body => body, fields.title => *title,
+                    fields.chunk_id => *chunk_id, fields.document_no => chunk_id / 10))
+                .unwrap();
+        }
+        writer.commit().unwrap();
+    }
+    (index.reader().unwrap().searcher(), fields)
+}
+
+fn one_segment(texts: &[(&'static str, &str)]) -> (Searcher, Fields) {
+    index(&[texts.iter().zip(1..).map(|(&(title, text), number)| (number, title, text.to_owned())).collect()])
+}
+
+fn check(texts: &[(&'static str, &str)], query: &str, expected: &[u64]) {
+    let (searcher, fields) = one_segment(texts);
+    let answer = search(&searcher, &fields, query, 10).unwrap();
+    let found: Vec<u64> = answer.hits.iter().map(|hit| hit.chunk_id).collect();
+    assert_eq!(found, expected, "{query:?}");
+}
+
+#[test]
+fn finds_words_however_they_are_written() {
+    let texts =
+        [("", "Cafés were running"), ("", "한국어를 배운다"), ("", "東京タワーに登る"), ("", "def get_file_name(x):")];
+    check(&texts, "cafe run", &[1]);
+    check(&texts, "한국어", &[2]);
+    check(&texts, "タワー", &[3]);
+    check(&texts, "file name", &[4]);
+    check(&texts, "\"unbalanced (cafe AND -x title: OR *", &[1, 4]);
+}
+
+#[test]
+fn a_title_word_is_looked_for_in_titles() {
+    let texts = [("Cats", "about dogs"), ("Dogs", "about cats"), ("Birds", "about birds")];
+    check(&texts, "title:cats", &[1]);
+    check(&texts, "title:\"dogs", &[2]);
+    check(&texts, "title: birds", &[3]);
+    let (searcher, fields) = one_segment(&texts);
+    assert_eq!(search(&searcher, &fields, "title:cats dogs", 9).unwrap().terms, ["title:cat", "dog"]);
+}
+
+#[test]
+fn a_question_without_words_is_answered_with_a_warning() {
+    let (searcher, fields) = one_segment(&[("", "text")]);
+    for query in ["", " ", "\"?!", "\u{1f6a2}"] {
+        let answer = search(&searcher, &fields, query, 10).unwrap();
+        assert_eq!(answer.hits, []);
+        assert_eq!(answer.warnings, ["the query has no searchable words"]);
+    }
+    assert_eq!(search(&searcher, &fields, "text", 0).unwrap().hits, []);
+    let nothing = index(&[]);
+    assert_eq!(search(&nothing.0, &nothing.1, "text", 5).unwrap().hits, []);
+    assert_eq!(explain(&nothing.0, &nothing.1, "text", 5).unwrap(), []);
+}
+
+#[test]
+fn a_pasted_document_counts_by_its_rarest_words() {
+    let common = "common ".repeat(3);
+    let words: Vec<String> = (0..2000).map(|number| format!("w{number}")).collect();
+    let texts: Vec<(u64, &str, String)> = vec![(1, "", words.join(" ") + " common"), (2, "", common)];
+    let (searcher, fields) = index(&[texts]);
+    let long = format!("common {} absent", words.join(" "));
+    let answer = search(&searcher, &fields, &long, 10).unwrap();
+    assert_eq!(answer.warnings, ["the query has 2002 distinct words; only the rarest 1024 of them count"]);
+    assert_eq!(answer.terms.len(), 1024);
+    assert!(!answer.terms.contains(&"common".to_owned()));
+    assert_eq!(answer.hits.len(), 1);
+    let fitting = search(&searcher, &fields, &words[..1024].join(" "), 10).unwrap();
+    assert_eq!((fitting.warnings, fitting.hits.len()), (vec![], 1));
+}
+
+#[test]
+fn a_huge_word_is_found_by_itself() {
+    let word = "x".repeat(100_000);
+    let (searcher, fields) = one_segment(&[("", &word), ("", "y")]);
+    let answer = search(&searcher, &fields, &word, 10).unwrap();
+    assert_eq!(answer.hits.iter().map(|hit| hit.chunk_id).collect::<Vec<_>>(), [1]);
+}
+
+#[test]
+fn ties_go_by_chunk_number_wherever_the_chunks_lie() {
+    let text = |number: u64| (number, "", format!("alpha beta gamma {}", if number == 40 { "beta" } else { "delta" }));
+    let together = index(&[vec![text(7), text(40), text(3), text(12), text(5)]]);
+    let apart = index(&[vec![text(12), text(40)], vec![text(7)], vec![text(5), text(3)]]);
+    for query in ["alpha gamma delta beta", "beta", "gamma alpha"] {
+        let expected = search(&together.0, &together.1, query, 4).unwrap();
+        assert_eq!(expected, search(&apart.0, &apart.1, query, 4).unwrap());
+        assert_eq!(expected.hits.len(), 4);
+        assert!(expected.hits.windows(2).all(|pair| {
+            pair[0].score > pair[1].score || (pair[0].score == pair[1].score && pair[0].chunk_id < pair[1].chunk_id)
+        }));
+    }
+}
+
+#[test]
+fn deleted_chunks_are_not_found() {
+    let (searcher, fields) = one_segment(&[("", "alpha"), ("", "alpha beta")]);
+    let mut writer: IndexWriter = searcher.index().writer_with_num_threads(1, 15_000_000).unwrap();
+    writer.set_merge_policy(Box::new(tantivy::merge_policy::NoMergePolicy));
+    let beta = Term::from_field_text(fields.body, "beta");
+    writer.delete_term(beta);
+    writer.commit().unwrap();
+    let searcher = searcher.index().reader().unwrap().searcher();
+    let hits = search(&searcher, &fields, "alpha", 10).unwrap().hits;
+    assert_eq!(hits.iter().map(|hit| hit.chunk_id).collect::<Vec<_>>(), [1]);
+    assert_eq!(explain(&searcher, &fields, "alpha", 2).unwrap(), []);
+}
+
+#[test]
+fn a_sample_by_hand() {
+    let (searcher, fields) = one_segment(&[("", "alpha beta"), ("", "beta gamma delta beta")]);
+    let scores = explain(&searcher, &fields, "beta beta zeta gamma", 2).unwrap();
+    // Two chunks of 2 and 4 words: average 3, length factor 1.2 · (0.25 + 0.75 · 4 / 3) = 1.5.
+    let beta = (1.0_f32 + 0.5 / 2.5).ln();
+    let gamma = (1.0_f32 + 1.5 / 1.5).ln();
+    let expected =
+        [("beta", 2, 2, 2, beta, 2.0 * beta * 2.2 * 2.0 / 3.5), ("gamma", 1, 1, 1, gamma, gamma * 2.2 / 2.5)];
+    assert_eq!(scores.len(), expected.len());
+    for (score, (term, query_frequency, term_frequency, document_frequency, idf, value)) in scores.iter().zip(expected)
+    {
+        assert_eq!(
+            (
+                score.term.as_str(),
+                score.query_frequency,
+                score.term_frequency,
+                score.document_frequency,
+                score.field_length
+            ),
+            (term, query_frequency, term_frequency, document_frequency, 4)
+        );
+        assert!((score.idf - idf).abs() < 1e-6 && (score.score - value).abs() < 1e-6, "{score:?}");
+    }
+}
+
+fn text_of(words: &[u8]) -> String {
+    words.iter().map(|word| format!("w{word} ")).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn the_answer_is_what_scoring_everything_gives(
+        segments in prop::collection::vec(prop::collection::vec(prop::collection::vec(0..12_u8, 0..30), 1..60), 1..4),
+        query in prop::collection::vec(0..14_u8, 1..8),
+        depth in 1..20_usize,
+    ) {
+        let mut number = 1000;
+        let segments: Vec<Vec<(u64, &str, String)>> = segments.iter().map(|segment| segment.iter().map(|words| {
+            number -= 1;
+            (number, "", text_of(words))
+        }).collect()).collect();
+        let (searcher, fields) = index(&segments);
+        let query = text_of(&query);
+        let answer = search(&searcher, &fields, &query, depth).unwrap();
+        let mut expected = Vec::new();
+        for &(chunk_id, ..) in segments.iter().flatten() {
+            let scores = explain(&searcher, &fields, &query, chunk_id).unwrap();
+            if !scores.is_empty() {
+                let score = scores.iter().map(|score| f64::from(score.score)).sum::<f64>() as f32;
+                expected.push(ChunkHit { chunk_id, document_no: chunk_id / 10, score });
+            }
+        }
+        expected.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.chunk_id.cmp(&b.chunk_id)));
+        expected.truncate(depth);
+        prop_assert_eq!(answer.hits, expected);
+    }
+
+    #[test]
+    fn no_question_is_an_error(query in "\\PC{0,40}|(title:|\"|'|\\(| |a|b){0,20}") {
+        let (searcher, fields) = one_segment(&[("a", "b a"), ("b", "한국어")]);
+        search(&searcher, &fields, &query, 3).unwrap();
+    }
+}
