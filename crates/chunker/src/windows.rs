@@ -6,6 +6,10 @@ use crate::Error;
 use crate::cuts::{Cut, Cuts};
 
 /// Share of a window within which its end may move back to a better cut: a third.
+///
+/// Measured with the pieces of all-MiniLM-L6-v2 at 254 tokens, overlap 64, against a share of 15 %: windows of SciFact that end
+/// with a sentence rise from 73 to 95 % for .8 % more tokens to embed, those of merger agreements from 32 to 53 % for 2.6 %,
+/// those of Korean paragraphs from 33 to 65 % for 2.6 %. A share of 40 % adds 2 to 6 points for another .1 to .5 %.
 const SLACK_DIVISOR: usize = 3;
 
 /// How long windows are and how much they share.

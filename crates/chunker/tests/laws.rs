@@ -160,7 +160,7 @@ proptest! {
 
     #[test]
     fn where_every_cut_is_clean_sizes_are_even(words in 0_usize..600, options in options(), stops in 1_usize..20) {
-        let word = |n: usize| if n % stops == 0 { "end. " } else { "Word " };
+        let word = |n: usize| if n.is_multiple_of(stops) { "end. " } else { "Word " };
         let text: String = (0..words).map(word).collect();
         let WindowOptions { window_tokens, overlap_tokens } = options;
         let windows = cut(&text, &tokens::words(&text), &options);

@@ -140,8 +140,8 @@ fn refuses_what_cannot_be_done() {
         let options = WindowOptions { window_tokens, overlap_tokens };
         assert_eq!(windows("aé b", offsets, &options), Err(expected));
     };
-    check(&[0..1], 0, 0, Error::NoRoom);
-    check(&[0..1], 4, 4, Error::OverlapTooLarge { overlap_tokens: 4, window_tokens: 4 });
+    check(&[0..1, 4..5], 0, 0, Error::NoRoom);
+    check(&[0..1, 4..5], 4, 4, Error::OverlapTooLarge { overlap_tokens: 4, window_tokens: 4 });
     check(&[0..1, 4..6], 4, 1, Error::OutsideText { token: 1, start: 4, end: 6, text_bytes: 5 });
     check(&[0..1, Range { start: 3, end: 1 }], 4, 1, Error::OutsideText { token: 1, start: 3, end: 1, text_bytes: 5 });
     check(&[0..1, 2..3], 4, 1, Error::InsideCharacter { token: 1, start: 2, end: 3 });
