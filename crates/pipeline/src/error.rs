@@ -88,8 +88,14 @@ pub enum Error {
         /// The parts that differ.
         differences: String,
     },
+    /// A half found a chunk that the other does not have.
+    #[error("chunk {chunk_id} was found but is not stored; run `berth verify` on the index")]
+    ChunkLost {
+        /// Number of the chunk.
+        chunk_id: u64,
+    },
     /// A query has no letters or digits at all.
-    #[error("the query is empty; type some words")]
+    #[error("the query has no letters or digits; type some words")]
     EmptyQuery,
     /// A removal that looks like a mistake.
     #[error("sync refused: {reason}; nothing was removed; repeat with --force if this is intended")]
@@ -154,7 +160,7 @@ impl Error {
             Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => ErrorKind::NotFound,
             Self::Io { .. } => ErrorKind::Unavailable,
             Self::UnknownModel { .. } | Self::EmptyQuery | Self::InvalidSettings(_) => ErrorKind::InvalidInput,
-            Self::WrongHash { .. } | Self::BadCheckpoint { .. } | Self::FingerprintMismatch { .. } => {
+            Self::ChunkLost { .. } | Self::WrongHash { .. } | Self::BadCheckpoint { .. } | Self::FingerprintMismatch { .. } => {
                 ErrorKind::Corrupted
             }
             Self::SyncRefused { .. } => ErrorKind::Refused,

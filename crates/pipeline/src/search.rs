@@ -1,12 +1,14 @@
 //! One question in, ranked documents out: both halves asked, fused, read back.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use berth_encoder::Encoder;
-use berth_index::{ChunkHit, IndexReader, Snapshot, fusion};
-use berth_types::{Embedding, Hit, HitChunk, Mode, Query, SearchReply, SourceScore};
+use berth_index::fusion::{self, DocScore, Fused, HalfList};
+use berth_index::{ChunkHit, IndexReader, Snapshot};
+use berth_types::{Embedding, Explanation, Hit, HitChunk, Mode, Query, SearchReply, SourceScore};
 
 use crate::encoding::{EncoderChoice, open_encoder_for};
 use crate::{Error, Home};
@@ -27,8 +29,19 @@ pub struct Searcher {
 /// A query's way through both halves, up to fusion.
 struct Ranking {
     snapshot: Arc<Snapshot>,
-    fused: Vec<fusion::Fused>,
+    ranked: Vec<Ranked>,
     warnings: Vec<String>,
+}
+
+/// A document with its final score and the chunk to show for it.
+struct Ranked {
+    document_no: u64,
+    chunk_id: u64,
+    score: f32,
+    dense: Option<DocScore>,
+    lexical: Option<DocScore>,
+    /// The arithmetic; none when one half alone decided.
+    fused: Option<Fused>,
 }
 
 impl Searcher {
@@ -67,10 +80,10 @@ impl Searcher {
     /// `EmptyQuery`, a dense mode without a model, damage that was met while reading.
     pub fn search(&self, query: &Query) -> Result<SearchReply, Error> {
         let started = Instant::now();
-        let Ranking { snapshot, fused, warnings } = self.ranking(query)?;
-        let mut hits = Vec::with_capacity(query.k.min(fused.len()));
-        for (position, fused) in fused.iter().take(query.k).enumerate() {
-            hits.push(read_hit(&snapshot, query, position + 1, fused)?);
+        let Ranking { snapshot, ranked, warnings } = self.ranking(query)?;
+        let mut hits = Vec::with_capacity(query.k.min(ranked.len()));
+        for (position, ranked) in ranked.iter().take(query.k).enumerate() {
+            hits.push(read_hit(&snapshot, query, position + 1, ranked)?);
         }
         let took_ms = started.elapsed().as_secs_f64() * 1e3;
         Ok(SearchReply { query: query.text.clone(), mode: query.mode, took_ms, hits, warnings })
@@ -81,45 +94,157 @@ impl Searcher {
     /// # Errors
     /// As [`search`](Self::search).
     pub fn rank(&self, query: &Query) -> Result<Vec<(String, f32)>, Error> {
-        let Ranking { snapshot, fused, .. } = self.ranking(query)?;
-        let read = |fused: &fusion::Fused| Ok((snapshot.document_id(fused.document_no)?, fused.score));
-        fused.iter().take(query.k).map(read).collect()
+        let Ranking { snapshot, ranked, .. } = self.ranking(query)?;
+        let read = |ranked: &Ranked| Ok((snapshot.document_id(ranked.document_no)?, ranked.score));
+        ranked.iter().take(query.k).map(read).collect()
     }
 
     fn ranking(&self, query: &Query) -> Result<Ranking, Error> {
-        if query.text.trim().is_empty() {
+        if !query.text.chars().any(char::is_alphanumeric) {
             return Err(Error::EmptyQuery);
         }
         let snapshot = self.reader.snapshot();
         let depth = LEAST_DEPTH.max(query.k.saturating_mul(DEPTH_PER_DOCUMENT));
         let mut warnings = Vec::new();
-        let mut embedding = None;
-        let (mut dense, mut lexical) = (Vec::new(), Vec::new());
+        let (mut dense, mut lexical) = (HalfList::default(), HalfList::default());
         if query.mode != Mode::Dense {
             let answer = snapshot.lexical(&query.text, depth)?;
             warnings.extend(answer.warnings);
-            lexical = answer.hits;
+            lexical = fusion::best_per_document(&answer.hits, depth);
         }
+        let mut embedding = None;
         if query.mode != Mode::Lexical {
             let row = self.embed(&query.text, &mut warnings)?;
-            dense = snapshot.dense(&row, depth)?;
+            dense = fusion::best_per_document(&snapshot.dense(&row, depth)?, depth);
             embedding = Some(row);
         }
-        let fused = fuse(&snapshot, query, &dense, &lexical, embedding.as_ref())?;
-        Ok(Ranking { snapshot, fused, warnings })
+        let ranked = match (query.mode, embedding) {
+            (Mode::Hybrid, Some(embedding)) => {
+                let supplied = missing_cosines(&snapshot, &embedding, &dense, &lexical)?;
+                let fused = fusion::fuse(&dense, &lexical, &supplied, &query.fusion);
+                fused.into_iter().map(Ranked::from).collect()
+            }
+            (Mode::Dense, _) => dense.documents.iter().map(|&document| Ranked::alone(document, Mode::Dense)).collect(),
+            _ => lexical.documents.iter().map(|&document| Ranked::alone(document, Mode::Lexical)).collect(),
+        };
+        Ok(Ranking { snapshot, ranked, warnings })
     }
 
     fn embed(&self, text: &str, warnings: &mut Vec<String>) -> Result<Embedding, Error> {
         let Some(encoder) = &self.encoder else {
-            return Err(Error::InvalidSettings("opened for lexical search only; open it again with a model".to_owned()));
+            return Err(Error::InvalidSettings(
+                "opened for lexical search only; open it again with a model".to_owned(),
+            ));
         };
         let row = encoder.encode_query(text)?;
         if row.read_tokens < row.tokens {
             warnings.push(format!(
-                "the query has {} tokens and the model reads {}; the rest counts in lexical search only",
+                "the query has {} tokens and the model reads the first {}; the rest counts in lexical search only",
                 row.tokens, row.read_tokens
             ));
         }
         Ok(row.embedding)
     }
+}
+
+fn check_fingerprint(index: &Path, reader: &IndexReader, encoder: &Encoder) -> Result<(), Error> {
+    let snapshot = reader.snapshot();
+    let differences = snapshot.settings().fingerprint.differences(encoder.fingerprint());
+    if differences.is_empty() {
+        return Ok(());
+    }
+    let named = differences.iter().map(|(part, stored, here)| format!("{part}: {} there, {} here", brief(stored), brief(here)));
+    Err(Error::FingerprintMismatch {
+        index: index.to_path_buf(),
+        model: encoder.card().name.clone(),
+        differences: named.collect::<Vec<_>>().join("; "),
+    })
+}
+
+/// Hashes are long and differ in their first digits already.
+fn brief(value: &str) -> &str {
+    value.get(..12).filter(|_| value.len() == 64).unwrap_or(value)
+}
+
+/// True cosines for documents that only the lexical half listed.
+fn missing_cosines(
+    snapshot: &Snapshot,
+    embedding: &Embedding,
+    dense: &HalfList,
+    lexical: &HalfList,
+) -> Result<Vec<ChunkHit>, Error> {
+    let (chunk_ids, document_nos): (Vec<u64>, Vec<u64>) = {
+        let wanted: HashSet<u64> = fusion::chunks_without_cosine(dense, lexical).into_iter().collect();
+        let documents = lexical.documents.iter().filter(|document| wanted.contains(&document.chunk_id));
+        documents.map(|document| (document.chunk_id, document.document_no)).unzip()
+    };
+    let cosines = snapshot.dense_scores(embedding, &chunk_ids)?;
+    let hits = chunk_ids.into_iter().zip(document_nos).zip(cosines);
+    Ok(hits.filter_map(|((chunk_id, document_no), score)| Some(ChunkHit { chunk_id, document_no, score: score? })).collect())
+}
+
+impl Ranked {
+    fn alone(document: DocScore, mode: Mode) -> Self {
+        let DocScore { document_no, chunk_id, score, .. } = document;
+        let (dense, lexical) = if mode == Mode::Dense { (Some(document), None) } else { (None, Some(document)) };
+        Self { document_no, chunk_id, score, dense, lexical, fused: None }
+    }
+}
+
+impl From<Fused> for Ranked {
+    fn from(fused: Fused) -> Self {
+        let Fused { document_no, chunk_id, score, dense, lexical, .. } = fused;
+        Self { document_no, chunk_id, score, dense, lexical, fused: Some(fused) }
+    }
+}
+
+fn read_hit(snapshot: &Snapshot, query: &Query, rank: usize, ranked: &Ranked) -> Result<Hit, Error> {
+    let stored = snapshot.chunk(ranked.chunk_id)?.ok_or(Error::ChunkLost { chunk_id: ranked.chunk_id })?;
+    let (chunk, document) = (stored.chunk, stored.document);
+    let text = document.text[chunk.byte_range.clone()].to_owned();
+    let highlights = snapshot.highlight(&query.text, &text);
+    let source_score = |document: DocScore| SourceScore { rank: document.rank, score: document.score };
+    Ok(Hit {
+        rank,
+        score: ranked.score,
+        document: document.id,
+        title: document.title,
+        source: document.source,
+        chunk: HitChunk { ordinal: chunk.ordinal, start: chunk.byte_range.start, end: chunk.byte_range.end },
+        text,
+        dense: ranked.dense.map(source_score),
+        lexical: ranked.lexical.map(source_score),
+        highlights: highlights.into_iter().map(|range| (range.start, range.end)).collect(),
+        explanation: if query.explain { Some(explain(snapshot, query, ranked)?) } else { None },
+    })
+}
+
+/// The arithmetic of a score; BM25 is taken apart by terms.
+fn explain(snapshot: &Snapshot, query: &Query, ranked: &Ranked) -> Result<Explanation, Error> {
+    let leaf = |label: String, value: f32| Explanation { label, value, children: Vec::new() };
+    let mut root = match &ranked.fused {
+        Some(fused) => fusion::explain(fused),
+        None if ranked.dense.is_some() => leaf("cosine of the best chunk".to_owned(), ranked.score),
+        None => leaf("BM25 of the best chunk".to_owned(), ranked.score),
+    };
+    if let Some(lexical) = ranked.lexical {
+        let terms = snapshot.explain(&query.text, lexical.chunk_id)?;
+        let terms = terms.iter().map(|term| {
+            let label = format!(
+                "{}: {} in {} terms, in {} chunks (idf {:.2})",
+                term.term, term.term_frequency, term.field_length, term.document_frequency, term.idf
+            );
+            leaf(label, term.score)
+        });
+        let node = Explanation {
+            label: "BM25 = sum over terms".to_owned(),
+            value: lexical.score,
+            children: terms.collect(),
+        };
+        match &mut root.children[..] {
+            [] => root = node,
+            [.., lexical_half] => lexical_half.children.push(node),
+        }
+    }
+    Ok(root)
 }
