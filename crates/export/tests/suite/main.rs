@@ -1,0 +1,8 @@
+//! Exports checkpoints, runs the graphs in ONNX Runtime and compares them with independent arithmetic.
+
+mod faults;
+mod goldens;
+mod reference;
+mod runtime;
+mod synthetic;
+mod tiny;
