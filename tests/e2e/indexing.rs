@@ -15,7 +15,9 @@ fn reports_what_it_did_and_status_agrees() {
     place.write("docs/image.png", b"\x89PNG\0\0");
     place.write("docs/empty.txt", "");
     let report = place.index_json("docs", &[]);
-    for key in ["documents", "added", "changed", "moved", "removed", "skipped", "chunks", "embedded", "reused", "tokens"] {
+    for key in
+        ["documents", "added", "changed", "moved", "removed", "skipped", "chunks", "embedded", "reused", "tokens"]
+    {
         number(&report, key);
     }
     assert!(report["seconds"].as_f64().unwrap() > 0.0);
@@ -109,7 +111,8 @@ fn windows_overlap_and_cover_a_long_text() {
     assert!(number(&report, "tokens") <= chunks * 128);
     let reply = place.search_json("harbour pilot number 421", &["--mode", "lexical"]);
     let hit = &reply["hits"][0];
-    let (start, end) = (hit["chunk"]["start"].as_u64().unwrap() as usize, hit["chunk"]["end"].as_u64().unwrap() as usize);
+    let (start, end) =
+        (hit["chunk"]["start"].as_u64().unwrap() as usize, hit["chunk"]["end"].as_u64().unwrap() as usize);
     assert_eq!(&text[start..end], hit["text"].as_str().unwrap());
     assert!(hit["text"].as_str().unwrap().contains("421"), "{hit}");
 

@@ -2,8 +2,7 @@
 
 use crate::support::{Workplace, keys, number, write_harbour};
 
-const HIT_KEYS: [&str; 9] =
-    ["chunk", "dense", "document", "lexical", "rank", "score", "source", "text", "title"];
+const HIT_KEYS: [&str; 9] = ["chunk", "dense", "document", "lexical", "rank", "score", "source", "text", "title"];
 
 #[test]
 fn finds_by_meaning_and_by_words() {

@@ -140,7 +140,8 @@ pub fn files_below(folder: &Path) -> Vec<PathBuf> {
 pub fn write_harbour(place: &Workplace) {
     place.write("docs/berth.md", "# Berths\n\nA berth is a place in a harbour where a ship is moored to the quay.\n");
     place.write("docs/bread.txt", "Sourdough bread rises slowly. Bake it in a hot oven until the crust is brown.\n");
-    place.write("docs/deep/star.txt", "A neutron star is the collapsed core of a massive star, dense beyond measure.\n");
+    place
+        .write("docs/deep/star.txt", "A neutron star is the collapsed core of a massive star, dense beyond measure.\n");
 }
 
 /// `count` rows of JSONL, each a text of its own that names its number.

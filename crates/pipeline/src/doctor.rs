@@ -70,7 +70,10 @@ fn examine_processor() -> Check {
     if precision == berth_encoder::Precision::Int8 {
         return Check::good("processor", format!("{features}; int8 is exact here and the default"));
     }
-    let finding = format!("{} (no int8 dot product); fp32 is the default", if features.is_empty() { "baseline" } else { &features });
+    let finding = format!(
+        "{} (no int8 dot product); fp32 is the default",
+        if features.is_empty() { "baseline" } else { &features }
+    );
     let remedy = "nothing to mend; a processor with AVX512-VNNI, AVX-VNNI or ARM dotprod embeds about twice as fast";
     Check::poor("processor", Verdict::Warning, finding, remedy)
 }
@@ -87,7 +90,10 @@ fn examine_threads() -> Check {
 fn examine_runtime(home: &Home, runtime: &Result<Runtime, berth_encoder::Error>) -> Vec<Check> {
     match runtime {
         Ok(runtime) => vec![
-            Check::good("runtime", format!("ONNX Runtime {} in {}", runtime.version(), home.runtime_library().display())),
+            Check::good(
+                "runtime",
+                format!("ONNX Runtime {} in {}", runtime.version(), home.runtime_library().display()),
+            ),
             Check::good("providers", runtime.providers().join(", ")),
         ],
         Err(error) => {
@@ -102,7 +108,8 @@ fn examine_model(home: &Home, name: &str) -> Check {
     let found = models::installed(home, name).and_then(|model| Ok((model.verify()?, model)));
     match found {
         Ok((files, model)) => {
-            let damaged: Vec<String> = files.iter().filter(|file| file.state != FileState::Ok).map(|file| file.path.clone()).collect();
+            let damaged: Vec<String> =
+                files.iter().filter(|file| file.state != FileState::Ok).map(|file| file.path.clone()).collect();
             if damaged.is_empty() {
                 let card = model.card();
                 let finding = format!(
@@ -139,7 +146,9 @@ fn examine_encoding(home: &Home, model: Option<&str>) -> Check {
                 precision.as_str()
             ),
         ),
-        Err(error) => Check::poor("encoding", Verdict::Bad, error.to_string(), "mend what is named above, then ask again"),
+        Err(error) => {
+            Check::poor("encoding", Verdict::Bad, error.to_string(), "mend what is named above, then ask again")
+        }
     }
 }
 

@@ -40,7 +40,9 @@ pub enum Error {
         installed: String,
     },
     /// The checkpoint of a known card is nowhere to be found.
-    #[error("the checkpoint of '{name}' was found in none of: {tried}; run scripts/setup, or name its folder with --from")]
+    #[error(
+        "the checkpoint of '{name}' was found in none of: {tried}; run scripts/setup, or name its folder with --from"
+    )]
     CheckpointNotFound {
         /// Name of the card.
         name: String,
@@ -160,9 +162,10 @@ impl Error {
             Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => ErrorKind::NotFound,
             Self::Io { .. } => ErrorKind::Unavailable,
             Self::UnknownModel { .. } | Self::EmptyQuery | Self::InvalidSettings(_) => ErrorKind::InvalidInput,
-            Self::ChunkLost { .. } | Self::WrongHash { .. } | Self::BadCheckpoint { .. } | Self::FingerprintMismatch { .. } => {
-                ErrorKind::Corrupted
-            }
+            Self::ChunkLost { .. }
+            | Self::WrongHash { .. }
+            | Self::BadCheckpoint { .. }
+            | Self::FingerprintMismatch { .. } => ErrorKind::Corrupted,
             Self::SyncRefused { .. } => ErrorKind::Refused,
             Self::Malformed { .. } => ErrorKind::Unavailable,
             Self::WorkerLost(_) | Self::Embedding(_) => ErrorKind::Internal,

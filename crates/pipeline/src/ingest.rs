@@ -198,11 +198,8 @@ fn list_sources(options: &IngestOptions) -> Result<Listing, Error> {
 
 /// An existing index keeps its window; a new one takes the card's unless the user says otherwise.
 fn settings_for(encoder: &Encoder, index: &Path, options: &IngestOptions) -> Result<IndexSettings, Error> {
-    let existing = if berth_index::exists(index) {
-        Some(IndexReader::open(index)?.snapshot().settings().clone())
-    } else {
-        None
-    };
+    let existing =
+        if berth_index::exists(index) { Some(IndexReader::open(index)?.snapshot().settings().clone()) } else { None };
     let card = encoder.card();
     let window_tokens = options
         .window_tokens

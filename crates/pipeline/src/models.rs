@@ -17,8 +17,7 @@ use sha2::{Digest, Sha256};
 use crate::{Error, Home};
 
 /// Cards that come with Berth, as (name, TOML).
-const EMBEDDED_CARDS: [(&str, &str); 1] =
-    [("all-minilm-l6-v2", include_str!("../../../models/all-minilm-l6-v2.toml"))];
+const EMBEDDED_CARDS: [(&str, &str); 1] = [("all-minilm-l6-v2", include_str!("../../../models/all-minilm-l6-v2.toml"))];
 
 /// Files that the encoder needs beside the graphs.
 const COPIED_FILES: [&str; 2] = ["config.json", "tokenizer.json"];
@@ -60,7 +59,8 @@ pub struct ModelListing {
 /// The cards that come with Berth.
 pub fn embedded_cards() -> Vec<ModelCard> {
     let parse = |(name, text): &(&str, &str)| {
-        toml::from_str::<ModelCard>(text).unwrap_or_else(|error| panic!("the built-in card {name} is malformed: {error}"))
+        toml::from_str::<ModelCard>(text)
+            .unwrap_or_else(|error| panic!("the built-in card {name} is malformed: {error}"))
     };
     EMBEDDED_CARDS.iter().map(parse).collect()
 }
@@ -82,7 +82,9 @@ pub fn list(home: &Home) -> Result<Vec<ModelListing>, Error> {
     for name in &installed {
         models.push(listing(InstalledModel::open(&home.model(name))?.card(), true));
     }
-    models.extend(embedded_cards().iter().filter(|card| !installed.contains(&card.name)).map(|card| listing(card, false)));
+    models.extend(
+        embedded_cards().iter().filter(|card| !installed.contains(&card.name)).map(|card| listing(card, false)),
+    );
     models.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(models)
 }
@@ -313,7 +315,9 @@ fn read_pooling(folder: &Path) -> Result<Pooling, Error> {
     let modes = [("pooling_mode_mean_tokens", Some(Pooling::Mean)), ("pooling_mode_cls_token", Some(Pooling::Cls))];
     let mut chosen = modes.iter().filter(|(name, _)| config[name].as_bool() == Some(true));
     let other = config.as_object().into_iter().flatten().find(|(name, value)| {
-        name.starts_with("pooling_mode_") && value.as_bool() == Some(true) && !modes.iter().any(|(known, _)| known == name)
+        name.starts_with("pooling_mode_")
+            && value.as_bool() == Some(true)
+            && !modes.iter().any(|(known, _)| known == name)
     });
     match (chosen.next(), chosen.next(), other) {
         (Some((_, Some(pooling))), None, None) => Ok(*pooling),
@@ -385,11 +389,8 @@ mod tests {
     fn derives_a_card_from_a_checkpoint() {
         let prompts = r#"{"prompts":{"query":"query: ","document":"passage: "}}"#;
         let pooling = r#"{"pooling_mode_cls_token":true,"pooling_mode_mean_tokens":false}"#;
-        let dir = checkpoint(&[
-            CONFIG,
-            ("config_sentence_transformers.json", prompts),
-            ("1_Pooling/config.json", pooling),
-        ]);
+        let dir =
+            checkpoint(&[CONFIG, ("config_sentence_transformers.json", prompts), ("1_Pooling/config.json", pooling)]);
         let card = derive_card(dir.path()).unwrap();
         assert_eq!((card.dimensions, card.max_tokens, card.recommended_window_tokens), (32, 64, 64));
         assert_eq!(card.pooling, Pooling::Cls);

@@ -153,7 +153,8 @@ fn check_fingerprint(index: &Path, reader: &IndexReader, encoder: &Encoder) -> R
     if differences.is_empty() {
         return Ok(());
     }
-    let named = differences.iter().map(|(part, stored, here)| format!("{part}: {} there, {} here", brief(stored), brief(here)));
+    let named =
+        differences.iter().map(|(part, stored, here)| format!("{part}: {} there, {} here", brief(stored), brief(here)));
     Err(Error::FingerprintMismatch {
         index: index.to_path_buf(),
         model: encoder.card().name.clone(),
@@ -180,7 +181,9 @@ fn missing_cosines(
     };
     let cosines = snapshot.dense_scores(embedding, &chunk_ids)?;
     let hits = chunk_ids.into_iter().zip(document_nos).zip(cosines);
-    Ok(hits.filter_map(|((chunk_id, document_no), score)| Some(ChunkHit { chunk_id, document_no, score: score? })).collect())
+    Ok(hits
+        .filter_map(|((chunk_id, document_no), score)| Some(ChunkHit { chunk_id, document_no, score: score? }))
+        .collect())
 }
 
 impl Ranked {
@@ -236,11 +239,8 @@ fn explain(snapshot: &Snapshot, query: &Query, ranked: &Ranked) -> Result<Explan
             );
             leaf(label, term.score)
         });
-        let node = Explanation {
-            label: "BM25 = sum over terms".to_owned(),
-            value: lexical.score,
-            children: terms.collect(),
-        };
+        let node =
+            Explanation { label: "BM25 = sum over terms".to_owned(), value: lexical.score, children: terms.collect() };
         match &mut root.children[..] {
             [] => root = node,
             [.., lexical_half] => lexical_half.children.push(node),

@@ -44,7 +44,11 @@ pub(crate) fn run(home: &Home, args: &EvalArgs) -> anyhow::Result<Outcome> {
 
 fn table(report: &EvalReport) -> String {
     let mut page = format!("{} · {} · {} queries\n\n", report.dataset, report.split, report.queries);
-    let _ = writeln!(page, "{:<8} {:>8} {:>10} {:>8} {:>8} {:>8}", "mode", "nDCG@10", "recall@100", "MRR@10", "MAP", "p50 ms");
+    let _ = writeln!(
+        page,
+        "{:<8} {:>8} {:>10} {:>8} {:>8} {:>8}",
+        "mode", "nDCG@10", "recall@100", "MRR@10", "MAP", "p50 ms"
+    );
     for (mode, scores) in &report.modes {
         let m = &scores.metrics;
         let _ = writeln!(

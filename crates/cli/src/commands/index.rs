@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use berth_pipeline::{Home, IngestOptions, IngestReport, EncoderChoice, ingest};
+use berth_pipeline::{EncoderChoice, Home, IngestOptions, IngestReport, ingest};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
+use crate::Outcome;
 use crate::args::IndexArgs;
 use crate::output::{self, grouped, say};
 use crate::progress::Display;
-use crate::Outcome;
 
 /// More \[UNK\] than this means that the model does not read the language; measured at 4 % for Korean under MiniLM,
 /// below 0.1 % for English.

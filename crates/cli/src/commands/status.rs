@@ -39,7 +39,10 @@ pub(crate) fn run(args: &StatusArgs) -> anyhow::Result<Outcome> {
         ("index", args.index.display().to_string()),
         ("documents", grouped(status.index.documents)),
         ("chunks", grouped(status.index.chunks)),
-        ("lexical half", format!("{} chunks, {}", grouped(status.index.lexical_chunks), bytes(status.index.lexical_bytes))),
+        (
+            "lexical half",
+            format!("{} chunks, {}", grouped(status.index.lexical_chunks), bytes(status.index.lexical_bytes)),
+        ),
         ("dense half", format!("{} rows, {}", grouped(status.index.dense_rows), bytes(status.index.dense_bytes))),
         ("window", format!("{} tokens, {} shared with the next", status.window_tokens, status.overlap_tokens)),
         ("model", format!("{} in {}", status.model, status.precision)),
