@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs scripts/setup in a small copy of the repository with a fake cargo, fake pip and tiny wheels, and checks that
 # each failure names its step, the reason and the remedy, and that nothing half-made is left. Takes seconds.
+# shellcheck disable=SC2016 # bodies of fake programs stand in single quotes
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -89,7 +90,11 @@ check() { # title, status, environment as NAME=VALUE words, expected texts…
   for text in "$@"; do
     grep -qF -- "$text" "$scratch/output" || wrong "$title" "the output lacks: $text"
   done
-  is "$title: no stage is left" "$(ls -A "$home" 2>/dev/null | grep '^\.setup-' || true)" ""
+  is "$title: no stage is left" "$(stages)" ""
+}
+
+stages() { # folders of runs that have not ended well
+  compgen -G "$home/.setup-*" || true
 }
 
 is() { # title, value, expected
@@ -150,7 +155,7 @@ is "is kept" "$(cat "$scratch/damaged/onnxruntime-1.31.1-cp311-cp311-any.whl")" 
 
 checks=$((checks + 1))
 { PYTHONPATH=$scratch/pip-killer "$python" "$repo/scripts/install_wheel.py" runtime --home "$home"; } >/dev/null 2>&1 || true
-ls -A "$home" | grep -q '^\.setup-' || wrong "a killed run" "left no stage, so the next check shows nothing"
+[ -n "$(stages)" ] || wrong "a killed run" "left no stage, so the next check shows nothing"
 check "a run after a killed one starts clean" 0 "PYTHONPATH=$scratch/pip-copies" "downloaded"
 
 fresh
