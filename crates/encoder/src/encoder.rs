@@ -69,7 +69,7 @@ impl Encoder {
     pub fn open(model: &InstalledModel, runtime: &Runtime, options: &EncoderOptions) -> Result<Self, Error> {
         let features = cpu_features();
         let precision = options.precision.unwrap_or_else(|| features.default_precision());
-        let fingerprint = fingerprint(model, precision, &features)?;
+        let fingerprint = fingerprint(model, precision, features)?;
         let plan = plan(options.workers);
         let card = model.card().clone();
 
@@ -182,7 +182,7 @@ fn plan(workers: Option<usize>) -> ThreadPlan {
     }
 }
 
-fn fingerprint(model: &InstalledModel, precision: Precision, features: &CpuFeatures) -> Result<Fingerprint, Error> {
+fn fingerprint(model: &InstalledModel, precision: Precision, features: CpuFeatures) -> Result<Fingerprint, Error> {
     let card = model.card();
     let pooling = match card.pooling {
         Pooling::Cls => "cls",

@@ -233,7 +233,7 @@ fn parse_card(path: &Path, bytes: &[u8]) -> Result<ModelCard, Error> {
 }
 
 fn line_of(bytes: &[u8], offset: usize) -> usize {
-    1 + bytes[..offset.min(bytes.len())].iter().filter(|&&byte| byte == b'\n').count()
+    bytes[..offset.min(bytes.len())].split(|&byte| byte == b'\n').count()
 }
 
 fn check_card(path: &Path, card: &ModelCard) -> Result<(), Error> {

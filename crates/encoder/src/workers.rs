@@ -2,10 +2,11 @@
 //!
 //! What a worker does with a row is given as a function, so that this file knows neither models nor ONNX Runtime.
 
+use std::convert::Infallible;
 use std::thread::{self, JoinHandle};
 
 use berth_types::Embedding;
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded, select};
 
 use crate::Error;
 
@@ -18,6 +19,8 @@ struct Job {
 #[derive(Debug)]
 pub struct PendingRow {
     answer: Receiver<Result<Embedding, Error>>,
+    /// Carries nothing; disconnected once no worker is left.
+    alive: Receiver<Infallible>,
 }
 
 impl PendingRow {
@@ -26,14 +29,19 @@ impl PendingRow {
     /// # Errors
     /// Whatever went wrong with this row; `WorkerLost` when the thread that had it died.
     pub fn wait(self) -> Result<Embedding, Error> {
-        // The sender is dropped unused only by a worker that unwinds, or with a queue that no worker reads any more.
-        self.answer.recv().unwrap_or(Err(Error::WorkerLost))
+        // A worker that unwinds drops the sender. Rows that no worker took stay in the queue, senders and all: those are
+        // lost when the last worker is gone.
+        select! {
+            recv(self.answer) -> answer => answer.unwrap_or(Err(Error::WorkerLost)),
+            recv(self.alive) -> _ => self.answer.try_recv().unwrap_or(Err(Error::WorkerLost)),
+        }
     }
 }
 
 /// The threads and their queue. Dropping it finishes the rows in the queue and joins the threads.
 pub(crate) struct Workers {
     queue: Option<Sender<Job>>,
+    alive: Receiver<Infallible>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -55,12 +63,15 @@ impl Workers {
     {
         let (queue, jobs) = bounded::<Job>(queue_rows);
         let (ready, opened) = bounded::<Result<(), Error>>(count);
-        let mut workers = Self { queue: Some(queue), threads: Vec::with_capacity(count) };
+        let (living, alive) = bounded::<Infallible>(0);
+        let mut workers = Self { queue: Some(queue), alive, threads: Vec::with_capacity(count) };
         for number in 0..count {
             let (open, ready, jobs) = (open.clone(), ready.clone(), jobs.clone());
+            let living = living.clone();
             let thread = thread::Builder::new()
                 .name(format!("encode-{number}"))
                 .spawn(move || {
+                    let _living = living;
                     let outcome = open();
                     // What the sessions were opened from is not needed any more.
                     drop(open);
@@ -78,7 +89,7 @@ impl Workers {
                 .map_err(Error::Spawn)?;
             workers.threads.push(thread);
         }
-        drop((open, ready, jobs));
+        drop((open, ready, jobs, living));
         let extra = meanwhile()?;
         for _ in 0..count {
             opened.recv().unwrap_or(Err(Error::WorkerLost))?;
@@ -94,7 +105,7 @@ impl Workers {
         let (reply, answer) = bounded(1);
         let queue = self.queue.as_ref().ok_or(Error::WorkerLost)?;
         queue.send(Job { row, reply }).map_err(|_| Error::WorkerLost)?;
-        Ok(PendingRow { answer })
+        Ok(PendingRow { answer, alive: self.alive.clone() })
     }
 }
 
