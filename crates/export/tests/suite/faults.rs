@@ -102,31 +102,33 @@ fn files_that_are_missing_or_no_json_are_named() {
 #[test]
 fn damaged_containers_are_named() {
     type Harm = fn(Vec<u8>) -> Vec<u8>;
-    let harms: [(&str, Harm); 7] = [
-        ("empty", |_| Vec::new()),
-        ("a few bytes", |bytes| bytes[..5].to_vec()),
-        ("a cut header", |bytes| bytes[..200].to_vec()),
-        ("a cut tail", |bytes| bytes[..bytes.len() - 1].to_vec()),
-        ("a grown tail", |mut bytes| {
+    let harms: [Harm; 7] = [
+        |_| Vec::new(),
+        |bytes| bytes[..5].to_vec(),
+        // Inside the header.
+        |bytes| bytes[..200].to_vec(),
+        |bytes| bytes[..bytes.len() - 1].to_vec(),
+        |mut bytes| {
             bytes.push(0);
             bytes
-        }),
-        ("a huge header length", |mut bytes| {
+        },
+        // A header longer than any file.
+        |mut bytes| {
             bytes[..8].fill(0xff);
             bytes
-        }),
-        ("a header that is no JSON", |mut bytes| {
+        },
+        // A header that is no JSON.
+        |mut bytes| {
             bytes[8..40].fill(b'x');
             bytes
-        }),
+        },
     ];
-    for (name, harm) in harms {
+    for harm in harms {
         let harm_file = |folder: &Path| {
             let path = folder.join("model.safetensors");
             let harmed = harm(fs::read(&path).unwrap());
             fs::write(path, harmed).unwrap();
         };
-        println!("{name}");
         check(&Checkpoint::tiny(), harm_file, Corrupted, &["model.safetensors", "no intact safetensors file"]);
     }
 }
@@ -146,9 +148,9 @@ fn tensors_that_do_not_fit_are_named() {
     tensor(QUERY, |query| query.shape = vec![4, 16], &["shape [4, 16]", "implies [8, 8]"]);
     tensor(QUERY, |query| query.shape = vec![64], &["shape [64]"]);
     tensor(QUERY, |query| query.dtype = Dtype::I64, &["I64", "F32, F16 or BF16"]);
-    tensor(QUERY, |query| query.values[3] = f32::NAN, &["NaN at position 3"]);
-    tensor(QUERY, |query| query.values[63] = f32::NEG_INFINITY, &["-inf at position 63"]);
-    tensor("embeddings.word_embeddings.weight", |words| words.values[0] = f32::INFINITY, &["inf at position 0"]);
+    tensor(QUERY, |query| query.row_major[3] = f32::NAN, &["NaN at position 3"]);
+    tensor(QUERY, |query| query.row_major[63] = f32::NEG_INFINITY, &["-inf at position 63"]);
+    tensor("embeddings.word_embeddings.weight", |words| words.row_major[0] = f32::INFINITY, &["inf at position 0"]);
 }
 
 #[test]
@@ -169,7 +171,7 @@ fn a_graph_that_cannot_be_written_is_named() {
 #[test]
 fn a_failed_export_leaves_the_older_graph() {
     let mut checkpoint = Checkpoint::tiny();
-    checkpoint.tensors.get_mut(QUERY).unwrap().values[0] = f32::NAN;
+    checkpoint.tensors.get_mut(QUERY).unwrap().row_major[0] = f32::NAN;
     let folder = checkpoint.write();
     let graph = folder.path().join("graph.onnx");
     fs::write(&graph, "older").unwrap();

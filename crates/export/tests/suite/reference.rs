@@ -121,5 +121,5 @@ fn erf(x: f64) -> f64 {
 }
 
 fn tensor(checkpoint: &Checkpoint, name: &str) -> Vec<f64> {
-    checkpoint.tensors[name].values.iter().map(|&value| f64::from(value)).collect()
+    checkpoint.tensors[name].row_major.iter().map(|&value| f64::from(value)).collect()
 }

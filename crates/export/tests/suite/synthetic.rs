@@ -22,7 +22,7 @@ pub(crate) const TYPES: usize = 2;
 #[derive(Debug, Clone)]
 pub(crate) struct Values {
     pub(crate) shape: Vec<usize>,
-    pub(crate) values: Vec<f32>,
+    pub(crate) row_major: Vec<f32>,
     pub(crate) dtype: Dtype,
 }
 
@@ -47,8 +47,8 @@ impl Checkpoint {
         let mut state = 1_u64;
         for (name, shape) in names() {
             let around = if name.ends_with("LayerNorm.weight") { 1.0 } else { 0.0 };
-            let values = (0..shape.iter().product()).map(|_| around + uniform(&mut state)).collect();
-            checkpoint.tensors.insert(name, Values { shape, values, dtype: Dtype::F32 });
+            let row_major = (0..shape.iter().product()).map(|_| around + uniform(&mut state)).collect();
+            checkpoint.tensors.insert(name, Values { shape, row_major, dtype: Dtype::F32 });
         }
         checkpoint
     }
@@ -68,7 +68,7 @@ impl Checkpoint {
     pub(crate) fn stored_as(mut self, dtype: Dtype) -> Self {
         for tensor in self.tensors.values_mut() {
             tensor.dtype = dtype;
-            for value in &mut tensor.values {
+            for value in &mut tensor.row_major {
                 *value = match dtype {
                     Dtype::F16 => f16::from_f32(*value).to_f32(),
                     Dtype::BF16 => bf16::from_f32(*value).to_f32(),
@@ -101,10 +101,10 @@ impl Checkpoint {
 impl Values {
     fn to_bytes(&self) -> Vec<u8> {
         match self.dtype {
-            Dtype::F32 => self.values.iter().flat_map(|value| value.to_le_bytes()).collect(),
-            Dtype::F16 => self.values.iter().flat_map(|&value| f16::from_f32(value).to_le_bytes()).collect(),
-            Dtype::BF16 => self.values.iter().flat_map(|&value| bf16::from_f32(value).to_le_bytes()).collect(),
-            Dtype::I64 => self.values.iter().flat_map(|&value| (value as i64).to_le_bytes()).collect(),
+            Dtype::F32 => self.row_major.iter().flat_map(|value| value.to_le_bytes()).collect(),
+            Dtype::F16 => self.row_major.iter().flat_map(|&value| f16::from_f32(value).to_le_bytes()).collect(),
+            Dtype::BF16 => self.row_major.iter().flat_map(|&value| bf16::from_f32(value).to_le_bytes()).collect(),
+            Dtype::I64 => self.row_major.iter().flat_map(|&value| (value as i64).to_le_bytes()).collect(),
             other => panic!("no test stores {other:?}"),
         }
     }

@@ -90,7 +90,7 @@ fn tensors_of_heads_and_poolers_are_passed_over() {
     let tiny = Checkpoint::tiny();
     let mut with_head = tiny.clone();
     for (name, dtype) in [("pooler.dense.weight", Dtype::F32), ("embeddings.position_ids", Dtype::I64)] {
-        let extra = synthetic::Values { shape: vec![4], values: vec![1.0; 4], dtype };
+        let extra = synthetic::Values { shape: vec![4], row_major: vec![1.0; 4], dtype };
         with_head.tensors.insert(name.to_owned(), extra);
     }
     check(&with_head, &tiny, Nonlinearity::Gelu, ExportOptions::default());
