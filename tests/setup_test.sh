@@ -114,6 +114,8 @@ fake_pip copies "shutil.copy('$wheels/' + ('tiny_model-1.0-py3-none-any.whl' if 
 fake_pip absent 'sys.exit("x: No module named pip")'
 sed -i.bak 's/== \["--version"\]/== ["never"]/' "$scratch/pip-absent/pip/__main__.py"
 fake_pip offline "print(\"WARNING: Retrying (Retry(total=0)) after connection broken by 'NewConnectionError('<x.Connection object at 0x7f>: Failed to establish a new connection: [Errno 111] Connection refused')': /simple/x/\"); sys.exit('ERROR: No matching distribution found for x')"
+fake_pip old 'print("No matching distribution found"); sys.exit(1)'
+sed -i.bak 's/pip 99.0/pip 18.1/' "$scratch/pip-old/pip/__main__.py"
 fake_pip other "open(value('--dest') + '/onnxruntime-1.31.1-cp311-cp311-any.whl', 'w').write('other')"
 fake_pip full "sys.exit('ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device')"
 fake_pip killer "os.kill(os.getppid(), 9)"
@@ -142,6 +144,7 @@ check "no pip" 1 "PYTHONPATH=$scratch/pip-absent" "failed   pip         python3 
 check "no network" 1 "PYTHONPATH=$scratch/pip-offline" "failed   runtime" \
   "pip cannot download onnxruntime==1.31.1: NewConnectionError('Failed to establish a new connection: [Errno 111] Connection refused')" \
   "HTTPS_PROXY or PIP_INDEX_URL" "put onnxruntime-1.31.1-cp311-cp311-any.whl into a folder and set BERTH_WHEELS"
+check "an old pip" 1 "PYTHONPATH=$scratch/pip-old" "failed   runtime     pip 18.1 is too old" "install --user --upgrade pip"
 check "an index that serves another file" 1 "PYTHONPATH=$scratch/pip-other" "failed   runtime" "wrong sha256 of" expected received PIP_INDEX_URL
 check "a disk that fills up" 1 "PYTHONPATH=$scratch/pip-full" "failed   runtime" "No space left on device" "free some space"
 check "nothing is left in the home" 1 "PYTHONPATH=$scratch/pip-full"
