@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Runs `write` on a temporary file beside `out`, syncs it, renames it to `out` and syncs the folder.
 ///
@@ -22,8 +23,9 @@ pub(crate) fn replace(out: &Path, write: impl FnOnce(&mut BufWriter<File>) -> io
     File::open(folder)?.sync_all()
 }
 
-/// The folder of `out`, and a name in it that no other process uses.
+/// The folder of `out`, and a name in it that no other writer uses, in this process or another.
 fn beside(out: &Path) -> io::Result<(PathBuf, PathBuf)> {
+    static WRITERS: AtomicU64 = AtomicU64::new(0);
     let Some(name) = out.file_name() else {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "the path names no file"));
     };
@@ -33,7 +35,7 @@ fn beside(out: &Path) -> io::Result<(PathBuf, PathBuf)> {
     };
     let mut hidden = std::ffi::OsString::from(".");
     hidden.push(name);
-    hidden.push(format!(".{}.tmp", process::id()));
+    hidden.push(format!(".{}-{}.tmp", process::id(), WRITERS.fetch_add(1, Ordering::Relaxed)));
     Ok((folder.clone(), folder.join(hidden)))
 }
 

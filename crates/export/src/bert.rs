@@ -13,7 +13,7 @@ use crate::config::{Activation, BertConfig};
 use crate::export::{EXPORTER_VERSION, ExportOptions, Precision};
 use crate::graph::{Branch, Finished, GraphBuilder, Setting, Value};
 use crate::onnx::Element;
-use crate::{Error, quantize};
+use crate::{Error, balance, quantize};
 
 /// Builds the whole graph; its weights are checked on the way.
 ///
@@ -107,7 +107,7 @@ impl Assembly<'_> {
         let sum = self.graph.node("Add", &[&attended, states], &format!("{at}.attention.sum"), &[]);
         let middle = self.norm(&format!("{at}.attention.output.LayerNorm"), &sum, &format!("{at}.attention.states"))?;
         let wide = self.feed_forward(&at, &middle)?;
-        let narrow = self.linear(&format!("{at}.output.dense"), self.config.intermediate, self.config.hidden, &wide)?;
+        let narrow = self.narrowing(&at, &wide)?;
         let sum = self.graph.node("Add", &[&narrow, &middle], &format!("{at}.sum"), &[]);
         let output = if name.is_empty() { format!("{at}.states") } else { name.to_owned() };
         self.norm(&format!("{at}.output.LayerNorm"), &sum, &output)
@@ -156,16 +156,46 @@ impl Assembly<'_> {
         Ok(self.graph.node(op_type, &[&sum], &format!("{at}.intermediate"), settings))
     }
 
-    /// `states · weightᵀ + bias`.
+    /// The narrowing half of the feed-forward block. In int8 its input is balanced first, see [`balance`].
+    fn narrowing(&mut self, at: &str, wide: &str) -> Result<Value, Error> {
+        let (hidden, width) = (self.config.hidden, self.config.intermediate);
+        let name = format!("{at}.output.dense");
+        if self.precision == Precision::Fp32 {
+            return self.linear(&name, width, hidden, wide);
+        }
+        let read = |part: &str, shape: &[usize]| self.weights.values(&format!("{at}.{part}"), shape);
+        let reaches = balance::reaches(
+            &read("intermediate.dense.weight", &[width, hidden])?,
+            &read("intermediate.dense.bias", &[width])?,
+            &read("attention.output.LayerNorm.weight", &[hidden])?,
+            &read("attention.output.LayerNorm.bias", &[hidden])?,
+        );
+        let mut weight = read("output.dense.weight", &[hidden, width])?;
+        for row in weight.chunks_exact_mut(width) {
+            row.iter_mut().zip(&reaches).for_each(|(weight, reach)| *weight *= reach);
+        }
+        let inverses: Vec<f32> = reaches.iter().map(|reach| 1.0 / reach).collect();
+        let inverses = self.graph.f32(&format!("{at}.intermediate.balance"), &[width], &inverses);
+        let balanced = self.graph.node("Mul", &[wide, &inverses], &format!("{at}.intermediate.balanced"), &[]);
+        self.weighted(&name, &weight, width, &balanced)
+    }
+
+    /// `states · weightᵀ + bias` with the weights of `name`.
     fn linear(&mut self, name: &str, inputs: usize, outputs: usize, states: &str) -> Result<Value, Error> {
         let weight = self.weights.values(&format!("{name}.weight"), &[outputs, inputs])?;
-        let bias = self.vector(&format!("{name}.bias"), outputs)?;
-        let matrix = self.matrix(name, &weight, inputs);
+        self.weighted(name, &weight, inputs, states)
+    }
+
+    /// `states · weightᵀ + bias` with the bias of `name`.
+    fn weighted(&mut self, name: &str, weight: &[f32], inputs: usize, states: &str) -> Result<Value, Error> {
+        let bias = self.vector(&format!("{name}.bias"), weight.len() / inputs)?;
+        let matrix = self.matrix(name, weight, inputs);
+        let output = format!("{name}.output");
         if matrix.scales.is_some() {
-            return Ok(self.product(&matrix, states, &bias, &format!("{name}.output")));
+            return Ok(self.product(&matrix, states, &bias, &output));
         }
         let product = self.product(&matrix, states, "", &format!("{name}.product"));
-        Ok(self.graph.node("Add", &[&product, &bias], &format!("{name}.output"), &[]))
+        Ok(self.graph.node("Add", &[&product, &bias], &output, &[]))
     }
 
     /// A matrix product; `bias` (where not empty) needs a quantised matrix.

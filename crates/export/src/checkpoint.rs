@@ -1,6 +1,7 @@
 //! Opens `model.safetensors` and hands out its tensors as checked f32.
 
-use std::cell::Cell;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -50,7 +51,7 @@ impl WeightsFile {
         let tensors = SafeTensors::deserialize(&self.bytes)
             .map_err(|source| Error::Container { path: self.path.clone(), source })?;
         let prefix = if tensors.tensor(&format!("bert.{LANDMARK}")).is_ok() { "bert." } else { "" };
-        Ok(Weights { path: &self.path, tensors, prefix, parameters: Cell::new(0) })
+        Ok(Weights { path: &self.path, tensors, prefix, read: RefCell::default() })
     }
 }
 
@@ -71,7 +72,7 @@ pub(crate) struct Weights<'a> {
     path: &'a Path,
     tensors: SafeTensors<'a>,
     prefix: &'static str,
-    parameters: Cell<u64>,
+    read: RefCell<BTreeMap<String, u64>>,
 }
 
 impl Weights<'_> {
@@ -108,7 +109,7 @@ impl Weights<'_> {
             let value = values[position];
             return Err(Error::TensorNotFinite { path: self.path.to_owned(), tensor, position, value });
         }
-        self.parameters.set(self.parameters.get() + values.len() as u64);
+        self.read.borrow_mut().insert(tensor, values.len() as u64);
         Ok(values)
     }
 
@@ -130,9 +131,9 @@ impl Weights<'_> {
         }
     }
 
-    /// Number of values handed out so far.
+    /// Number of values in all tensors handed out so far.
     pub(crate) fn parameters(&self) -> u64 {
-        self.parameters.get()
+        self.read.borrow().values().sum()
     }
 }
 

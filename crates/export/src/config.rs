@@ -12,6 +12,8 @@ use crate::Error;
 const MODEL_TYPES: &[&str] = &["bert"];
 /// Values of `position_embedding_type` that can be exported.
 const POSITIONS: &[&str] = &["absolute"];
+/// What `is_decoder` and `add_cross_attention` must be.
+const ENCODER: &[&str] = &["false"];
 /// Values of `hidden_act` that can be exported.
 const ACTIVATIONS: &[&str] = &["gelu", "gelu_new", "gelu_pytorch_tanh", "relu"];
 /// No published BERT comes near these; beyond them a file is damaged, and sizes could overflow.
@@ -77,8 +79,8 @@ impl Fields {
             self.one_of("position_embedding_type", &kind, POSITIONS)?;
         }
         for field in ["is_decoder", "add_cross_attention"] {
-            if self.present(field).is_some_and(|value| value != &Value::Bool(false)) {
-                return Err(self.wrong(field, "false: only encoders are exported"));
+            if let Some(value) = self.present(field) {
+                self.one_of(field, &value.to_string(), ENCODER)?;
             }
         }
         let config = BertConfig {

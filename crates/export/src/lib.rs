@@ -5,6 +5,7 @@
 //! the encoder, and this library names no runtime.
 
 mod atomic;
+mod balance;
 mod bert;
 mod checkpoint;
 mod config;

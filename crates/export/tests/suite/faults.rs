@@ -47,8 +47,8 @@ fn configurations_of_other_models_are_refused_by_name() {
     config("model_type", json!(7), Corrupted, &["7", "a string"]);
     config("position_embedding_type", json!("relative_key"), InvalidInput, &["relative_key", "supported: absolute"]);
     config("hidden_act", json!("swish"), InvalidInput, &["swish", "gelu, gelu_new, gelu_pytorch_tanh, relu"]);
-    config("is_decoder", json!(true), Corrupted, &["true", "only encoders"]);
-    config("add_cross_attention", json!(true), Corrupted, &["true", "only encoders"]);
+    config("is_decoder", json!(true), InvalidInput, &["true", "supported: false"]);
+    config("add_cross_attention", json!(true), InvalidInput, &["true", "supported: false"]);
 }
 
 #[test]
