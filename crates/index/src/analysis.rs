@@ -7,6 +7,8 @@
 //!   stands for itself: `한국어를` is `한국`, `국어`, `어를`. A run ends where another kind of script begins.
 //! - An apostrophe is a border, and what it cuts off the end of an English word (`'s`, `n't`'s `t`, `'ll`) is no term.
 //! - No word is dropped for its length: what exceeds 255 bytes is cut to that.
+//! - There are no stop words: leaving out the 33 commonest cost .001 nDCG@10 on SciFact's train and .005 on CoSQA's dev
+//!   questions. Splitting at `_` gains .052 on CoSQA; splitting camelCase as well changed neither by more than .001.
 
 mod fold;
 mod script;
@@ -126,27 +128,23 @@ impl<'a> Scanner<'a> {
                 self.previous = Some(next);
                 return Some(pair);
             }
-            match self.skip_borders()? {
-                Class::Dense => {
-                    let first = self.run_character()?;
-                    let after_first = self.at;
-                    let is_alone = self.run_character().is_none();
-                    self.at = after_first;
-                    if is_alone {
-                        term.clear();
-                        self.push_run_character(first.clone(), term);
-                        fold::cut(term);
-                        return Some(first);
-                    }
-                    self.previous = Some(first);
-                }
-                _ => {
-                    let word = self.word();
-                    fold::fold(&self.text[word.clone()], term);
-                    stems.apply(term);
-                    return Some(word);
-                }
+            if self.skip_borders()? == Class::Word {
+                let word = self.word();
+                fold::fold(&self.text[word.clone()], term);
+                stems.apply(term);
+                return Some(word);
             }
+            let first = self.run_character()?;
+            let after_first = self.at;
+            let is_alone = self.run_character().is_none();
+            self.at = after_first;
+            if is_alone {
+                term.clear();
+                self.push_run_character(first.clone(), term);
+                fold::cut(term);
+                return Some(first);
+            }
+            self.previous = Some(first);
         }
     }
 

@@ -168,7 +168,7 @@ pub fn chunks_without_cosine(dense: &HalfList, lexical: &HalfList) -> Vec<u64> {
 /// `supplied` are cosines of chunks that the dense list lacks; those of listed documents are ignored, and so is a
 /// document that neither list has. Reciprocal ranks make no use of them. Weights outside 0 to 1 are clamped.
 pub fn fuse(dense: &HalfList, lexical: &HalfList, supplied: &[ChunkHit], fusion: &Fusion) -> Vec<Fused> {
-    let scale = Scale::new(dense, lexical, fusion);
+    let scale = Scale::new(dense, lexical, *fusion);
     let mut fused: Vec<Fused> =
         candidates(dense, lexical, supplied).iter().map(|candidate| scale.apply(candidate)).collect();
     fused.sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then(a.document_no.cmp(&b.document_no)));
@@ -225,13 +225,13 @@ struct Scale {
 }
 
 impl Scale {
-    fn new(dense: &HalfList, lexical: &HalfList, fusion: &Fusion) -> Self {
+    fn new(dense: &HalfList, lexical: &HalfList, fusion: Fusion) -> Self {
         let trust = match fusion {
             Fusion::Adaptive { .. } => Some(head_gap(lexical)),
             Fusion::Convex { .. } | Fusion::Rrf { .. } => None,
         };
         let highest_bm25 = lexical.documents.first().map_or(0.0, |document| document.score);
-        Self { fusion: *fusion, trust, highest_bm25, cosine_bound: dense.bound }
+        Self { fusion, trust, highest_bm25, cosine_bound: dense.bound }
     }
 
     fn apply(&self, candidate: &Candidate) -> Fused {

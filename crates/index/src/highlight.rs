@@ -207,7 +207,7 @@ mod tests {
     #[test]
     fn a_text_without_borders_is_cut_between_characters() {
         let text = "漢".repeat(100);
-        assert_eq!(snippet(&text, &[150..156], 10).len(), 30);
+        assert_eq!(snippet(&text, std::slice::from_ref(&(150..156)), 10).len(), 30);
         let word = "é".repeat(100_000);
         assert_eq!(snippet(&word, &ranges(&word, &word), 10).len(), 20);
     }

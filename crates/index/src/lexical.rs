@@ -2,7 +2,8 @@
 //!
 //! Words are looked for in the chunk's `body` (title and text). `title:word`, without a space, looks for that word in
 //! the title instead. Everything else that is not a word is a separator: there are no operators and no phrases, so that
-//! nothing that can be typed is an error. A word that stands twice in the question counts twice.
+//! nothing that can be typed is an error. A word that stands twice in the question counts twice (counting it
+//! once: +.005 nDCG@10 on SciFact's train questions, −.004 on CoSQA's dev ones).
 //!
 //! The score is BM25 (Robertson et al. 1994) as tantivy computes it, k1 1.2 and b 0.75, with field lengths rounded to a
 //! byte and statistics over all segments; deleted chunks count in the statistics until a merge drops them.
@@ -167,13 +168,12 @@ fn weights(searcher: &Searcher, terms: &[QueryTerm]) -> Result<Vec<Bm25Weight>, 
     let mut weights = Vec::with_capacity(terms.len());
     for term in terms {
         let known = averages.iter().find(|(field, _)| *field == term.field).map(|&(_, average)| average);
-        let average = match known {
-            Some(average) => average,
-            None => {
-                let average = searcher.total_num_tokens(term.field)? as f32 / chunks as f32;
-                averages.push((term.field, average));
-                average
-            }
+        let average = if let Some(average) = known {
+            average
+        } else {
+            let average = searcher.total_num_tokens(term.field)? as f32 / chunks as f32;
+            averages.push((term.field, average));
+            average
         };
         let weight = Bm25Weight::for_one_term_without_explain(term.document_frequency, chunks, average);
         weights.push(weight.boost_by(term.count as f32));

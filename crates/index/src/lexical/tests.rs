@@ -161,7 +161,7 @@ fn a_sample_by_hand() {
 }
 
 fn text_of(words: &[u8]) -> String {
-    words.iter().map(|word| format!("w{word} ")).collect()
+    words.iter().map(|word| format!("w{word}")).collect::<Vec<_>>().join(" ")
 }
 
 proptest! {
