@@ -1,0 +1,47 @@
+//! Tokenising an abstract, and encoding a row of 237 tokens (the mean of SciFact's 256-token windows).
+//!
+//! Needs the library and the model where `scripts/setup` puts them.
+
+use std::hint::black_box;
+use std::path::PathBuf;
+
+use berth_encoder::{Encoder, EncoderOptions, InstalledModel, Precision, Runtime};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+
+const SENTENCE: &str = "Alterations of the architecture of cerebral white matter in the developing human brain can affect \
+    cortical development and result in functional disabilities. ";
+const ROW_TOKENS: usize = 237;
+
+fn home() -> PathBuf {
+    std::env::var_os("BERTH_HOME").map_or_else(
+        || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".local/share/berth"),
+        PathBuf::from,
+    )
+}
+
+fn encode(criterion: &mut Criterion) {
+    let library = std::env::var_os("ORT_DYLIB_PATH")
+        .map_or_else(|| home().join("runtime/libonnxruntime.so.1.31.1"), PathBuf::from);
+    let runtime = Runtime::load(&library).expect("run scripts/setup first");
+    let model = InstalledModel::open(&home().join("models/all-minilm-l6-v2")).expect("run scripts/setup first");
+    let mut group = criterion.benchmark_group("encode");
+    for precision in [Precision::Int8, Precision::Fp32] {
+        let options = EncoderOptions { precision: Some(precision), workers: Some(1), ..EncoderOptions::default() };
+        let Ok(encoder) = Encoder::open(&model, &runtime, &options) else { continue };
+        let body: Vec<u32> = (0..ROW_TOKENS - encoder.reserved_tokens(0)).map(|id| 2000 + id as u32).collect();
+        let row = encoder.passage_row(&[], &body).expect("the row fits");
+        group.throughput(Throughput::Elements(row.len() as u64));
+        group.bench_function(precision.as_str(), |bencher| {
+            bencher.iter(|| encoder.submit(black_box(row.clone())).and_then(berth_encoder::PendingRow::wait));
+        });
+        if precision == Precision::Fp32 {
+            let text = SENTENCE.repeat(10);
+            group.throughput(Throughput::Bytes(text.len() as u64));
+            group.bench_function("tokenise", |bencher| bencher.iter(|| encoder.tokenizer().tokenize(black_box(&text))));
+        }
+    }
+    group.finish();
+}
+
+criterion_group!(benches, encode);
+criterion_main!(benches);
