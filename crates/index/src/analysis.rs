@@ -58,6 +58,12 @@ pub fn terms(text: &str) -> Vec<AnalysedTerm> {
     })
 }
 
+/// Whether a term is one character of a run, which stands in documents as part of pairs unless it is alone there too.
+pub(crate) fn is_lone(term: &str) -> bool {
+    let mut characters = term.chars();
+    characters.next().is_some_and(|c| classify(c) == Class::Dense) && characters.next().is_none()
+}
+
 /// The analyser as tantivy wants it.
 #[derive(Clone, Default)]
 struct Analyzer {

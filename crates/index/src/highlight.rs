@@ -34,10 +34,17 @@ pub fn ranges(query: &str, text: &str) -> Vec<Range<usize>> {
     if wanted.is_empty() {
         return Vec::new();
     }
+    // Such a question finds pairs that begin with its characters; it does not say how long the word is.
+    let by_first_character = wanted.iter().all(|term| analysis::is_lone(term));
     let mut ranges: Vec<Range<usize>> = Vec::new();
-    for term in analysis::terms(text) {
+    for mut term in analysis::terms(text) {
         if !wanted.contains(&term.text) {
-            continue;
+            let Some(first) = term.text.chars().next().filter(|_| by_first_character) else { continue };
+            if !wanted.contains(first.encode_utf8(&mut [0; 4]) as &str) {
+                continue;
+            }
+            let painted = text[term.byte_range.clone()].graphemes(true).next().map_or(0, str::len);
+            term.byte_range.end = term.byte_range.start + painted;
         }
         match ranges.last_mut() {
             Some(last) if term.byte_range.start < last.end => last.end = last.end.max(term.byte_range.end),
@@ -179,6 +186,7 @@ mod tests {
         check("what is this", "This is what", &["This", "is", "what"]);
         check("한국어를", "한국어로 쓴 한국", &["한국어", "한국"]);
         check("file name", "def get_file_name():", &["file", "name"]);
+        check("책", "책을 읽고 소책자와 책", &["책", "책", "책"]);
         check("title:heart", "heart", &["heart"]);
         check("?!", "heart?!", &[]);
         check("heart", "", &[]);

@@ -1,6 +1,6 @@
 //! What a question asks of the lexical half: which terms, in which field, how often.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use tantivy::schema::Field;
 use tantivy::{Searcher, Term};
@@ -12,6 +12,9 @@ use crate::analysis::{self, AnalysedTerm};
 /// Most distinct terms that one question is answered for. Longer questions are pasted documents; their rarest 1,024
 /// words say what they are about, and the time of an answer stays bounded.
 pub(super) const MAX_TERMS: usize = 1024;
+
+/// Most pairs that one lone character is looked for in.
+const MAX_PAIRS: usize = 64;
 
 /// Before a word that is looked for in titles.
 const TITLE_PREFIX: &str = "title:";
@@ -74,11 +77,47 @@ pub(super) fn plan(searcher: &Searcher, fields: &Fields, text: &str) -> Result<P
     if terms.is_empty() {
         return Ok(Plan { terms, warnings: vec!["the query has no searchable words".to_owned()] });
     }
+    if terms.iter().all(|term| analysis::is_lone(&term.text)) {
+        add_pairs(searcher, &mut terms)?;
+    }
     for term in &mut terms {
         term.document_frequency = searcher.doc_freq(&Term::from_field_text(term.field, &term.text))?;
     }
     let warnings = keep_rarest(&mut terms);
     Ok(Plan { terms, warnings })
+}
+
+/// Adds the commonest pairs that begin with the question's characters.
+///
+/// `책` alone is not a term of a text that has `책을` or `책상`. Only done where no longer word was asked for, so that
+/// the bound syllables of a Korean sentence draw nothing in.
+fn add_pairs(searcher: &Searcher, terms: &mut Vec<QueryTerm>) -> Result<(), Error> {
+    let mut pairs = Vec::new();
+    for term in terms.iter() {
+        let mut frequencies: BTreeMap<String, u64> = BTreeMap::new();
+        for reader in searcher.segment_readers() {
+            let inverted_index = reader.inverted_index(term.field)?;
+            let dictionary = inverted_index.terms();
+            let mut stream = dictionary.range().ge(&term.text).into_stream().map_err(super::io)?;
+            while let Some((key, info)) = stream.next() {
+                if !key.starts_with(term.text.as_bytes()) {
+                    break;
+                }
+                if let Ok(pair) = std::str::from_utf8(key)
+                    && pair.chars().count() == 2
+                {
+                    *frequencies.entry(pair.to_owned()).or_default() += u64::from(info.doc_freq);
+                }
+            }
+        }
+        let mut commonest: Vec<(String, u64)> = frequencies.into_iter().collect();
+        commonest.sort_by_key(|&(_, frequency)| std::cmp::Reverse(frequency));
+        for (text, _) in commonest.into_iter().take(MAX_PAIRS) {
+            pairs.push(QueryTerm { field: term.field, text, count: term.count, document_frequency: 0 });
+        }
+    }
+    terms.append(&mut pairs);
+    Ok(())
 }
 
 /// Keeps the rarest terms that the index has where there are too many; ties in order of appearance.

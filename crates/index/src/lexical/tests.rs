@@ -54,6 +54,8 @@ fn finds_words_however_they_are_written() {
     check(&texts, "한국어", &[2]);
     check(&texts, "タワー", &[3]);
     check(&texts, "file name", &[4]);
+    check(&texts, "東", &[3]);
+    check(&texts, "東 file", &[4]);
     check(&texts, "\"unbalanced (cafe AND -x title: OR *", &[1, 4]);
 }
 
