@@ -72,8 +72,13 @@ impl Progress for Display {
         } else {
             let percent = 100.0 * state.bytes_done as f64 / state.bytes_total.max(1) as f64;
             let elapsed = self.started.elapsed().as_secs_f64();
-            let left = elapsed * (100.0 - percent) / percent.max(0.1);
-            say(&format!("{percent:3.0}%  {message} · about {left:.0} s left"));
+            // Before that, what is inside the model outweighs what is done.
+            let left = if percent < 2.0 {
+                String::new()
+            } else {
+                format!(" · about {:.0} s left", elapsed * (100.0 - percent) / percent)
+            };
+            say(&format!("{percent:3.0}%  {message}{left}"));
         }
     }
 

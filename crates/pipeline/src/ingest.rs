@@ -70,7 +70,7 @@ impl Default for IngestOptions {
 /// How far a run has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ProgressState {
-    /// Documents read so far.
+    /// Documents done so far, unchanged ones included.
     pub documents: usize,
     /// Chunks written so far, embedded or reused.
     pub chunks: usize,
@@ -389,13 +389,11 @@ impl Run<'_> {
             return None;
         }
         self.report.documents += 1;
-        self.state.documents += 1;
         match self.writer.record(&document.id) {
             Some(known) if known.content_hash == record.content_hash && known.file == record.file => {
                 self.report.unchanged += 1;
                 self.report.chunks += known.chunks as usize;
-                self.state.bytes_done += bytes;
-                self.progress.update(&self.state);
+                self.pass(bytes);
                 return None;
             }
             Some(known) if known.content_hash == record.content_hash => self.report.moved += 1,
@@ -473,9 +471,15 @@ impl Run<'_> {
         self.writer.put(&document, &record, chunks)?;
         self.report.embedded += embedded;
         self.report.reused += reused;
+        self.pass(bytes);
+        Ok(())
+    }
+
+    /// Counts a document that is done with.
+    fn pass(&mut self, bytes: u64) {
+        self.state.documents += 1;
         self.state.bytes_done += bytes;
         self.progress.update(&self.state);
-        Ok(())
     }
 
     fn commit(&mut self) -> Result<(), Error> {

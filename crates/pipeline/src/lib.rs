@@ -26,4 +26,5 @@ pub use source::{Problem, SkipCounts};
 
 // What the binary needs of the crates below, so that it depends on this crate alone.
 pub use berth_encoder::{FileState, InstalledModel, Precision};
-pub use berth_index::{IndexReader, IndexStatus, VerifyReport, snippet, verify as verify_index};
+pub use berth_index::highlight::snippet;
+pub use berth_index::{IndexReader, IndexStatus, VerifyReport, verify as verify_index};

@@ -95,7 +95,10 @@ impl Searcher {
     /// As [`search`](Self::search).
     pub fn rank(&self, query: &Query) -> Result<Vec<(String, f32)>, Error> {
         let Ranking { snapshot, ranked, .. } = self.ranking(query)?;
-        let read = |ranked: &Ranked| Ok((snapshot.document_id(ranked.document_no)?, ranked.score));
+        let read = |ranked: &Ranked| {
+            let id = snapshot.document_id(ranked.document_no)?;
+            Ok((id.ok_or(Error::ChunkLost { chunk_id: ranked.chunk_id })?, ranked.score))
+        };
         ranked.iter().take(query.k).map(read).collect()
     }
 

@@ -244,7 +244,7 @@ fn read_jsonl(path: &Path, emit: &mut dyn FnMut(Item) -> bool) -> std::io::Resul
         {
             return Ok(());
         }
-        let item = match parse_row(&text, &place) {
+        let item = match parse_row(&text, &place, &file_name) {
             Ok(document) => {
                 let record = record_of(&document, file_name.clone(), modified_ns);
                 Item::Document { document, record, bytes: length }
@@ -259,7 +259,7 @@ fn read_jsonl(path: &Path, emit: &mut dyn FnMut(Item) -> bool) -> std::io::Resul
 }
 
 /// Reads one row: `_id` (or `id`), `title`, `text`; all other keys become metadata.
-fn parse_row(line: &str, place: &str) -> Result<Document, String> {
+fn parse_row(line: &str, place: &str, file: &str) -> Result<Document, String> {
     let value: Value = serde_json::from_str(line).map_err(|error| format!("not JSON: {error}"))?;
     let Value::Object(mut row) = value else {
         return Err("not a JSON object".to_owned());
@@ -286,7 +286,8 @@ fn parse_row(line: &str, place: &str) -> Result<Document, String> {
         None => Map::new(),
     };
     metadata.extend(row);
-    Ok(Document { id, title, text, metadata, source: Some(place.to_owned()) })
+    // Not the line: it would be wrong as soon as a row above comes or goes, and the row itself is not read again then.
+    Ok(Document { id, title, text, metadata, source: Some(file.to_owned()) })
 }
 
 fn record_of(document: &Document, file: String, modified_ns: i64) -> DocumentRecord {

@@ -16,7 +16,7 @@ pub struct Document {
     /// Whatever else the source stated, as JSON.
     #[serde(default)]
     pub metadata: serde_json::Map<String, serde_json::Value>,
-    /// Where the document came from: a path, or `path:line`.
+    /// The file that the document was read from.
     pub source: Option<String>,
 }
 
