@@ -1,20 +1,36 @@
 //! Text, rows and disk: lexical and dense halves under one commit, and the fusion of their lists.
+//!
+//! An index is a directory. [`IndexWriter`] puts documents with their chunks and vectors into it and commits both halves
+//! at once; [`IndexReader`] opens the last commit as a [`Snapshot`], which answers and never changes. `docs/format.md`
+//! has the bytes.
 
 pub mod analysis;
+mod blocks;
+#[cfg(test)]
+mod crash_tests;
+mod dense;
+mod directory;
+mod disk;
 mod error;
 pub mod fusion;
+mod garbage;
 pub mod highlight;
 mod hits;
 pub mod lexical;
+mod lock;
+mod lookup;
+mod manifest;
+mod open;
 mod reader;
+mod schema;
 mod settings;
 mod snapshot;
+mod stored;
 mod verify;
 mod writer;
 
 pub use error::{Error, FingerprintDifference};
 pub use hits::{ChunkHit, LexicalAnswer, StoredChunk, StoredDocument};
-
 pub use reader::{IndexReader, exists};
 pub use settings::{IndexSettings, IndexStatus, NewChunk};
 pub use snapshot::Snapshot;

@@ -1,27 +1,90 @@
 //! One commit, as readers see it.
 
+use std::fmt;
+use std::fs;
 use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use berth_types::Embedding;
+use tantivy::Index;
 
-use crate::{ChunkHit, Error, IndexSettings, IndexStatus, LexicalAnswer, StoredChunk, StoredDocument};
+use crate::dense::{self, LiveSegment, open_segments};
+use crate::directory::{LEXICAL_FOLDER, LexicalDirectory, OpenFiles};
+use crate::lookup::Lookup;
+use crate::manifest::Manifest;
+use crate::{
+    ChunkHit, Error, IndexSettings, IndexStatus, LexicalAnswer, StoredChunk, StoredDocument, analysis, lexical, open,
+};
 
 /// One commit of an index, both halves; never changes.
-#[derive(Debug)]
 pub struct Snapshot {
-    settings: IndexSettings,
+    dir: PathBuf,
+    meta: Arc<Vec<u8>>,
+    manifest: Manifest,
+    lookup: Lookup,
+    dense: Vec<LiveSegment>,
+    /// Names of the engine's files; some may not exist, as not every segment has every kind.
+    lexical_files: Vec<PathBuf>,
     status: IndexStatus,
 }
 
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Snapshot").field("dir", &self.dir).field("status", &self.status).finish_non_exhaustive()
+    }
+}
+
 impl Snapshot {
+    /// Opens the commit whose `meta.json`, unsealed, is given.
+    pub(crate) fn open(dir: &Path, files: &Arc<OpenFiles>, meta: Arc<Vec<u8>>) -> Result<Self, Error> {
+        let Some(manifest) = Manifest::of_commit(dir, &meta)? else {
+            return Err(Error::NotFound { path: dir.to_path_buf() });
+        };
+        let index = Index::open(LexicalDirectory::pinned(dir, Arc::clone(files), Arc::clone(&meta)))?;
+        analysis::register(&index);
+        let lookup = open::lookup(dir, &index, &manifest)?;
+        let dense = open_segments(dir, files, &manifest)?;
+        let lexical_files: Vec<PathBuf> = index.load_metas()?.list_segment_files().into_iter().collect();
+        let status = status(dir, &lexical_files, &lookup, &dense, &manifest);
+        if (status.lexical_chunks, status.dense_rows) != (manifest.counts.chunks, manifest.counts.chunks) {
+            let reason = format!(
+                "it counts {} chunks, the lexical half has {} and the dense half {}",
+                manifest.counts.chunks, status.lexical_chunks, status.dense_rows
+            );
+            return Err(Error::corrupted(&dir.join(Manifest::file_name(manifest.generation)), reason));
+        }
+        Ok(Self { dir: dir.to_path_buf(), meta, manifest, lookup, dense, lexical_files, status })
+    }
+
+    pub(crate) fn meta(&self) -> &[u8] {
+        &self.meta
+    }
+
+    pub(crate) fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    pub(crate) fn lookup(&self) -> &Lookup {
+        &self.lookup
+    }
+
+    pub(crate) fn dense_segments(&self) -> &[LiveSegment] {
+        &self.dense
+    }
+
+    pub(crate) fn lexical_files(&self) -> &[PathBuf] {
+        &self.lexical_files
+    }
+
     /// What the index was built with.
     pub fn settings(&self) -> &IndexSettings {
-        &self.settings
+        &self.manifest.settings
     }
 
     /// Number of the commit.
     pub fn generation(&self) -> u64 {
-        self.status.generation
+        self.manifest.generation
     }
 
     /// What the index holds and how much room it takes.
@@ -33,52 +96,100 @@ impl Snapshot {
     ///
     /// # Errors
     /// `DimensionMismatch`, `Corrupted`.
-    pub fn dense(&self, _query: &Embedding, _depth: usize) -> Result<Vec<ChunkHit>, Error> {
-        Ok(Vec::new())
+    pub fn dense(&self, query: &Embedding, depth: usize) -> Result<Vec<ChunkHit>, Error> {
+        self.check_dimensions(query)?;
+        dense::nearest(&self.dense, query.as_slice(), depth)
     }
 
     /// The cosine of each of the chunks, in their order; `None` for a chunk that this commit does not hold.
     ///
     /// # Errors
     /// `DimensionMismatch`, `Corrupted`.
-    pub fn dense_scores(&self, _query: &Embedding, chunk_ids: &[u64]) -> Result<Vec<Option<f32>>, Error> {
-        Ok(vec![None; chunk_ids.len()])
+    pub fn dense_scores(&self, query: &Embedding, chunk_ids: &[u64]) -> Result<Vec<Option<f32>>, Error> {
+        self.check_dimensions(query)?;
+        dense::scores(&self.dense, query.as_slice(), chunk_ids)
     }
 
-    /// The `depth` chunks of highest BM25 score, best first.
+    fn check_dimensions(&self, query: &Embedding) -> Result<(), Error> {
+        let (expected, received) = (self.manifest.settings.dimensions, query.dimensions());
+        if expected == received { Ok(()) } else { Err(Error::DimensionMismatch { expected, received }) }
+    }
+
+    /// The `depth` chunks of highest BM25 score, best first, ties by chunk number.
     ///
     /// # Errors
     /// `Corrupted`, `Lexical`.
-    pub fn lexical(&self, _text: &str, _depth: usize) -> Result<LexicalAnswer, Error> {
-        Ok(LexicalAnswer::default())
+    pub fn lexical(&self, text: &str, depth: usize) -> Result<LexicalAnswer, Error> {
+        lexical::search(&self.lookup.searcher, &self.lookup.schema.fields(), text, depth)
     }
 
-    /// One chunk with its document.
+    /// Takes the BM25 score of one chunk apart, by terms.
     ///
     /// # Errors
     /// `Corrupted`, `Lexical`.
-    pub fn chunk(&self, _chunk_id: u64) -> Result<Option<StoredChunk>, Error> {
-        Ok(None)
+    pub fn explain(&self, text: &str, chunk_id: u64) -> Result<Vec<lexical::TermScore>, Error> {
+        lexical::explain(&self.lookup.searcher, &self.lookup.schema.fields(), text, chunk_id)
     }
 
-    /// One document with what is remembered of it.
+    /// One chunk with its document; `None` when this commit does not hold it.
     ///
     /// # Errors
     /// `Corrupted`, `Lexical`.
-    pub fn document(&self, _id: &str) -> Result<Option<StoredDocument>, Error> {
-        Ok(None)
+    pub fn chunk(&self, chunk_id: u64) -> Result<Option<StoredChunk>, Error> {
+        self.lookup.chunk(chunk_id)
+    }
+
+    /// One document with what is remembered of it and its chunks.
+    ///
+    /// # Errors
+    /// `Corrupted`, `Lexical`.
+    pub fn document(&self, id: &str) -> Result<Option<StoredDocument>, Error> {
+        self.lookup.document(id)
+    }
+
+    /// The id of a document by its number, without reading its text; `None` when this commit does not hold it.
+    ///
+    /// # Errors
+    /// `Corrupted`, `Lexical`.
+    pub fn document_id(&self, document_no: u64) -> Result<Option<String>, Error> {
+        self.lookup.id_of(document_no)
     }
 
     /// At most `limit` ids that end with `suffix`, sorted; an empty suffix fits all.
     ///
     /// # Errors
     /// `Corrupted`, `Lexical`.
-    pub fn document_ids(&self, _suffix: &str, _limit: usize) -> Result<Vec<String>, Error> {
-        Ok(Vec::new())
+    pub fn document_ids(&self, suffix: &str, limit: usize) -> Result<Vec<String>, Error> {
+        self.lookup.ids(suffix, limit)
     }
 
     /// Byte ranges of `text` that a query matches by its words, in order and without overlap.
-    pub fn highlight(&self, _query: &str, _text: &str) -> Vec<Range<usize>> {
-        Vec::new()
+    pub fn highlight(&self, query: &str, text: &str) -> Vec<Range<usize>> {
+        crate::highlight::ranges(query, text)
+    }
+}
+
+/// Counts what a commit holds, without reading more than it is open for.
+fn status(
+    dir: &Path,
+    lexical_files: &[PathBuf],
+    lookup: &Lookup,
+    dense: &[LiveSegment],
+    manifest: &Manifest,
+) -> IndexStatus {
+    let folder = dir.join(LEXICAL_FOLDER);
+    let lengths = lexical_files.iter().filter_map(|file| fs::metadata(folder.join(file)).ok());
+    IndexStatus {
+        documents: manifest.counts.documents,
+        chunks: manifest.counts.chunks,
+        lexical_chunks: lookup.searcher.num_docs().saturating_sub(manifest.counts.textless),
+        dense_rows: dense.iter().map(|live| live.deleted.alive()).sum(),
+        deleted_rows: dense.iter().map(|live| live.deleted.deleted()).sum(),
+        lexical_segments: lookup.searcher.segment_readers().len(),
+        dense_segments: dense.len(),
+        lexical_bytes: lengths.map(|metadata| metadata.len()).sum(),
+        dense_bytes: manifest.dense_files().map(|file| file.bytes).sum(),
+        generation: manifest.generation,
+        format: manifest.format,
     }
 }

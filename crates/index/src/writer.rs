@@ -1,67 +1,224 @@
-//! The one writer of an index.
+//! The one writer of an index: takes documents, and makes them durable and visible at once in both halves.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use berth_types::{ContentKey, Document, DocumentRecord, Embedding};
+use berth_types::{Chunk, ContentKey, Document, DocumentRecord, Embedding};
+use tantivy::Index;
+use tantivy::indexer::LogMergePolicy;
 
-use crate::{Error, IndexSettings, NewChunk};
+use crate::dense::{DenseStore, RowLabel};
+use crate::directory::OpenFiles;
+use crate::disk::Disk;
+use crate::lock::WriterLock;
+use crate::lookup::Known;
+use crate::manifest::{Counts, Manifest, NextNumbers};
+use crate::schema::LexicalSchema;
+use crate::{Error, IndexSettings, NewChunk, garbage, open, stored};
 
-/// Adds, replaces and removes documents. At most one exists per index directory.
-#[derive(Debug)]
-pub struct IndexWriter(std::collections::BTreeMap<String, DocumentRecord>);
+/// Memory of the engine's one indexing thread before it writes a segment. The encoder needs the cores and most of the
+/// memory; at 40 MB a segment holds some 20,000 chunks.
+const ENGINE_BYTES: usize = 40_000_000;
+/// Longest id: the engine cuts a term at 65,530 bytes.
+const MAX_ID_BYTES: usize = 65_530;
+/// How long a writer that is dropped waits for the engine's threads, so that the next one finds the lock free.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// Adds, replaces and removes documents. At most one exists per index directory, in all processes.
+///
+/// Dropping it forgets what was not committed.
+pub struct IndexWriter {
+    dir: PathBuf,
+    disk: Disk,
+    schema: LexicalSchema,
+    /// Present until the writer is dropped.
+    engine: Option<tantivy::IndexWriter>,
+    lock: Weak<WriterLock>,
+    dense: DenseStore,
+    /// Of the last commit.
+    manifest: Manifest,
+    documents: BTreeMap<String, Known>,
+    counts: Counts,
+    next_document_no: u64,
+    next_chunk_id: u64,
+    changed: bool,
+    /// Message of the failure that stopped this writer.
+    stopped: Option<String>,
+}
+
+impl std::fmt::Debug for IndexWriter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("IndexWriter").field("dir", &self.dir).field("generation", &self.manifest.generation).finish()
+    }
+}
 
 impl IndexWriter {
     /// Opens the index in `dir` for writing, or creates it.
     ///
     /// # Errors
-    /// `Locked`, `FingerprintMismatch`, `SettingsMismatch`, `UnknownFormat`, `NotAnIndex`, `Corrupted`, `Io`.
-    pub fn create_or_open(dir: &Path, _settings: &IndexSettings) -> Result<Self, Error> {
-        Err(Error::NotFound { path: dir.to_path_buf() })
+    /// `Locked` while another writer exists, `FingerprintMismatch` and `SettingsMismatch` when the index was built
+    /// otherwise, `NotAnIndex` for a directory that holds something else, `UnknownFormat`, `Corrupted`, `Io`.
+    pub fn create_or_open(dir: &Path, settings: &IndexSettings) -> Result<Self, Error> {
+        Self::on_disk(dir, settings, Disk::default())
+    }
+
+    pub(crate) fn on_disk(dir: &Path, settings: &IndexSettings, disk: Disk) -> Result<Self, Error> {
+        let opened = open::for_writing(dir, settings, &disk)?;
+        let engine = start_engine(&opened.index)?;
+        let documents = opened.lookup.known()?;
+        let files = Arc::new(OpenFiles::default());
+        let dense = DenseStore::open(dir, disk.clone(), files, &opened.manifest)?;
+        let found = count(&documents);
+        let manifest = opened.manifest;
+        if found != manifest.counts {
+            let reason = format!("the lexical half holds {found:?}, not {:?}", manifest.counts);
+            return Err(Error::corrupted(&dir.join(Manifest::file_name(manifest.generation)), reason));
+        }
+        let writer = Self {
+            dir: dir.to_path_buf(),
+            disk,
+            schema: opened.lookup.schema,
+            engine: Some(engine),
+            lock: Arc::downgrade(&opened.lock),
+            dense,
+            documents,
+            counts: found,
+            next_document_no: manifest.next.document_no,
+            next_chunk_id: manifest.next.chunk_id,
+            manifest,
+            changed: false,
+            stopped: None,
+        };
+        writer.collect_garbage();
+        if let Some(engine) = &writer.engine {
+            engine.garbage_collect_files().wait()?;
+        }
+        Ok(writer)
     }
 
     /// Every document with its record, by id; includes changes that are not committed yet.
     pub fn records(&self) -> impl Iterator<Item = (&str, &DocumentRecord)> {
-        self.0.iter().map(|(id, record)| (id.as_str(), record))
+        self.documents.iter().map(|(id, known)| (id.as_str(), &known.record))
     }
 
     /// The record of one document; includes changes that are not committed yet.
     pub fn record(&self, id: &str) -> Option<&DocumentRecord> {
-        self.0.get(id)
+        self.documents.get(id).map(|known| &known.record)
     }
 
     /// A vector that is stored under this key, committed or put in this run.
-    pub fn embedding(&self, _key: &ContentKey) -> Option<Embedding> {
-        None
+    pub fn embedding(&self, key: &ContentKey) -> Option<Embedding> {
+        self.dense.embedding(key)
     }
 
     /// Stores a document with its chunks; replaces a document of the same id.
     ///
+    /// The stored record counts the chunks that are given. Nothing is changed when an error is returned, except that
+    /// `Io` and `Lexical` stop the writer.
+    ///
     /// # Errors
-    /// `InvalidDocument`, `DimensionMismatch`, `Io`, `WriterStopped`.
-    pub fn put(&mut self, document: &Document, record: &DocumentRecord, _chunks: Vec<NewChunk>) -> Result<(), Error> {
-        self.0.insert(document.id.clone(), record.clone());
+    /// `InvalidDocument` for an id that is empty or longer than 65,530 bytes, and for chunks that are not numbered from
+    /// 0 or do not lie in the text; `DimensionMismatch`; `Io`, `Lexical`, `WriterStopped`.
+    pub fn put(&mut self, document: &Document, record: &DocumentRecord, chunks: Vec<NewChunk>) -> Result<(), Error> {
+        self.check_running()?;
+        check_document(document, &chunks)?;
+        let expected = self.manifest.settings.dimensions;
+        if let Some(wrong) = chunks.iter().find(|chunk| chunk.embedding.dimensions() != expected) {
+            return Err(Error::DimensionMismatch { expected, received: wrong.embedding.dimensions() });
+        }
+        self.remove(&document.id)?;
+        self.changed = true;
+        let record = DocumentRecord { chunks: chunks.len() as u32, ..record.clone() };
+        let document_no = self.next_document_no;
+        let stored = self.store(document, &record, document_no, &chunks);
+        self.stop_on_error(stored)?;
+        self.next_document_no += 1;
+        self.next_chunk_id += chunks.len() as u64;
+        let known = Known { document_no, record };
+        add(&mut self.counts, &known);
+        self.documents.insert(document.id.clone(), known);
+        Ok(())
+    }
+
+    fn store(
+        &mut self,
+        document: &Document,
+        record: &DocumentRecord,
+        document_no: u64,
+        chunks: &[NewChunk],
+    ) -> Result<(), Error> {
+        let first = self.next_chunk_id;
+        let plain = chunks.iter().map(|new| &new.chunk);
+        for entry in self.schema.engine_documents(document, record, document_no, first, plain) {
+            engine(self.engine.as_ref()).add_document(entry)?;
+        }
+        for (chunk_id, new) in (first..).zip(chunks) {
+            self.dense.push(RowLabel { chunk_id, document_no, key: new.key }, &new.embedding)?;
+        }
         Ok(())
     }
 
     /// Removes a document; false when there is none of this id.
     ///
     /// # Errors
-    /// `Io`, `WriterStopped`.
+    /// `WriterStopped`.
     pub fn remove(&mut self, id: &str) -> Result<bool, Error> {
-        Ok(self.0.remove(id).is_some())
+        self.check_running()?;
+        let Some(known) = self.documents.remove(id) else { return Ok(false) };
+        self.changed = true;
+        subtract(&mut self.counts, &known);
+        self.dense.remove(known.document_no);
+        engine(self.engine.as_ref()).delete_term(self.schema.document_term(known.document_no));
+        Ok(true)
     }
 
     /// Whether anything was put or removed since the last commit.
     pub fn has_changes(&self) -> bool {
-        false
+        self.changed
     }
 
     /// Makes all changes durable and visible at once. Returns the generation; the old one when nothing changed.
     ///
+    /// After an error the writer takes nothing more; what was committed before is intact.
+    ///
     /// # Errors
-    /// `Io`, `Corrupted`, `WriterStopped`.
+    /// `Io` when the disk refuses, `Corrupted` when rows to be merged are damaged, `Lexical`, `WriterStopped`.
     pub fn commit(&mut self) -> Result<u64, Error> {
-        Ok(0)
+        self.check_running()?;
+        if self.changed {
+            let committed = self.commit_changes();
+            self.stop_on_error(committed)?;
+            self.changed = false;
+            self.collect_garbage();
+        }
+        Ok(self.manifest.generation)
+    }
+
+    /// The order is the protocol: dense files, manifest, lexical files, and then the rename of `meta.json`.
+    fn commit_changes(&mut self) -> Result<(), Error> {
+        let generation = self.manifest.generation + 1;
+        let segments = self.dense.prepare(generation)?;
+        let manifest = Manifest {
+            generation,
+            counts: self.counts,
+            next: NextNumbers {
+                document_no: self.next_document_no,
+                chunk_id: self.next_chunk_id,
+                segment: self.dense.next_segment(),
+            },
+            segments,
+            ..self.manifest.clone()
+        };
+        let payload = open::write_manifest(&self.dir, &self.disk, &manifest)?;
+        let engine = self.engine.as_mut().expect("the engine runs until the writer is dropped");
+        let mut prepared = engine.prepare_commit()?;
+        prepared.set_payload(&payload);
+        prepared.commit()?;
+        self.manifest = manifest;
+        Ok(())
     }
 
     /// Commits, waits for running merges and releases the index.
@@ -71,4 +228,88 @@ impl IndexWriter {
     pub fn finish(mut self) -> Result<(), Error> {
         self.commit().map(drop)
     }
+
+    /// Removes what the last commit does not name. What cannot be removed is left for the next time.
+    fn collect_garbage(&self) {
+        garbage::collect(&self.dir, &self.disk, &self.manifest);
+    }
+
+    fn check_running(&self) -> Result<(), Error> {
+        match &self.stopped {
+            None => Ok(()),
+            Some(reason) => Err(Error::WriterStopped { path: self.dir.clone(), reason: reason.clone() }),
+        }
+    }
+
+    fn stop_on_error<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
+        if let Err(error) = &result {
+            self.stopped = Some(error.to_string());
+        }
+        result
+    }
+}
+
+impl Drop for IndexWriter {
+    /// Waits until no thread of the engine can write any more, which is when the lock is free.
+    fn drop(&mut self) {
+        if let Some(engine) = self.engine.take() {
+            // A failure here is of no consequence: what counts was committed.
+            let _ = engine.wait_merging_threads();
+        }
+        let started = Instant::now();
+        while self.lock.strong_count() > 0 && started.elapsed() < LONGEST_WAIT {
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+fn count(documents: &BTreeMap<String, Known>) -> Counts {
+    let mut counts = Counts { documents: 0, textless: 0, chunks: 0 };
+    documents.values().for_each(|known| add(&mut counts, known));
+    counts
+}
+
+fn add(counts: &mut Counts, known: &Known) {
+    counts.documents += 1;
+    counts.textless += u64::from(known.record.chunks == 0);
+    counts.chunks += u64::from(known.record.chunks);
+}
+
+fn subtract(counts: &mut Counts, known: &Known) {
+    counts.documents -= 1;
+    counts.textless -= u64::from(known.record.chunks == 0);
+    counts.chunks -= u64::from(known.record.chunks);
+}
+
+fn engine(engine: Option<&tantivy::IndexWriter>) -> &tantivy::IndexWriter {
+    engine.expect("the engine runs until the writer is dropped")
+}
+
+fn start_engine(index: &Index) -> Result<tantivy::IndexWriter, Error> {
+    let engine: tantivy::IndexWriter = index.writer_with_num_threads(1, ENGINE_BYTES)?;
+    let mut merging = LogMergePolicy::default();
+    // Deleted chunks still count in the statistics of BM25 and take room: a segment with a third of them is merged.
+    merging.set_del_docs_ratio_before_merge(0.34);
+    engine.set_merge_policy(Box::new(merging));
+    Ok(engine)
+}
+
+fn check_document(document: &Document, chunks: &[NewChunk]) -> Result<(), Error> {
+    let invalid = |reason: String| Err(Error::InvalidDocument { document: document.id.clone(), reason });
+    if document.id.is_empty() || document.id.len() > MAX_ID_BYTES {
+        return invalid(format!("its id has {} bytes, 1 to {MAX_ID_BYTES} are possible", document.id.len()));
+    }
+    if document.text.len() > stored::MAX_TEXT_BYTES {
+        return invalid(format!("it has {} bytes, at most {} are possible", document.text.len(), stored::MAX_TEXT_BYTES));
+    }
+    for (position, new) in chunks.iter().enumerate() {
+        let Chunk { ordinal, byte_range, .. } = &new.chunk;
+        if *ordinal as usize != position {
+            return invalid(format!("chunk {position} is numbered {ordinal}"));
+        }
+        if document.text.get(byte_range.clone()).is_none() {
+            return invalid(format!("chunk {position} ({byte_range:?}) does not lie in its {} bytes", document.text.len()));
+        }
+    }
+    Ok(())
 }

@@ -1,0 +1,272 @@
+//! What is left of an index when the machine stops, or the disk fails, at any step of a commit.
+//!
+//! A model of the disk follows every step: which bytes of which file were synced, and which names of which directory.
+//! From it, four disks are made at each step: the one that a killed process leaves, and three that a power cut may leave.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use berth_types::{Chunk, ContentKey, Document, DocumentRecord, Embedding, ErrorKind, Fingerprint};
+
+use crate::disk::{Disk, Step};
+use crate::{Error, IndexReader, IndexSettings, IndexWriter, NewChunk, verify};
+
+type Contents = BTreeMap<String, String>;
+
+fn settings() -> IndexSettings {
+    let fingerprint = Fingerprint { model: "test".to_string(), parts: BTreeMap::new() };
+    IndexSettings { fingerprint, dimensions: 3, window_tokens: 8, overlap_tokens: 0 }
+}
+
+fn put(writer: &mut IndexWriter, id: &str, text: &str) -> Result<(), Error> {
+    let document = Document { id: id.to_string(), text: text.to_string(), ..Document::default() };
+    let chunk = |range: std::ops::Range<usize>, ordinal| {
+        let sum: u8 = text[range.clone()].bytes().fold(1, u8::wrapping_add);
+        NewChunk {
+            chunk: Chunk { ordinal, byte_range: range, tokens: 1 },
+            key: ContentKey([sum; 16]),
+            embedding: Embedding::normalized(vec![f32::from(sum), 1.0, ordinal as f32]).unwrap(),
+        }
+    };
+    let middle = text.len() / 2;
+    writer.put(&document, &DocumentRecord::default(), vec![chunk(0..middle, 0), chunk(middle..text.len(), 1)])
+}
+
+/// The commits of the workload, each as what it changes.
+const COMMITS: [&[(&str, Option<&str>)]; 4] = [
+    &[("a", Some("first of all")), ("b", Some("second text"))],
+    &[("a", Some("replaced text")), ("c", Some("third one"))],
+    &[("b", None), ("d", Some("fourth and last"))],
+    &[("a", None), ("c", None), ("e", Some("only this and the fourth"))],
+];
+
+fn change(writer: &mut IndexWriter, changes: &[(&str, Option<&str>)]) -> Result<(), Error> {
+    for (id, text) in changes {
+        match text {
+            Some(text) => put(writer, id, text)?,
+            None => drop(writer.remove(id)?),
+        }
+    }
+    Ok(())
+}
+
+/// What the index holds after each number of commits.
+fn states() -> Vec<Contents> {
+    let mut states = vec![Contents::new()];
+    for changes in COMMITS {
+        let mut next = states[states.len() - 1].clone();
+        for (id, text) in changes {
+            match text {
+                Some(text) => drop(next.insert((*id).to_string(), (*text).to_string())),
+                None => drop(next.remove(*id)),
+            }
+        }
+        states.push(next);
+    }
+    states
+}
+
+/// Reads everything; also checks that both halves agree.
+fn contents(dir: &Path) -> Result<Contents, Error> {
+    let report = verify(dir)?;
+    if let Some(problem) = report.problems.into_iter().next() {
+        return Err(Error::Corrupted { file: problem.file, reason: problem.reason });
+    }
+    let snapshot = IndexReader::open(dir)?.snapshot();
+    let mut contents = Contents::new();
+    for id in snapshot.document_ids("", usize::MAX)? {
+        let document = snapshot.document(&id)?.expect("a listed document").document;
+        contents.insert(id, document.text);
+    }
+    let dense = snapshot.dense(&Embedding::normalized(vec![1.0, 1.0, 1.0]).unwrap(), usize::MAX)?;
+    assert_eq!(dense.len(), contents.len() * 2);
+    Ok(contents)
+}
+
+/// Follows what is on the disk and what would be after a power cut.
+#[derive(Default)]
+struct Model {
+    next_inode: usize,
+    /// By path: what a running system sees.
+    names: BTreeMap<PathBuf, usize>,
+    /// By path: names whose directory was synced since.
+    durable: BTreeMap<PathBuf, usize>,
+    /// By inode: bytes that were synced.
+    synced: BTreeMap<usize, Vec<u8>>,
+}
+
+type Files = BTreeMap<PathBuf, Vec<u8>>;
+
+impl Model {
+    /// Takes a step as done.
+    fn take(&mut self, step: &Step) {
+        match step {
+            Step::CreateDirectory(_) | Step::Write(..) => {}
+            Step::Create(path) => {
+                self.next_inode += 1;
+                self.names.insert(path.clone(), self.next_inode);
+            }
+            Step::Sync(path) => {
+                self.synced.insert(self.names[path], fs::read(path).unwrap());
+            }
+            Step::Rename(from, to) => {
+                if let Some(inode) = self.names.remove(from) {
+                    self.names.insert(to.clone(), inode);
+                }
+            }
+            Step::Remove(path) => drop(self.names.remove(path)),
+            Step::SyncDirectory(folder) => {
+                let inside = |path: &Path| path.parent() == Some(folder);
+                self.durable.retain(|path, _| !inside(path));
+                self.durable.extend(self.names.iter().filter(|(path, _)| inside(path)).map(|(p, i)| (p.clone(), *i)));
+            }
+        }
+    }
+
+    /// Bytes of an inode after a power cut: what was synced, or noise.
+    fn after_power_cut(&self, inode: usize) -> Vec<u8> {
+        self.synced.get(&inode).cloned().unwrap_or_else(|| vec![0; 77])
+    }
+
+    fn disks(&self) -> Vec<Files> {
+        let read = |(path, _): (&PathBuf, &usize)| fs::read(path).ok().map(|bytes| (path.clone(), bytes));
+        let killed: Files = self.names.iter().filter_map(read).collect();
+        let cut = |names: &BTreeMap<PathBuf, usize>| -> Files {
+            names.iter().map(|(path, &inode)| (path.clone(), self.after_power_cut(inode))).collect()
+        };
+        // The rename of the commit point reached the disk, later names in the same or other directories did not.
+        let mut renamed_first = self.durable.clone();
+        let commit_point = |path: &Path| path.ends_with("lexical/meta.json");
+        renamed_first.extend(self.names.iter().filter(|(path, _)| commit_point(path)).map(|(p, i)| (p.clone(), *i)));
+        vec![killed, cut(&self.names), cut(&self.durable), cut(&renamed_first)]
+    }
+}
+
+fn write_disk(files: &Files, from: &Path, to: &Path) {
+    for folder in ["lexical", "dense"] {
+        fs::create_dir_all(to.join(folder)).unwrap();
+    }
+    for (path, bytes) in files {
+        fs::write(to.join(path.strip_prefix(from).unwrap()), bytes).unwrap();
+    }
+}
+
+#[test]
+fn a_stop_at_any_step_leaves_the_old_commit_or_the_new_one() {
+    let base = tempfile::tempdir().unwrap();
+    let index = base.path().join("index");
+    // Number of acknowledged commits when a disk was taken; 0 before the index exists.
+    let acknowledged = Arc::new(AtomicUsize::new(0));
+    let disks: Arc<Mutex<Vec<(usize, Step, Files)>>> = Arc::default();
+    let model = Mutex::new(Model::default());
+    let (seen, taken) = (Arc::clone(&acknowledged), Arc::clone(&disks));
+    let probe = move |step: &Step| {
+        let mut model = model.lock().unwrap();
+        for files in model.disks() {
+            taken.lock().unwrap().push((seen.load(Ordering::SeqCst), step.clone(), files));
+        }
+        model.take(step);
+        Ok(())
+    };
+    let disk = Disk { probe: Some(Arc::new(probe)) };
+    let mut writer = IndexWriter::on_disk(&index, &settings(), disk).unwrap();
+    acknowledged.store(1, Ordering::SeqCst);
+    for changes in COMMITS {
+        change(&mut writer, changes).unwrap();
+        writer.commit().unwrap();
+        acknowledged.fetch_add(1, Ordering::SeqCst);
+    }
+    drop(writer);
+
+    let states = states();
+    let (mut checked, mut advanced) = (HashSet::new(), 0);
+    let disks = std::mem::take(&mut *disks.lock().unwrap());
+    for (number, (acknowledged, step, files)) in disks.iter().enumerate() {
+        if !checked.insert((*acknowledged, files.clone())) {
+            continue;
+        }
+        let dir = base.path().join(number.to_string());
+        write_disk(files, &index, &dir);
+        let found = contents(&dir);
+        let state = match (acknowledged, &found) {
+            (0, Err(Error::NotFound { .. })) => &states[0],
+            (0, Ok(found)) => found,
+            (commits, Ok(found)) => {
+                let (old, new) = (&states[commits - 1], states.get(*commits).unwrap_or(&states[commits - 1]));
+                assert!(found == old || found == new, "before {step:?}: {found:?}, not {old:?} or {new:?}");
+                advanced += usize::from(found == new && old != new);
+                found
+            }
+            (_, Err(error)) => panic!("before {step:?} of commit {acknowledged}: {error}"),
+        };
+        let mut writer = IndexWriter::create_or_open(&dir, &settings()).unwrap();
+        put(&mut writer, "z", "work goes on").unwrap();
+        writer.finish().unwrap();
+        let mut expected = state.clone();
+        expected.insert("z".to_string(), "work goes on".to_string());
+        assert_eq!(contents(&dir).unwrap(), expected, "after going on from before {step:?}");
+        fs::remove_dir_all(&dir).unwrap();
+    }
+    assert!(checked.len() > 100 && advanced > 0, "{} disks, {advanced} with the new commit", checked.len());
+}
+
+/// Runs the workload on a disk that fails at step number `at`, and from there on if `lasting`. Returns whether it did.
+fn fails_at(at: usize, lasting: bool) -> bool {
+    let base = tempfile::tempdir().unwrap();
+    let index = base.path().join("index");
+    let states = states();
+    let mut writer = IndexWriter::create_or_open(&index, &settings()).unwrap();
+    change(&mut writer, COMMITS[0]).unwrap();
+    writer.finish().unwrap();
+
+    let steps = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&steps);
+    let probe = move |step: &Step| {
+        let grows = matches!(step, Step::Create(_) | Step::Write(..) | Step::Sync(_) | Step::Rename(..));
+        let number = if grows { counted.fetch_add(1, Ordering::SeqCst) } else { return Ok(()) };
+        if number == at || (lasting && number > at) { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    };
+    let mut acknowledged = 1;
+    let disk = Disk { probe: Some(Arc::new(probe)) };
+    let mut writer = IndexWriter::on_disk(&index, &settings(), disk).unwrap();
+    let mut failed = false;
+    for changes in &COMMITS[1..] {
+        match change(&mut writer, changes).and_then(|()| writer.commit()) {
+            Ok(_) => acknowledged += 1,
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Unavailable, "step {at}: {error:?}");
+                assert!(error.to_string().contains(index.to_str().unwrap()), "step {at}: {error}");
+                let after = writer.commit().and_then(|_| put(&mut writer, "x", "refused").map(|()| 0));
+                assert!(matches!(after, Err(Error::WriterStopped { .. })), "step {at}: {after:?}");
+                failed = true;
+                break;
+            }
+        }
+    }
+    drop(writer);
+    let reached = steps.load(Ordering::SeqCst) > at;
+    let found = contents(&index).unwrap();
+    let (old, new) = (&states[acknowledged], states.get(acknowledged + 1).unwrap_or(&states[acknowledged]));
+    assert!(found == *old || (failed && found == *new), "step {at}: {found:?}");
+    let mut writer = IndexWriter::create_or_open(&index, &settings()).unwrap();
+    put(&mut writer, "z", "work goes on").unwrap();
+    writer.finish().unwrap();
+    assert_eq!(contents(&index).unwrap().len(), found.len() + 1);
+    reached
+}
+
+#[test]
+fn a_full_disk_stops_the_writer_and_loses_nothing() {
+    let steps = (0..).step_by(3).take_while(|&at| fails_at(at, true)).count();
+    assert!(steps > 20, "{steps} steps");
+}
+
+#[test]
+fn a_disk_that_fails_once_stops_the_writer_and_loses_nothing() {
+    let steps = (1..).step_by(3).take_while(|&at| fails_at(at, false)).count();
+    assert!(steps > 20, "{steps} steps");
+}

@@ -1,0 +1,11 @@
+//! The dense half: immutable segments of rows, tombstones beside them, and the exact scan.
+
+mod dot;
+mod scan;
+mod segment;
+mod store;
+mod tombstones;
+
+pub(crate) use scan::{nearest, scores};
+pub(crate) use segment::RowLabel;
+pub(crate) use store::{DenseStore, LiveSegment, open_segments};

@@ -1,0 +1,146 @@
+//! The exact scan: every living row against the query.
+
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+
+use rayon::prelude::*;
+
+use super::dot::dots;
+use super::store::LiveSegment;
+use crate::{ChunkHit, Error};
+
+/// Rows of one task: 1.5 MiB at 384 dimensions, enough to outweigh the handing over, little enough to spread.
+const ROWS_A_TASK: usize = 1024;
+
+/// The `depth` rows of highest dot product, best first, ties by chunk number.
+pub(crate) fn nearest(segments: &[LiveSegment], query: &[f32], depth: usize) -> Result<Vec<ChunkHit>, Error> {
+    if depth == 0 {
+        return Ok(Vec::new());
+    }
+    let tasks: Vec<(&LiveSegment, usize)> = segments
+        .iter()
+        .flat_map(|live| (0..live.segment.rows()).step_by(ROWS_A_TASK).map(move |start| (live, start)))
+        .collect();
+    let scan = |(live, start): &(&LiveSegment, usize)| scan_rows(live, *start, query, depth);
+    let best = if tasks.len() == 1 {
+        scan(&tasks[0])?
+    } else {
+        tasks.par_iter().map(scan).try_reduce(|| Best::new(depth), |left, right| Ok(left.merged(right)))?
+    };
+    Ok(best.into_sorted())
+}
+
+fn scan_rows(live: &LiveSegment, start: usize, query: &[f32], depth: usize) -> Result<Best, Error> {
+    let rows = start..live.segment.rows().min(start + ROWS_A_TASK);
+    let chunk_ids = live.segment.chunk_ids(rows.clone())?;
+    let document_nos = live.segment.document_nos(rows.clone())?;
+    let mut scores = [0.0; ROWS_A_TASK];
+    let scores = &mut scores[..rows.len()];
+    dots(query, live.segment.vectors(rows.clone())?, scores);
+    let mut best = Best::new(depth);
+    for (at, row) in rows.enumerate() {
+        if best.admits(scores[at], chunk_ids[at]) && !live.deleted.contains(row) {
+            best.push(ChunkHit { chunk_id: chunk_ids[at], document_no: document_nos[at], score: scores[at] });
+        }
+    }
+    Ok(best)
+}
+
+/// The dot product of each of the chunks; `None` for a chunk that is not there, or deleted.
+pub(crate) fn scores(segments: &[LiveSegment], query: &[f32], chunk_ids: &[u64]) -> Result<Vec<Option<f32>>, Error> {
+    chunk_ids.iter().map(|&chunk_id| score(segments, query, chunk_id)).collect()
+}
+
+fn score(segments: &[LiveSegment], query: &[f32], chunk_id: u64) -> Result<Option<f32>, Error> {
+    for live in segments {
+        let Some(row) = live.segment.row_of_chunk(chunk_id)? else { continue };
+        if live.deleted.contains(row) {
+            return Ok(None);
+        }
+        let mut score = [0.0];
+        dots(query, live.segment.vectors(row..row + 1)?, &mut score);
+        return Ok(Some(score[0]));
+    }
+    Ok(None)
+}
+
+/// The best hits seen so far, at most `depth`; the worst of them on top.
+struct Best {
+    depth: usize,
+    heap: BinaryHeap<Ranked>,
+}
+
+impl Best {
+    fn new(depth: usize) -> Self {
+        Self { depth, heap: BinaryHeap::with_capacity(depth.min(ROWS_A_TASK) + 1) }
+    }
+
+    /// Whether such a hit would be kept.
+    fn admits(&self, score: f32, chunk_id: u64) -> bool {
+        self.heap.len() < self.depth
+            || self.heap.peek().is_some_and(|worst| {
+                score.total_cmp(&worst.0.score).then(worst.0.chunk_id.cmp(&chunk_id)) == Ordering::Greater
+            })
+    }
+
+    fn push(&mut self, hit: ChunkHit) {
+        self.heap.push(Ranked(hit));
+        if self.heap.len() > self.depth {
+            self.heap.pop();
+        }
+    }
+
+    fn merged(self, other: Self) -> Self {
+        let (mut larger, smaller) = if self.heap.len() >= other.heap.len() { (self, other) } else { (other, self) };
+        for Ranked(hit) in smaller.heap {
+            if larger.admits(hit.score, hit.chunk_id) {
+                larger.push(hit);
+            }
+        }
+        larger
+    }
+
+    fn into_sorted(self) -> Vec<ChunkHit> {
+        self.heap.into_sorted_vec().into_iter().map(|Ranked(hit)| hit).collect()
+    }
+}
+
+/// Orders hits from best to worst: by falling score, then by chunk number.
+struct Ranked(ChunkHit);
+
+impl Ord for Ranked {
+    fn cmp(&self, other: &Self) -> Ordering {
+        other.0.score.total_cmp(&self.0.score).then(self.0.chunk_id.cmp(&other.0.chunk_id))
+    }
+}
+
+impl PartialOrd for Ranked {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Ranked {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Ranked {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_the_best_and_breaks_ties_by_chunk() {
+        let scores = [0.5, 0.9, 0.5, -0.0, 0.9, 0.1];
+        let hit = |id: usize| ChunkHit { chunk_id: id as u64, document_no: 0, score: scores[id] };
+        let mut left = Best::new(3);
+        let mut right = Best::new(3);
+        (3..6).rev().for_each(|id| left.push(hit(id)));
+        (0..3).rev().for_each(|id| right.push(hit(id)));
+        let ids: Vec<u64> = left.merged(right).into_sorted().iter().map(|hit| hit.chunk_id).collect();
+        assert_eq!(ids, [1, 4, 0]);
+    }
+}

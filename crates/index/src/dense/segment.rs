@@ -1,0 +1,257 @@
+//! An immutable file of rows: chunk numbers, document numbers, content keys, and the vectors.
+
+use std::io::Write;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use berth_types::ContentKey;
+
+use crate::Error;
+use crate::blocks::{BlockFile, BlockWriter, Seal};
+use crate::disk::Disk;
+
+// Numbers are read in place, so the machine must order their bytes as the files do.
+#[cfg(target_endian = "big")]
+compile_error!("index files are little-endian and are mapped as they are");
+
+const MAGIC: [u8; 8] = *b"BerthRow";
+const VERSION: u32 = 1;
+/// Rows of `f32`. Other encodings of rows get other numbers.
+const KIND_F32: u32 = 1;
+const HEADER_BYTES: usize = 128;
+/// Every section begins on a cache line.
+const ALIGNMENT: usize = 64;
+
+/// Where the sections of a segment stand, from its shape alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Layout {
+    rows: usize,
+    dimensions: usize,
+    chunk_ids: usize,
+    document_nos: usize,
+    keys: usize,
+    key_order: usize,
+    vectors: usize,
+    end: usize,
+}
+
+impl Layout {
+    fn of(rows: u64, dimensions: u32) -> Option<Self> {
+        let mut at = HEADER_BYTES as u64;
+        let mut section = |bytes_a_row: u64| {
+            let start = at;
+            at = rows.checked_mul(bytes_a_row)?.checked_add(at)?.checked_next_multiple_of(ALIGNMENT as u64)?;
+            usize::try_from(start).ok()
+        };
+        let chunk_ids = section(8)?;
+        let document_nos = section(8)?;
+        let keys = section(16)?;
+        let key_order = section(4)?;
+        let vectors = section(4 * u64::from(dimensions))?;
+        let end = usize::try_from(at).ok()?;
+        let (rows, dimensions) = (u32::try_from(rows).ok()? as usize, dimensions as usize);
+        Some(Self { rows, dimensions, chunk_ids, document_nos, keys, key_order, vectors, end })
+    }
+
+    fn header(&self) -> Vec<u8> {
+        let mut header = Vec::with_capacity(HEADER_BYTES);
+        header.extend_from_slice(&MAGIC);
+        header.extend_from_slice(&VERSION.to_le_bytes());
+        header.extend_from_slice(&KIND_F32.to_le_bytes());
+        header.extend_from_slice(&(self.dimensions as u64).to_le_bytes());
+        header.extend_from_slice(&(self.rows as u64).to_le_bytes());
+        for offset in [self.chunk_ids, self.document_nos, self.keys, self.key_order, self.vectors, self.end] {
+            header.extend_from_slice(&(offset as u64).to_le_bytes());
+        }
+        header.resize(HEADER_BYTES, 0);
+        header
+    }
+}
+
+/// What belongs to a row beside its vector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RowLabel {
+    pub(crate) chunk_id: u64,
+    pub(crate) document_no: u64,
+    pub(crate) key: ContentKey,
+}
+
+/// Writes a segment. `labels` ascend by chunk number; `vectors` gives the values of each row in the same order.
+pub(crate) fn write_segment<'a>(
+    disk: &Disk,
+    path: &Path,
+    dimensions: u32,
+    labels: &[RowLabel],
+    vectors: impl Iterator<Item = Result<&'a [f32], Error>>,
+) -> Result<Seal, Error> {
+    assert!(labels.is_sorted_by_key(|label| label.chunk_id), "rows ascend by chunk number");
+    let layout = Layout::of(labels.len() as u64, dimensions).expect("a segment that fits its number of rows");
+    let mut file = BlockWriter::create(disk, path)?;
+    let mut at = 0;
+    let mut put = |start: usize, bytes: &[u8]| {
+        const ZEROS: [u8; ALIGNMENT] = [0; ALIGNMENT];
+        let padding = start.saturating_sub(at);
+        at += padding + bytes.len();
+        file.write_all(&ZEROS[..padding])
+            .and_then(|()| file.write_all(bytes))
+            .map_err(|error| Error::io("write", path, error))
+    };
+    put(0, &layout.header())?;
+    for (number, label) in labels.iter().enumerate() {
+        put(if number == 0 { layout.chunk_ids } else { 0 }, &label.chunk_id.to_le_bytes())?;
+    }
+    for (number, label) in labels.iter().enumerate() {
+        put(if number == 0 { layout.document_nos } else { 0 }, &label.document_no.to_le_bytes())?;
+    }
+    for (number, label) in labels.iter().enumerate() {
+        put(if number == 0 { layout.keys } else { 0 }, &label.key.0)?;
+    }
+    let mut order: Vec<u32> = (0..labels.len() as u32).collect();
+    order.sort_unstable_by_key(|&row| (labels[row as usize].key, row));
+    for (number, row) in order.iter().enumerate() {
+        put(if number == 0 { layout.key_order } else { 0 }, &row.to_le_bytes())?;
+    }
+    let mut written = 0;
+    for vector in vectors {
+        let vector = vector?;
+        assert_eq!(vector.len(), layout.dimensions, "a row of the segment's dimensions");
+        put(if written == 0 { layout.vectors } else { 0 }, bytes_of(vector))?;
+        written += 1;
+    }
+    assert_eq!(written, labels.len(), "a vector for each label");
+    put(layout.end, &[])?;
+    file.finish()
+}
+
+fn bytes_of(vector: &[f32]) -> &[u8] {
+    // SAFETY: any bytes of an `f32` are valid `u8`s, the range is the slice's own, and `u8` needs no alignment.
+    unsafe { std::slice::from_raw_parts(vector.as_ptr().cast(), std::mem::size_of_val(vector)) }
+}
+
+/// A segment that is open for reading.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    file: Arc<BlockFile>,
+    layout: Layout,
+}
+
+impl Segment {
+    /// Checks the header against the file's length.
+    ///
+    /// # Errors
+    /// `Corrupted`, `UnknownFormat`.
+    pub(crate) fn open(file: Arc<BlockFile>, dimensions: usize) -> Result<Self, Error> {
+        let wrong = |reason: &str| Error::corrupted(file.path(), reason);
+        if file.payload_bytes() < HEADER_BYTES {
+            return Err(wrong("it is too short for the header of a segment"));
+        }
+        let header = file.read(0..HEADER_BYTES)?;
+        if header[..8] != MAGIC {
+            return Err(wrong("it does not begin as a segment does"));
+        }
+        let number = |at: usize| u32::from_le_bytes(header[at..at + 4].try_into().expect("four bytes"));
+        let (version, kind) = (number(8), number(12));
+        if (version, kind) != (VERSION, KIND_F32) {
+            return Err(Error::UnknownFormat {
+                file: file.path().to_path_buf(),
+                found: format!("{version}, rows of kind {kind}"),
+                supported: format!("{VERSION}, rows of kind {KIND_F32}"),
+            });
+        }
+        let rows = u64::from_le_bytes(header[24..32].try_into().expect("eight bytes"));
+        let layout = Layout::of(rows, number(16)).filter(|layout| layout.header() == header);
+        match layout {
+            Some(layout) if layout.end == file.payload_bytes() && layout.dimensions == dimensions => {
+                Ok(Self { file, layout })
+            }
+            _ => Err(wrong("its header does not fit its length or the index")),
+        }
+    }
+
+    pub(crate) fn file(&self) -> &BlockFile {
+        &self.file
+    }
+
+    pub(crate) fn rows(&self) -> usize {
+        self.layout.rows
+    }
+
+    /// Chunk numbers of a range of rows, ascending.
+    pub(crate) fn chunk_ids(&self, rows: Range<usize>) -> Result<&[u64], Error> {
+        self.section(self.layout.chunk_ids, rows, 1)
+    }
+
+    /// Document numbers of a range of rows.
+    pub(crate) fn document_nos(&self, rows: Range<usize>) -> Result<&[u64], Error> {
+        self.section(self.layout.document_nos, rows, 1)
+    }
+
+    /// Vectors of a range of rows, `[rows, dimensions]`, row-major.
+    pub(crate) fn vectors(&self, rows: Range<usize>) -> Result<&[f32], Error> {
+        self.section(self.layout.vectors, rows, self.layout.dimensions)
+    }
+
+    /// What belongs to a row beside its vector.
+    pub(crate) fn label(&self, row: usize) -> Result<RowLabel, Error> {
+        Ok(RowLabel {
+            chunk_id: self.chunk_ids(row..row + 1)?[0],
+            document_no: self.document_nos(row..row + 1)?[0],
+            key: self.key(row)?,
+        })
+    }
+
+    fn key(&self, row: usize) -> Result<ContentKey, Error> {
+        Ok(ContentKey(self.section::<[u8; 16]>(self.layout.keys, row..row + 1, 1)?[0]))
+    }
+
+    /// The row of a chunk, deleted or not.
+    pub(crate) fn row_of_chunk(&self, chunk_id: u64) -> Result<Option<usize>, Error> {
+        self.search(|row| Ok(self.chunk_ids(row..row + 1)?[0]), &chunk_id)
+    }
+
+    /// A row that is stored under a key, deleted or not.
+    pub(crate) fn row_of_key(&self, key: &ContentKey) -> Result<Option<usize>, Error> {
+        let place = self.search(|place| self.key(self.row_in_key_order(place)?), key)?;
+        place.map(|place| self.row_in_key_order(place)).transpose()
+    }
+
+    fn row_in_key_order(&self, place: usize) -> Result<usize, Error> {
+        let row = self.section::<u32>(self.layout.key_order, place..place + 1, 1)?[0] as usize;
+        if row >= self.layout.rows {
+            return Err(Error::corrupted(self.file.path(), format!("its key order names row {row}")));
+        }
+        Ok(row)
+    }
+
+    /// Binary search that touches only the blocks it looks at.
+    fn search<T: Ord>(&self, at: impl Fn(usize) -> Result<T, Error>, wanted: &T) -> Result<Option<usize>, Error> {
+        let (mut low, mut high) = (0, self.layout.rows);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match at(middle)?.cmp(wanted) {
+                std::cmp::Ordering::Equal => return Ok(Some(middle)),
+                std::cmp::Ordering::Less => low = middle + 1,
+                std::cmp::Ordering::Greater => high = middle,
+            }
+        }
+        Ok(None)
+    }
+
+    fn section<T: Plain>(&self, start: usize, rows: Range<usize>, width: usize) -> Result<&[T], Error> {
+        assert!(rows.start <= rows.end && rows.end <= self.layout.rows, "rows {rows:?} of {}", self.layout.rows);
+        let size = size_of::<T>() * width;
+        let bytes = self.file.read(start + rows.start * size..start + rows.end * size)?;
+        assert_eq!(bytes.as_ptr().align_offset(align_of::<T>()), 0, "sections are aligned");
+        // SAFETY: `T: Plain` takes any bytes, the alignment was just checked, and the length is a multiple of the size
+        // of `T`; the slice borrows the mapping through `self`.
+        Ok(unsafe { std::slice::from_raw_parts(bytes.as_ptr().cast(), rows.len() * width) })
+    }
+}
+
+/// Types for which any bytes are a value.
+trait Plain: Copy {}
+impl Plain for u32 {}
+impl Plain for u64 {}
+impl Plain for f32 {}
+impl Plain for [u8; 16] {}

@@ -1,0 +1,256 @@
+//! What the lexical engine sees as its directory: files in checksummed blocks, and a `meta.json` whose rename is the
+//! commit of the whole index.
+//!
+//! A reader's directory is pinned to one `meta.json`, so that the engine cannot slip to a later commit while it opens
+//! the files of this one. The engine's own list of files (`.managed.json`) is not kept: the listing of the directory is
+//! that list. Its lock files are not made: the writer's lock stands for them, and readers need none because they
+//! recover when a file vanishes under them.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::fs;
+use std::io::{self, BufWriter, Write};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use tantivy::directory::error::{DeleteError, LockError, OpenReadError, OpenWriteError};
+use tantivy::directory::{
+    AntiCallToken, DirectoryLock, FileHandle, Lock, OwnedBytes, TerminatingWrite, WatchCallback, WatchHandle, WritePtr,
+};
+use tantivy::{Directory, HasLen};
+
+use crate::Error;
+use crate::blocks::{BlockFile, BlockWriter, seal_text, through_io, unseal_text};
+use crate::disk::Disk;
+use crate::lock::WriterLock;
+
+/// Folder of the lexical half inside an index.
+pub(crate) const LEXICAL_FOLDER: &str = "lexical";
+/// The commit point, inside that folder.
+pub(crate) const META_FILE: &str = "meta.json";
+const MANAGED_FILE: &str = ".managed.json";
+
+/// Files that are mapped, so that blocks stay verified from one commit to the next.
+#[derive(Debug, Default)]
+pub(crate) struct OpenFiles(Mutex<HashMap<PathBuf, Weak<BlockFile>>>);
+
+impl OpenFiles {
+    /// The file under this path, mapped at most once.
+    pub(crate) fn open(&self, path: &Path) -> Result<Arc<BlockFile>, Error> {
+        let mut files = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(file) = files.get(path).and_then(Weak::upgrade) {
+            return Ok(file);
+        }
+        files.retain(|_, file| file.strong_count() > 0);
+        let file = Arc::new(BlockFile::open(path)?);
+        files.insert(path.to_path_buf(), Arc::downgrade(&file));
+        Ok(file)
+    }
+
+    pub(crate) fn forget(&self, path: &Path) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(path);
+    }
+}
+
+/// The engine's directory.
+#[derive(Clone)]
+pub(crate) struct LexicalDirectory {
+    root: PathBuf,
+    files: Arc<OpenFiles>,
+    role: Role,
+}
+
+#[derive(Clone)]
+enum Role {
+    Reader { meta: Arc<Vec<u8>> },
+    Writer(Arc<WriterSide>),
+}
+
+struct WriterSide {
+    disk: Disk,
+    /// Held by whoever can still write, threads of the engine included.
+    _lock: Arc<WriterLock>,
+    /// Set when `meta.json` could not be replaced. The engine would otherwise go on and, with its next merge, publish
+    /// the segments of the failed commit under the payload of the commit before.
+    frozen: AtomicBool,
+}
+
+impl LexicalDirectory {
+    /// A directory that shows the commit whose `meta.json` is given.
+    pub(crate) fn pinned(index: &Path, files: Arc<OpenFiles>, meta: Arc<Vec<u8>>) -> Self {
+        Self { root: index.join(LEXICAL_FOLDER), files, role: Role::Reader { meta } }
+    }
+
+    /// A directory that may be written for as long as the lock is held.
+    pub(crate) fn writable(index: &Path, files: Arc<OpenFiles>, disk: Disk, lock: Arc<WriterLock>) -> Self {
+        let side = WriterSide { disk, _lock: lock, frozen: AtomicBool::new(false) };
+        Self { root: index.join(LEXICAL_FOLDER), files, role: Role::Writer(Arc::new(side)) }
+    }
+
+    fn writer(&self) -> io::Result<&WriterSide> {
+        match &self.role {
+            Role::Writer(side) => Ok(side),
+            Role::Reader { .. } => Err(io::Error::from(io::ErrorKind::ReadOnlyFilesystem)),
+        }
+    }
+
+    /// Every file but the commit point, as the JSON list that the engine expects.
+    fn list_files(&self) -> io::Result<Vec<u8>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.root)? {
+            if let Ok(name) = entry?.file_name().into_string()
+                && !name.starts_with('.')
+            {
+                names.push(name);
+            }
+        }
+        names.sort_unstable();
+        Ok(serde_json::to_vec(&names)?)
+    }
+}
+
+/// Reads and unseals the commit point of the index in `dir`; `None` when there is none.
+///
+/// # Errors
+/// `Corrupted`, `Io`.
+pub(crate) fn read_meta(dir: &Path) -> Result<Option<Vec<u8>>, Error> {
+    let path = dir.join(LEXICAL_FOLDER).join(META_FILE);
+    match fs::read(&path) {
+        Ok(sealed) => unseal_text(&path, sealed).map(Some),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        Err(error) => Err(Error::io("read", &path, error)),
+    }
+}
+
+impl fmt::Debug for LexicalDirectory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LexicalDirectory({})", self.root.display())
+    }
+}
+
+impl Directory for LexicalDirectory {
+    fn get_file_handle(&self, path: &Path) -> Result<Arc<dyn FileHandle>, OpenReadError> {
+        let path = self.root.join(path);
+        match self.files.open(&path) {
+            Ok(file) => Ok(Arc::new(Handle(file))),
+            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                Err(OpenReadError::FileDoesNotExist(path))
+            }
+            Err(error) => Err(OpenReadError::wrap_io_error(through_io(error), path)),
+        }
+    }
+
+    fn delete(&self, path: &Path) -> Result<(), DeleteError> {
+        let path = self.root.join(path);
+        let failed = |error| DeleteError::IoError { io_error: Arc::new(error), filepath: path.clone() };
+        let side = self.writer().map_err(failed)?;
+        self.files.forget(&path);
+        side.disk.remove_if_there(&path).map_err(|error| failed(through_io(error)))
+    }
+
+    fn exists(&self, path: &Path) -> Result<bool, OpenReadError> {
+        if let (Role::Reader { .. }, true) = (&self.role, path == Path::new(META_FILE)) {
+            return Ok(true);
+        }
+        let path = self.root.join(path);
+        path.try_exists().map_err(|error| OpenReadError::wrap_io_error(error, path))
+    }
+
+    fn open_write(&self, path: &Path) -> Result<WritePtr, OpenWriteError> {
+        let path = self.root.join(path);
+        let failed = |error| OpenWriteError::wrap_io_error(error, path.clone());
+        let side = self.writer().map_err(failed)?;
+        self.files.forget(&path);
+        let writer = BlockWriter::create(&side.disk, &path).map_err(|error| failed(through_io(error)))?;
+        Ok(BufWriter::new(Box::new(EngineFile(Some(writer)))))
+    }
+
+    fn atomic_read(&self, path: &Path) -> Result<Vec<u8>, OpenReadError> {
+        let full = self.root.join(path);
+        match (&self.role, path.to_str()) {
+            (Role::Reader { meta }, Some(META_FILE)) => Ok(meta.as_ref().clone()),
+            (Role::Writer(_), Some(MANAGED_FILE)) => {
+                self.list_files().map_err(|error| OpenReadError::wrap_io_error(error, full))
+            }
+            (Role::Reader { .. }, Some(MANAGED_FILE)) => Err(OpenReadError::FileDoesNotExist(full)),
+            _ => match fs::read(&full) {
+                Ok(sealed) => unseal_text(&full, sealed)
+                    .map_err(|error| OpenReadError::wrap_io_error(through_io(error), full.clone())),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Err(OpenReadError::FileDoesNotExist(full)),
+                Err(error) => Err(OpenReadError::wrap_io_error(error, full)),
+            },
+        }
+    }
+
+    fn atomic_write(&self, path: &Path, data: &[u8]) -> io::Result<()> {
+        let side = self.writer()?;
+        if path == Path::new(MANAGED_FILE) {
+            return Ok(());
+        }
+        if side.frozen.load(Ordering::Acquire) {
+            return Err(io::Error::other("an earlier commit failed, so nothing more is published"));
+        }
+        let name = path.to_string_lossy();
+        let result = side.disk.replace(&self.root.join(path), &seal_text(&name, data));
+        if result.is_err() {
+            side.frozen.store(true, Ordering::Release);
+        }
+        result.map_err(through_io)
+    }
+
+    fn sync_directory(&self) -> io::Result<()> {
+        self.writer()?.disk.sync_directory(&self.root).map_err(through_io)
+    }
+
+    fn acquire_lock(&self, _lock: &Lock) -> Result<DirectoryLock, LockError> {
+        Ok(DirectoryLock::from(Box::new(())))
+    }
+
+    /// Readers ask for new commits themselves.
+    fn watch(&self, _callback: WatchCallback) -> tantivy::Result<WatchHandle> {
+        Ok(WatchHandle::empty())
+    }
+}
+
+/// A mapped file, as the engine wants it.
+#[derive(Debug)]
+struct Handle(Arc<BlockFile>);
+
+impl HasLen for Handle {
+    fn len(&self) -> usize {
+        self.0.payload_bytes()
+    }
+}
+
+impl FileHandle for Handle {
+    fn read_bytes(&self, range: Range<usize>) -> io::Result<OwnedBytes> {
+        self.0.read_owned(range).map_err(through_io)
+    }
+}
+
+/// A file that the engine is writing; `None` once it is finished.
+struct EngineFile(Option<BlockWriter>);
+
+impl Write for EngineFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut self.0 {
+            Some(writer) => writer.write(bytes),
+            None => Err(io::Error::other("the file is finished")),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl TerminatingWrite for EngineFile {
+    fn terminate_ref(&mut self, _: AntiCallToken) -> io::Result<()> {
+        match self.0.take() {
+            Some(writer) => writer.finish().map(drop).map_err(through_io),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! The only door through which an index changes the disk, so that order and durability are decided in one place and
+//! tests can stop the world, or fail, at every step.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use crate::Error;
+use crate::error::Fault;
+
+/// Hands out files to write, and renames, removes and syncs.
+#[derive(Clone, Default)]
+pub(crate) struct Disk {
+    #[cfg(test)]
+    pub(crate) probe: Option<std::sync::Arc<dyn Fn(&Step) -> io::Result<()> + Send + Sync>>,
+}
+
+impl std::fmt::Debug for Disk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Disk")
+    }
+}
+
+/// A change that is about to happen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Step {
+    CreateDirectory(PathBuf),
+    Create(PathBuf),
+    Write(PathBuf, usize),
+    Sync(PathBuf),
+    Rename(PathBuf, PathBuf),
+    Remove(PathBuf),
+    SyncDirectory(PathBuf),
+}
+
+impl Disk {
+    #[cfg_attr(not(test), expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "tests stop or fail here"))]
+    fn before(&self, _step: Step) -> io::Result<()> {
+        #[cfg(test)]
+        if let Some(probe) = &self.probe {
+            return probe(&_step);
+        }
+        Ok(())
+    }
+
+    /// Creates a directory whose parent exists; does nothing when it is there.
+    pub(crate) fn create_directory(&self, path: &Path) -> Result<(), Error> {
+        if path.is_dir() {
+            return Ok(());
+        }
+        self.before(Step::CreateDirectory(path.to_path_buf()))
+            .and_then(|()| fs::create_dir(path))
+            .map_err(|error| Error::io("create", path, error))
+    }
+
+    /// Creates a file that must not exist.
+    pub(crate) fn create(&self, path: &Path) -> Result<DiskFile, Error> {
+        let file = self
+            .before(Step::Create(path.to_path_buf()))
+            .and_then(|()| OpenOptions::new().write(true).create_new(true).open(path))
+            .map_err(|error| Error::io("create", path, error))?;
+        Ok(DiskFile { file, path: path.to_path_buf(), disk: self.clone() })
+    }
+
+    /// Creates a file, writes it and brings it to the disk. The directory's entry is not synced.
+    pub(crate) fn write_new(&self, path: &Path, bytes: &[u8]) -> Result<(), Error> {
+        let mut file = self.create(path)?;
+        file.write_all(bytes).map_err(|error| Error::io("write", path, error))?;
+        file.sync()
+    }
+
+    /// Replaces a file by a rename and syncs its directory: after a crash it holds the old bytes or the new.
+    pub(crate) fn replace(&self, path: &Path, bytes: &[u8]) -> Result<(), Error> {
+        let mut temporary = path.as_os_str().to_owned();
+        temporary.push(".tmp");
+        let temporary = PathBuf::from(temporary);
+        self.remove_if_there(&temporary)?;
+        self.write_new(&temporary, bytes)?;
+        self.before(Step::Rename(temporary.clone(), path.to_path_buf()))
+            .and_then(|()| fs::rename(&temporary, path))
+            .map_err(|error| Error::io("replace", path, error))?;
+        self.sync_directory(path.parent().unwrap_or(Path::new(".")))
+    }
+
+    /// Removes a file; a file that is not there is fine.
+    pub(crate) fn remove_if_there(&self, path: &Path) -> Result<(), Error> {
+        match self.before(Step::Remove(path.to_path_buf())).and_then(|()| fs::remove_file(path)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io("remove", path, error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes created, renamed and removed entries of a directory durable.
+    pub(crate) fn sync_directory(&self, path: &Path) -> Result<(), Error> {
+        self.before(Step::SyncDirectory(path.to_path_buf()))
+            .and_then(|()| sync_entries(path))
+            .map_err(|error| Error::io("sync", path, error))
+    }
+}
+
+#[cfg(unix)]
+fn sync_entries(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+/// Other systems have no such call; their file systems journal directory entries themselves.
+#[cfg(not(unix))]
+fn sync_entries(_path: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+/// A file that is being written. Its errors carry its path.
+#[derive(Debug)]
+pub(crate) struct DiskFile {
+    file: File,
+    path: PathBuf,
+    disk: Disk,
+}
+
+impl DiskFile {
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Brings all bytes to the disk and closes the file.
+    pub(crate) fn sync(self) -> Result<(), Error> {
+        self.disk
+            .before(Step::Sync(self.path.clone()))
+            .and_then(|()| self.file.sync_all())
+            .map_err(|error| Error::io("sync", &self.path, error))
+    }
+}
+
+impl Write for DiskFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.disk
+            .before(Step::Write(self.path.clone(), bytes.len()))
+            .and_then(|()| self.file.write(bytes))
+            .map_err(|error| Fault::from_error(Error::io("write", &self.path, error)).into_io())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}

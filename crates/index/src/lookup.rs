@@ -1,0 +1,294 @@
+//! Finds documents and chunks in the lexical half by their numbers and ids, and reads what their heads carry.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use berth_types::{Chunk, Document, DocumentRecord};
+use tantivy::columnar::{Column, StrColumn};
+use tantivy::schema::{IndexRecordOption, Value};
+use tantivy::{DocAddress, DocId, DocSet, Searcher, SegmentReader, TERMINATED, TantivyDocument, Term};
+
+use crate::schema::{LexicalSchema, column};
+use crate::{Error, StoredChunk, StoredDocument, stored};
+
+/// A searcher over one commit, with the schema it is read by.
+#[derive(Clone)]
+pub(crate) struct Lookup {
+    pub(crate) searcher: Searcher,
+    pub(crate) schema: LexicalSchema,
+    /// Folder of the lexical half, to name it in errors.
+    pub(crate) folder: PathBuf,
+}
+
+/// A document's number and record, as the columns have them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Known {
+    pub(crate) document_no: u64,
+    pub(crate) record: DocumentRecord,
+}
+
+impl Lookup {
+    /// One chunk with its document.
+    pub(crate) fn chunk(&self, chunk_id: u64) -> Result<Option<StoredChunk>, Error> {
+        let Some(&address) = self.alive(&self.schema.chunk_term(chunk_id))?.first() else { return Ok(None) };
+        let reader = self.searcher.segment_reader(address.segment_ord);
+        let document_no = Columns::open(reader, &self.folder)?.document_no(address.doc_id)?;
+        let chunk = Columns::open(reader, &self.folder)?.chunk(address.doc_id)?;
+        let Some(&head) = self.alive(&self.schema.head_term(document_no))?.first() else {
+            return Err(self.wrong(reader, format!("chunk {chunk_id} has no document")));
+        };
+        let document = self.document_at(head)?;
+        self.check_range(reader, &document, &chunk)?;
+        Ok(Some(StoredChunk { chunk_id, document_no, chunk, document }))
+    }
+
+    /// One document with its record and chunks.
+    pub(crate) fn document(&self, id: &str) -> Result<Option<StoredDocument>, Error> {
+        let Some(&head) = self.alive(&self.schema.id_term(id))?.first() else { return Ok(None) };
+        let reader = self.searcher.segment_reader(head.segment_ord);
+        let document = self.document_at(head)?;
+        if document.id != id {
+            return Err(self.wrong(reader, format!("'{id}' leads to another document")));
+        }
+        let columns = Columns::open(reader, &self.folder)?;
+        let document_no = columns.document_no(head.doc_id)?;
+        let record = HeadColumns::open(reader, &self.folder)?.record(head.doc_id)?;
+        let mut chunks = Vec::new();
+        for address in self.alive(&self.schema.document_term(document_no))? {
+            let reader = self.searcher.segment_reader(address.segment_ord);
+            let columns = Columns::open(reader, &self.folder)?;
+            if columns.chunk_id.first(address.doc_id).is_some() {
+                let chunk = columns.chunk(address.doc_id)?;
+                self.check_range(reader, &document, &chunk)?;
+                chunks.push(chunk);
+            }
+        }
+        chunks.sort_unstable_by_key(|chunk| chunk.ordinal);
+        Ok(Some(StoredDocument { document_no, document, record, chunks }))
+    }
+
+    /// The id of a document by its number; reads a column, not the stored text.
+    pub(crate) fn id_of(&self, document_no: u64) -> Result<Option<String>, Error> {
+        let Some(&head) = self.alive(&self.schema.head_term(document_no))?.first() else { return Ok(None) };
+        let reader = self.searcher.segment_reader(head.segment_ord);
+        let Some(column) = reader.fast_fields().str(column::ID)? else { return Ok(None) };
+        let Some(ord) = column.term_ords(head.doc_id).next() else { return Ok(None) };
+        let mut id = String::new();
+        let found = column.ord_to_str(ord, &mut id).map_err(|error| Error::io("read", &self.folder, error))?;
+        Ok(found.then_some(id))
+    }
+
+    /// At most `limit` ids that end with `suffix`, sorted.
+    pub(crate) fn ids(&self, suffix: &str, limit: usize) -> Result<Vec<String>, Error> {
+        let mut ids = Vec::new();
+        for reader in self.searcher.segment_readers() {
+            let Some(column) = reader.fast_fields().str(column::ID)? else { continue };
+            for_each_text(&column, reader.doc_ids_alive(), |_, id| {
+                if id.ends_with(suffix) {
+                    ids.push(id.to_string());
+                }
+            })
+            .map_err(|error| Error::io("read", &self.folder, error))?;
+        }
+        ids.sort_unstable();
+        ids.truncate(limit);
+        Ok(ids)
+    }
+
+    /// Every document with its number and record. Reads columns only.
+    pub(crate) fn known(&self) -> Result<BTreeMap<String, Known>, Error> {
+        let mut known = BTreeMap::new();
+        for reader in self.searcher.segment_readers() {
+            let columns = Columns::open(reader, &self.folder)?;
+            let heads = HeadColumns::open(reader, &self.folder)?;
+            let Some(ids) = &heads.id else { continue };
+            let mut found: Vec<(DocId, String)> = Vec::new();
+            for_each_text(ids, reader.doc_ids_alive(), |doc, id| found.push((doc, id.to_string())))
+                .map_err(|error| Error::io("read", &self.folder, error))?;
+            let hashes = texts(heads.content_hash.as_ref(), reader, &self.folder)?;
+            let files = texts(heads.file.as_ref(), reader, &self.folder)?;
+            for (doc, id) in found {
+                let record = DocumentRecord {
+                    content_hash: hashes.get(&doc).cloned().unwrap_or_default(),
+                    file: files.get(&doc).cloned().unwrap_or_default(),
+                    modified_ns: heads.modified_ns.first(doc).unwrap_or(0),
+                    chunks: heads.chunks.first(doc).unwrap_or(0) as u32,
+                };
+                let entry = Known { document_no: columns.document_no(doc)?, record };
+                if known.insert(id.clone(), entry).is_some() {
+                    return Err(self.wrong(reader, format!("document '{id}' is there twice")));
+                }
+            }
+        }
+        Ok(known)
+    }
+
+    /// The stored document of a head.
+    pub(crate) fn document_at(&self, head: DocAddress) -> Result<Document, Error> {
+        let entry: TantivyDocument = self.searcher.doc(head)?;
+        let bytes = entry.get_first(self.schema.stored).and_then(|value| value.as_bytes());
+        bytes.and_then(stored::decode).ok_or_else(|| {
+            self.wrong(self.searcher.segment_reader(head.segment_ord), "a stored document cannot be decoded".into())
+        })
+    }
+
+    /// Where a term is found, deleted entries left out.
+    fn alive(&self, term: &Term) -> Result<Vec<DocAddress>, Error> {
+        let mut addresses = Vec::new();
+        for (segment, reader) in self.searcher.segment_readers().iter().enumerate() {
+            let index = reader.inverted_index(term.field())?;
+            let postings = index.read_postings(term, IndexRecordOption::Basic);
+            let Some(mut postings) = postings.map_err(|error| Error::io("read", &self.folder, error))? else {
+                continue;
+            };
+            let mut doc = postings.doc();
+            while doc != TERMINATED {
+                if !reader.is_deleted(doc) {
+                    addresses.push(DocAddress::new(segment as u32, doc));
+                }
+                doc = postings.advance();
+            }
+        }
+        Ok(addresses)
+    }
+
+    pub(crate) fn check_range(&self, reader: &SegmentReader, document: &Document, chunk: &Chunk) -> Result<(), Error> {
+        if document.text.get(chunk.byte_range.clone()).is_none() {
+            let reason = format!("chunk {} of '{}' lies outside its text", chunk.ordinal, document.id);
+            return Err(self.wrong(reader, reason));
+        }
+        Ok(())
+    }
+
+    fn wrong(&self, reader: &SegmentReader, reason: String) -> Error {
+        Error::Corrupted { file: segment_path(&self.folder, reader), reason }
+    }
+}
+
+fn segment_path(folder: &Path, reader: &SegmentReader) -> PathBuf {
+    folder.join(reader.segment_id().uuid_string())
+}
+
+/// Columns that every entry has.
+pub(crate) struct Columns {
+    pub(crate) chunk_id: Column<u64>,
+    document_no: Column<u64>,
+    ordinal: Column<u64>,
+    start: Column<u64>,
+    end: Column<u64>,
+    tokens: Column<u64>,
+    path: PathBuf,
+}
+
+impl Columns {
+    pub(crate) fn open(reader: &SegmentReader, folder: &Path) -> Result<Self, Error> {
+        let number = |name| number_column(reader, name);
+        Ok(Self {
+            chunk_id: number(column::CHUNK_ID)?,
+            document_no: number(column::DOCUMENT_NO)?,
+            ordinal: number(column::ORDINAL)?,
+            start: number(column::START)?,
+            end: number(column::END)?,
+            tokens: number(column::TOKENS)?,
+            path: segment_path(folder, reader),
+        })
+    }
+
+    pub(crate) fn document_no(&self, doc: DocId) -> Result<u64, Error> {
+        self.document_no.first(doc).ok_or_else(|| Error::corrupted(&self.path, "an entry has no document number"))
+    }
+
+    pub(crate) fn chunk(&self, doc: DocId) -> Result<Chunk, Error> {
+        let number = |column: &Column<u64>| {
+            column.first(doc).ok_or_else(|| Error::corrupted(&self.path, "a chunk lacks one of its numbers"))
+        };
+        Ok(Chunk {
+            ordinal: number(&self.ordinal)? as u32,
+            byte_range: number(&self.start)? as usize..number(&self.end)? as usize,
+            tokens: number(&self.tokens)? as u32,
+        })
+    }
+}
+
+/// Columns that heads have.
+pub(crate) struct HeadColumns {
+    id: Option<StrColumn>,
+    content_hash: Option<StrColumn>,
+    file: Option<StrColumn>,
+    modified_ns: Column<i64>,
+    pub(crate) chunks: Column<u64>,
+    path: PathBuf,
+}
+
+impl HeadColumns {
+    pub(crate) fn open(reader: &SegmentReader, folder: &Path) -> Result<Self, Error> {
+        let columns = reader.fast_fields();
+        let modified_ns = columns.column_opt::<i64>(column::MODIFIED_NS)?;
+        Ok(Self {
+            id: columns.str(column::ID)?,
+            content_hash: columns.str(column::CONTENT_HASH)?,
+            file: columns.str(column::FILE)?,
+            modified_ns: modified_ns.unwrap_or_else(|| Column::build_empty_column(reader.max_doc())),
+            chunks: number_column(reader, column::CHUNKS)?,
+            path: segment_path(folder, reader),
+        })
+    }
+
+    fn record(&self, doc: DocId) -> Result<DocumentRecord, Error> {
+        Ok(DocumentRecord {
+            content_hash: self.text(self.content_hash.as_ref(), doc)?,
+            file: self.text(self.file.as_ref(), doc)?,
+            modified_ns: self.modified_ns.first(doc).unwrap_or(0),
+            chunks: self.chunks.first(doc).unwrap_or(0) as u32,
+        })
+    }
+
+    fn text(&self, column: Option<&StrColumn>, doc: DocId) -> Result<String, Error> {
+        let mut text = String::new();
+        if let Some(column) = column
+            && let Some(ordinal) = column.ords().first(doc)
+        {
+            column.ord_to_str(ordinal, &mut text).map_err(|error| Error::io("read", &self.path, error))?;
+        }
+        Ok(text)
+    }
+}
+
+/// A column that a segment lacks when no entry has a value.
+fn number_column(reader: &SegmentReader, name: &str) -> Result<Column<u64>, Error> {
+    let column = reader.fast_fields().column_opt::<u64>(name)?;
+    Ok(column.unwrap_or_else(|| Column::build_empty_column(reader.max_doc())))
+}
+
+/// Texts of a column by entry.
+fn texts(
+    column: Option<&StrColumn>,
+    reader: &SegmentReader,
+    folder: &Path,
+) -> Result<std::collections::HashMap<DocId, String>, Error> {
+    let mut texts = std::collections::HashMap::new();
+    if let Some(column) = column {
+        for_each_text(column, reader.doc_ids_alive(), |doc, text| drop(texts.insert(doc, text.to_string())))
+            .map_err(|error| Error::io("read", folder, error))?;
+    }
+    Ok(texts)
+}
+
+/// Calls `found` with every entry that has a text, in the order of the texts: one pass over the column's dictionary.
+fn for_each_text(
+    column: &StrColumn,
+    docs: impl Iterator<Item = DocId>,
+    mut found: impl FnMut(DocId, &str),
+) -> std::io::Result<()> {
+    let mut places: Vec<(u64, DocId)> =
+        docs.filter_map(|doc| column.ords().first(doc).map(|ordinal| (ordinal, doc))).collect();
+    places.sort_unstable();
+    let ordinals: Vec<u64> = places.iter().map(|&(ordinal, _)| ordinal).collect();
+    let mut next = places.iter();
+    let complete = column.dictionary().sorted_ords_to_term_cb(&ordinals, |text| {
+        if let (Some(&(_, doc)), Ok(text)) = (next.next(), std::str::from_utf8(text)) {
+            found(doc, text);
+        }
+    })?;
+    if complete { Ok(()) } else { Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof)) }
+}

@@ -1,0 +1,173 @@
+//! Finds the last commit of an index, creates an index where there is none, and refuses what does not fit.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use tantivy::{Index, ReloadPolicy};
+
+use crate::directory::{LEXICAL_FOLDER, LexicalDirectory, META_FILE, OpenFiles, read_meta};
+use crate::disk::Disk;
+use crate::lock::{LOCK_FILE, WriterLock};
+use crate::lookup::Lookup;
+use crate::manifest::{Counts, DENSE_FOLDER, FORMAT, Manifest, NextNumbers, missing_is_corrupted};
+use crate::schema::LexicalSchema;
+use crate::{Error, FingerprintDifference, IndexSettings, analysis, garbage};
+
+/// An index that is open for writing, before anything runs.
+pub(crate) struct OpenedForWriting {
+    pub(crate) index: Index,
+    pub(crate) lookup: Lookup,
+    pub(crate) manifest: Manifest,
+    pub(crate) lock: Arc<WriterLock>,
+}
+
+/// Takes the lock and opens the last commit, or makes the first.
+pub(crate) fn for_writing(dir: &Path, settings: &IndexSettings, disk: &Disk) -> Result<OpenedForWriting, Error> {
+    make_room(dir, disk)?;
+    let lock = Arc::new(WriterLock::take(dir)?);
+    // Under the lock, so that two that create the same index do it one after the other.
+    let manifest = match last_manifest(dir)? {
+        Some(manifest) => manifest,
+        None => create(dir, settings, disk, &lock)?,
+    };
+    check_settings(dir, &manifest.settings, settings)?;
+    let files = Arc::new(OpenFiles::default());
+    let directory = LexicalDirectory::writable(dir, files, disk.clone(), Arc::clone(&lock));
+    let index = Index::open(directory)?;
+    analysis::register(&index);
+    let lookup = lookup(dir, &index, &manifest)?;
+    Ok(OpenedForWriting { index, lookup, manifest, lock })
+}
+
+/// The manifest of the last commit; `None` when there is none yet.
+fn last_manifest(dir: &Path) -> Result<Option<Manifest>, Error> {
+    let Some(meta) = read_meta(dir)? else {
+        if let Some(manifest) = any_manifest(dir)? {
+            let reason = format!("it is not there, yet {manifest} is");
+            return Err(Error::corrupted(&dir.join(LEXICAL_FOLDER).join(META_FILE), reason));
+        }
+        return Ok(None);
+    };
+    Manifest::of_commit(dir, &meta).map_err(missing_is_corrupted)
+}
+
+/// Makes the directory, unless it holds something else.
+fn make_room(dir: &Path, disk: &Disk) -> Result<(), Error> {
+    match fs::read_dir(dir) {
+        Ok(entries) => {
+            for entry in entries {
+                let name = entry.map_err(|error| Error::io("list", dir, error))?.file_name();
+                let ours = name.to_str().is_some_and(|name| {
+                    [LEXICAL_FOLDER, DENSE_FOLDER, LOCK_FILE].contains(&name) || garbage::is_manifest(name)
+                });
+                // An index may have strangers beside it, a new one may not settle among them.
+                if !ours && !dir.join(LEXICAL_FOLDER).join(META_FILE).exists() && any_manifest(dir)?.is_none() {
+                    return Err(Error::NotAnIndex { path: dir.to_path_buf() });
+                }
+            }
+            Ok(())
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+                fs::create_dir_all(parent).map_err(|error| Error::io("create", parent, error))?;
+            }
+            disk.create_directory(dir)?;
+            disk.sync_directory(dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))
+        }
+        Err(error) => Err(Error::io("list", dir, error)),
+    }
+}
+
+/// The name of some manifest in `dir`.
+pub(crate) fn any_manifest(dir: &Path) -> Result<Option<String>, Error> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
+        Err(error) => return Err(Error::io("list", dir, error)),
+    };
+    let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+    Ok(names.filter(|name| garbage::is_manifest(name)).min())
+}
+
+/// Makes an index without documents. Until its first commit, nothing of it counts.
+fn create(dir: &Path, settings: &IndexSettings, disk: &Disk, lock: &Arc<WriterLock>) -> Result<Manifest, Error> {
+    garbage::clear(dir, disk);
+    disk.create_directory(&dir.join(LEXICAL_FOLDER))?;
+    disk.create_directory(&dir.join(DENSE_FOLDER))?;
+    disk.sync_directory(dir)?;
+    let schema = LexicalSchema::new();
+    let files = Arc::new(OpenFiles::default());
+    let directory = LexicalDirectory::writable(dir, files, disk.clone(), Arc::clone(lock));
+    let index = Index::create(directory, schema.schema.clone(), LexicalSchema::engine_settings())?;
+    analysis::register(&index);
+    let manifest = Manifest {
+        format: FORMAT,
+        generation: 1,
+        settings: settings.clone(),
+        lexical: schema.entry(),
+        counts: Counts { documents: 0, textless: 0, chunks: 0 },
+        next: NextNumbers { document_no: 0, chunk_id: 0, segment: 0 },
+        segments: Vec::new(),
+    };
+    let payload = write_manifest(dir, disk, &manifest)?;
+    let mut engine: tantivy::IndexWriter = index.writer_with_num_threads(1, 15_000_000)?;
+    let mut prepared = engine.prepare_commit()?;
+    prepared.set_payload(&payload);
+    prepared.commit()?;
+    engine.wait_merging_threads()?;
+    Ok(manifest)
+}
+
+/// Brings a manifest to the disk. Returns the payload that names it.
+pub(crate) fn write_manifest(dir: &Path, disk: &Disk, manifest: &Manifest) -> Result<String, Error> {
+    let (bytes, payload) = manifest.serialized();
+    let path = dir.join(Manifest::file_name(manifest.generation));
+    disk.remove_if_there(&path)?;
+    disk.write_new(&path, &bytes)?;
+    disk.sync_directory(dir)?;
+    Ok(payload)
+}
+
+/// Opens the engine's segments of a commit.
+pub(crate) fn lookup(dir: &Path, index: &Index, manifest: &Manifest) -> Result<Lookup, Error> {
+    let schema = LexicalSchema::new();
+    if schema.entry() != manifest.lexical {
+        return Err(Error::UnknownFormat {
+            file: dir.join(Manifest::file_name(manifest.generation)),
+            found: format!("{} with analyser {}", manifest.format, manifest.lexical.analyzer),
+            supported: format!("{FORMAT} with analyser {}", analysis::ANALYZER),
+        });
+    }
+    let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
+    Ok(Lookup { searcher: reader.searcher(), schema, folder: dir.join(LEXICAL_FOLDER) })
+}
+
+fn check_settings(dir: &Path, stored: &IndexSettings, requested: &IndexSettings) -> Result<(), Error> {
+    let differences: Vec<FingerprintDifference> = stored
+        .fingerprint
+        .differences(&requested.fingerprint)
+        .into_iter()
+        .map(|(part, stored, requested)| FingerprintDifference {
+            part: part.to_string(),
+            stored: stored.to_string(),
+            requested: requested.to_string(),
+        })
+        .collect();
+    if !differences.is_empty() {
+        return Err(Error::FingerprintMismatch { path: dir.to_path_buf(), differences });
+    }
+    for (setting, stored, requested) in [
+        ("vectors of length", stored.dimensions, requested.dimensions),
+        ("a window of", stored.window_tokens, requested.window_tokens),
+        ("an overlap of", stored.overlap_tokens, requested.overlap_tokens),
+    ] {
+        if stored != requested {
+            return Err(Error::SettingsMismatch { path: dir.to_path_buf(), setting, stored, requested });
+        }
+    }
+    Ok(())
+}

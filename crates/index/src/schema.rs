@@ -1,0 +1,199 @@
+//! How chunks and documents lie in the lexical engine.
+//!
+//! Each chunk is one document of the engine. A document's first chunk is its head and carries the document too; a
+//! document without text has a head that is no chunk.
+
+use berth_types::{Chunk, Document, DocumentRecord};
+use tantivy::schema::{
+    BytesOptions, FAST, Field, IndexRecordOption, NumericOptions, STORED, Schema, TextFieldIndexing,
+    TextOptions,
+};
+use tantivy::{IndexSettings, TantivyDocument, Term};
+
+use crate::lexical::Fields;
+use crate::manifest::LexicalEntry;
+use crate::{analysis, stored};
+
+/// Names of the columns that are read by name.
+pub(crate) mod column {
+    pub(crate) const ID: &str = "id";
+    pub(crate) const CONTENT_HASH: &str = "content_hash";
+    pub(crate) const FILE: &str = "file";
+    pub(crate) const MODIFIED_NS: &str = "modified_ns";
+    pub(crate) const CHUNKS: &str = "chunks";
+    pub(crate) const DOCUMENT_NO: &str = "document_no";
+    pub(crate) const CHUNK_ID: &str = "chunk_id";
+    pub(crate) const ORDINAL: &str = "ordinal";
+    pub(crate) const START: &str = "start";
+    pub(crate) const END: &str = "end";
+    pub(crate) const TOKENS: &str = "tokens";
+}
+
+/// The schema of the lexical half with its fields at hand.
+#[derive(Debug, Clone)]
+pub(crate) struct LexicalSchema {
+    pub(crate) schema: Schema,
+    body: Field,
+    title: Field,
+    id: Field,
+    head: Field,
+    document_no: Field,
+    chunk_id: Field,
+    ordinal: Field,
+    start: Field,
+    end: Field,
+    tokens: Field,
+    pub(crate) stored: Field,
+    content_hash: Field,
+    file: Field,
+    modified_ns: Field,
+    chunks: Field,
+}
+
+impl LexicalSchema {
+    pub(crate) fn new() -> Self {
+        let text = |record: IndexRecordOption| {
+            let indexing = TextFieldIndexing::default().set_tokenizer(analysis::ANALYZER).set_index_option(record);
+            TextOptions::default().set_indexing_options(indexing)
+        };
+        let raw = TextFieldIndexing::default()
+            .set_tokenizer("raw")
+            .set_fieldnorms(false)
+            .set_index_option(IndexRecordOption::Basic);
+        // Every number of a chunk is looked up or read by column; none needs a field length.
+        let looked_up: NumericOptions = NumericOptions::default().set_indexed();
+        let column = NumericOptions::from(FAST);
+        let mut builder = Schema::builder();
+        let body = builder.add_text_field("body", text(IndexRecordOption::WithFreqsAndPositions));
+        let title = builder.add_text_field("title", text(IndexRecordOption::WithFreqs));
+        let id =
+            builder.add_text_field(column::ID, TextOptions::default().set_indexing_options(raw).set_fast("raw"));
+        let head = builder.add_u64_field("head", looked_up.clone());
+        let document_no = builder.add_u64_field(column::DOCUMENT_NO, looked_up.clone().set_fast());
+        let chunk_id = builder.add_u64_field(column::CHUNK_ID, looked_up.set_fast());
+        let ordinal = builder.add_u64_field(column::ORDINAL, column.clone());
+        let start = builder.add_u64_field(column::START, column.clone());
+        let end = builder.add_u64_field(column::END, column.clone());
+        let tokens = builder.add_u64_field(column::TOKENS, column.clone());
+        let stored = builder.add_bytes_field("stored", BytesOptions::from(STORED));
+        let content_hash = builder.add_text_field(column::CONTENT_HASH, FAST);
+        let file = builder.add_text_field(column::FILE, FAST);
+        let modified_ns = builder.add_i64_field(column::MODIFIED_NS, column.clone());
+        let chunks = builder.add_u64_field(column::CHUNKS, column);
+        let schema = builder.build();
+        Self {
+            schema,
+            body,
+            title,
+            id,
+            head,
+            document_no,
+            chunk_id,
+            ordinal,
+            start,
+            end,
+            tokens,
+            stored,
+            content_hash,
+            file,
+            modified_ns,
+            chunks,
+        }
+    }
+
+    /// Settings of the engine. Compressing on a thread of its own would take a core from the encoder.
+    pub(crate) fn engine_settings() -> IndexSettings {
+        IndexSettings { docstore_compress_dedicated_thread: false, ..IndexSettings::default() }
+    }
+
+    /// What the manifest remembers, so that another schema or analyser is noticed.
+    pub(crate) fn entry(&self) -> LexicalEntry {
+        let json = serde_json::to_vec(&self.schema).expect("a schema is plain data");
+        LexicalEntry {
+            analyzer: analysis::ANALYZER.to_string(),
+            schema: blake3::hash(&json).to_hex().to_string(),
+        }
+    }
+
+    /// The fields that lexical search reads.
+    pub(crate) fn fields(&self) -> Fields {
+        Fields { body: self.body, title: self.title, chunk_id: self.chunk_id, document_no: self.document_no }
+    }
+
+    pub(crate) fn id_term(&self, id: &str) -> Term {
+        Term::from_field_text(self.id, id)
+    }
+
+    pub(crate) fn head_term(&self, document_no: u64) -> Term {
+        Term::from_field_u64(self.head, document_no)
+    }
+
+    pub(crate) fn document_term(&self, document_no: u64) -> Term {
+        Term::from_field_u64(self.document_no, document_no)
+    }
+
+    pub(crate) fn chunk_term(&self, chunk_id: u64) -> Term {
+        Term::from_field_u64(self.chunk_id, chunk_id)
+    }
+
+    /// The engine's documents for one of ours, the head first. Chunks are numbered from `first_chunk_id`.
+    pub(crate) fn engine_documents<'a>(
+        &'a self,
+        document: &'a Document,
+        record: &'a DocumentRecord,
+        document_no: u64,
+        first_chunk_id: u64,
+        chunks: impl Iterator<Item = &'a Chunk> + 'a,
+    ) -> impl Iterator<Item = TantivyDocument> + 'a {
+        let mut chunks = chunks.peekable();
+        let mut head = TantivyDocument::default();
+        head.add_text(self.id, &document.id);
+        head.add_u64(self.head, document_no);
+        head.add_bytes(self.stored, &stored::encode(document));
+        head.add_text(self.content_hash, &record.content_hash);
+        head.add_text(self.file, &record.file);
+        head.add_i64(self.modified_ns, record.modified_ns);
+        head.add_u64(self.chunks, u64::from(record.chunks));
+        let lone_head = if chunks.peek().is_none() {
+            let mut lone = std::mem::take(&mut head);
+            lone.add_u64(self.document_no, document_no);
+            Some(lone)
+        } else {
+            None
+        };
+        let with_text = chunks.enumerate().map(move |(position, chunk)| {
+            let mut entry = std::mem::take(&mut head);
+            entry.add_u64(self.document_no, document_no);
+            entry.add_u64(self.chunk_id, first_chunk_id + position as u64);
+            entry.add_u64(self.ordinal, u64::from(chunk.ordinal));
+            entry.add_u64(self.start, chunk.byte_range.start as u64);
+            entry.add_u64(self.end, chunk.byte_range.end as u64);
+            entry.add_u64(self.tokens, u64::from(chunk.tokens));
+            let text = &document.text[chunk.byte_range.clone()];
+            if document.title.is_empty() {
+                entry.add_text(self.body, text);
+            } else {
+                entry.add_text(self.title, &document.title);
+                entry.add_text(self.body, format!("{}\n{text}", document.title));
+            }
+            entry
+        });
+        lone_head.into_iter().chain(with_text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_schema_is_the_one_of_this_format() {
+        // A change here changes what is on disk: raise `manifest::FORMAT` or the analyser's name with it.
+        let fields: Vec<String> =
+            LexicalSchema::new().schema.fields().map(|(_, entry)| entry.name().to_string()).collect();
+        assert_eq!(
+            fields.join(" "),
+            "body title id head document_no chunk_id ordinal start end tokens stored content_hash file modified_ns chunks"
+        );
+    }
+}

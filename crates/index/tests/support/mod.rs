@@ -1,0 +1,134 @@
+//! A small world for tests: documents cut every few words, vectors made from their words.
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+use std::path::Path;
+
+use berth_index::{IndexReader, IndexSettings, IndexWriter, NewChunk, Snapshot};
+use berth_types::{Chunk, ContentKey, Document, DocumentRecord, Embedding, Fingerprint};
+
+pub const DIMENSIONS: usize = 24;
+const WORDS_A_CHUNK: usize = 4;
+
+pub fn settings() -> IndexSettings {
+    let parts = [("precision".to_string(), "fp32".to_string())].into();
+    IndexSettings {
+        fingerprint: Fingerprint { model: "small-world".to_string(), parts },
+        dimensions: DIMENSIONS,
+        window_tokens: 4,
+        overlap_tokens: 0,
+    }
+}
+
+pub fn document(id: &str, text: &str) -> Document {
+    Document { id: id.to_string(), text: text.to_string(), source: Some(format!("{id}.txt")), ..Document::default() }
+}
+
+pub fn record(document: &Document) -> DocumentRecord {
+    DocumentRecord {
+        content_hash: format!("{:032x}", hash(&document.text)),
+        file: format!("/documents/{}.txt", document.id),
+        modified_ns: document.text.len() as i64,
+        chunks: 0,
+    }
+}
+
+/// Windows of four words; the byte ranges leave out the white space between them.
+pub fn cut(text: &str) -> Vec<NewChunk> {
+    let words: Vec<(usize, usize)> = text
+        .split_whitespace()
+        .map(|word| (word.as_ptr() as usize - text.as_ptr() as usize, word.len()))
+        .map(|(start, length)| (start, start + length))
+        .collect();
+    let windows = words.chunks(WORDS_A_CHUNK).enumerate();
+    windows
+        .map(|(ordinal, words)| {
+            let byte_range = words[0].0..words[words.len() - 1].1;
+            let text = &text[byte_range.clone()];
+            NewChunk {
+                chunk: Chunk { ordinal: ordinal as u32, byte_range, tokens: words.len() as u32 },
+                key: ContentKey(hash(text).to_le_bytes()),
+                embedding: embed(text),
+            }
+        })
+        .collect()
+}
+
+pub fn key(text: &str) -> ContentKey {
+    ContentKey(hash(text).to_le_bytes())
+}
+
+pub fn embed(text: &str) -> Embedding {
+    let mut state = hash(text) as u64 | 1;
+    let values = (0..DIMENSIONS)
+        .map(|_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+        })
+        .collect();
+    Embedding::normalized(values).unwrap()
+}
+
+fn hash(text: &str) -> u128 {
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&blake3::hash(text.as_bytes()).as_bytes()[..16]);
+    u128::from_le_bytes(bytes)
+}
+
+pub fn put(writer: &mut IndexWriter, id: &str, text: &str) {
+    let document = document(id, text);
+    writer.put(&document, &record(&document), cut(text)).unwrap();
+}
+
+pub fn open(dir: &Path) -> IndexWriter {
+    IndexWriter::create_or_open(dir, &settings()).unwrap()
+}
+
+pub fn snapshot(dir: &Path) -> std::sync::Arc<Snapshot> {
+    IndexReader::open(dir).unwrap().snapshot()
+}
+
+/// Every document of a snapshot by id, after checking that both halves agree on its chunks.
+pub fn contents(snapshot: &Snapshot) -> Vec<(String, String)> {
+    let ids = snapshot.document_ids("", usize::MAX).unwrap();
+    let mut chunks = 0;
+    let contents: Vec<(String, String)> = ids
+        .into_iter()
+        .map(|id| {
+            let stored = snapshot.document(&id).unwrap().unwrap();
+            let expected = cut(&stored.document.text);
+            assert_eq!(stored.chunks, expected.iter().map(|new| new.chunk.clone()).collect::<Vec<_>>());
+            assert_eq!(stored.record.chunks as usize, expected.len());
+            assert_eq!(DocumentRecord { chunks: 0, ..stored.record.clone() }, record(&stored.document));
+            for new in &expected {
+                let hits = snapshot.dense(&new.embedding, 1000).unwrap();
+                let best = hits.iter().find(|hit| hit.document_no == stored.document_no).unwrap();
+                assert!(best.score > 0.999, "{id}: {best:?}");
+            }
+            chunks += expected.len();
+            (id, stored.document.text)
+        })
+        .collect();
+    let status = snapshot.status();
+    assert_eq!((status.chunks, status.lexical_chunks, status.dense_rows), (chunks as u64, chunks as u64, chunks as u64));
+    assert_eq!(status.documents, contents.len() as u64);
+    contents
+}
+
+pub fn assert_sound(dir: &Path) {
+    let report = berth_index::verify(dir).unwrap();
+    assert_eq!(report.problems, [], "{}", dir.display());
+}
+
+/// Copies a directory tree of plain files.
+pub fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
