@@ -6,7 +6,7 @@ use unicode_normalization::char::{decompose_compatible, is_combining_mark};
 /// Longest term, in bytes. Longer words are cut at a character border, so that each still has a term.
 pub(super) const MAX_TERM_BYTES: usize = 255;
 
-/// Slots of the stem cache. English text repeats itself: 4,096 slots answer more than nine words of ten.
+/// Slots of the stem cache. Text repeats its common words, so that a few thousand slots answer for most of it.
 const STEM_SLOTS: usize = 4096;
 
 /// Writes the folded form of `word` over `term`.
