@@ -45,7 +45,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for line in fs::read_to_string(corpus)?.lines().take(documents) {
         let row: Row = serde_json::from_str(line)?;
         text_bytes += row.title.len() + row.text.len();
-        let (title, body) = (encoder.tokenizer().tokenize(&row.title)?.ids, encoder.tokenizer().tokenize(&row.text)?.ids);
+        let (title, body) =
+            (encoder.tokenizer().tokenize(&row.title)?.ids, encoder.tokenizer().tokenize(&row.text)?.ids);
         let room = encoder.card().recommended_window_tokens - encoder.reserved_tokens(title.len());
         let mut from = 0;
         loop {
@@ -65,6 +66,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     encoder.encode_rows(rows)?;
     let seconds = start.elapsed().as_secs_f64();
     let (precision, workers) = (encoder.precision(), encoder.plan().workers);
-    println!("{precision}, {workers} workers: {windows} windows, {tokens} tokens in {seconds:.1} s, {:.0} tokens/s", tokens as f64 / seconds);
+    println!(
+        "{precision}, {workers} workers: {windows} windows, {tokens} tokens in {seconds:.1} s, {:.0} tokens/s",
+        tokens as f64 / seconds
+    );
     Ok(())
 }

@@ -17,11 +17,8 @@ struct ApiBase {
 /// Returns the version of the ONNX Runtime library at `path`, which is one that offers interface 1.`needed`.
 ///
 /// # Errors
-/// `RuntimeMissing`, `RuntimeUnusable` or `RuntimeTooOld`.
+/// `RuntimeUnusable` or `RuntimeTooOld`.
 pub(crate) fn inspect(path: &Path, needed: u32) -> Result<String, Error> {
-    if !path.is_file() {
-        return Err(Error::RuntimeMissing { path: path.to_path_buf() });
-    }
     let unusable = |reason: String| Error::RuntimeUnusable { path: path.to_path_buf(), reason };
     // SAFETY: loading runs the library's initialisers. The user named this file as an ONNX Runtime library, whose
     // initialisers only set up its own state; nothing else can be known before it is loaded.

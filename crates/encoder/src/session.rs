@@ -36,6 +36,9 @@ impl Runtime {
     /// process runs another one.
     pub fn load(library: &Path) -> Result<Self, Error> {
         let path = std::path::absolute(library).unwrap_or_else(|_| library.to_path_buf());
+        if !path.is_file() {
+            return Err(Error::RuntimeMissing { path });
+        }
         let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(runtime) = loaded.as_ref() {
             let same = runtime.path == path || same_file(&runtime.path, &path);
@@ -209,7 +212,7 @@ impl GraphSession {
 /// Settings of every session.
 fn configure(runtime: &Runtime, intra_threads: usize) -> ort::Result<SessionBuilder> {
     let builder = Session::builder(&runtime.environment)?
-        .with_optimization_level(GraphOptimizationLevel::All)?
+        .with_optimization_level(GraphOptimizationLevel::Level1)?
         .with_intra_threads(intra_threads)?
         .with_inter_threads(1)?
         // The fused kernel costs seven times what addition and normalisation cost apart (measured, ONNX Runtime 1.31.1).

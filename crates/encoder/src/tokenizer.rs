@@ -96,8 +96,12 @@ impl TextTokenizer {
         if u32::try_from(text.len()).is_err() {
             return Err(Error::Tokenize { message: format!("{} bytes are more than 4 GiB", text.len()) });
         }
+        self.tokenize_by(text, SEGMENT_BYTES)
+    }
+
+    fn tokenize_by(&self, text: &str, segment_bytes: usize) -> Result<Tokens, Error> {
         let mut tokens = Tokens::default();
-        for segment in segments(text, SEGMENT_BYTES) {
+        for segment in segments(text, segment_bytes) {
             let encoding = self.encode(&text[segment.clone()])?;
             self.append(&mut tokens, text, segment.start, &encoding)?;
         }
@@ -208,4 +212,136 @@ fn specials(tokenizer: &Tokenizer) -> Result<(Vec<u32>, Vec<u32>), String> {
     let last = mask.iter().rposition(|&special| special == 0).unwrap_or(first);
     let ids = encoding.get_ids();
     Ok((ids[..first].to_vec(), ids[last + 1..].to_vec()))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    /// A BERT tokenizer whose vocabulary is letters, as pieces and as beginnings, and which asks for truncation to
+    /// four ids and padding to six.
+    fn letters() -> TextTokenizer {
+        let mut vocabulary = serde_json::Map::new();
+        let letters = ('a'..='z').map(String::from).chain(["漢", "字", "ᄀ", "ᅡ", "ᆨ", "1", "2"].map(str::to_owned));
+        let words = letters.flat_map(|letter| [format!("##{letter}"), letter]);
+        let marks = "[]!.,-()#".chars().map(String::from);
+        for word in ["[PAD]", "[UNK]", "[CLS]", "[SEP]"].map(str::to_owned).into_iter().chain(words).chain(marks) {
+            let id = vocabulary.len();
+            vocabulary.insert(word, json!(id));
+        }
+        let special = |id: u32, content: &str| json!({"id": id, "content": content, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true});
+        let file = json!({
+            "version": "1.0",
+            "truncation": {"direction": "Right", "max_length": 4, "strategy": "LongestFirst", "stride": 0},
+            "padding": {"strategy": {"Fixed": 6}, "direction": "Right", "pad_to_multiple_of": null, "pad_id": 0, "pad_type_id": 0, "pad_token": "[PAD]"},
+            "added_tokens": [special(0, "[PAD]"), special(1, "[UNK]"), special(2, "[CLS]"), special(3, "[SEP]")],
+            "normalizer": {"type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true, "strip_accents": null, "lowercase": true},
+            "pre_tokenizer": {"type": "BertPreTokenizer"},
+            "post_processor": {"type": "BertProcessing", "sep": ["[SEP]", 3], "cls": ["[CLS]", 2]},
+            "decoder": null,
+            "model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##", "max_input_chars_per_word": 100, "vocab": vocabulary},
+        });
+        TextTokenizer::from_bytes(Path::new("tokenizer.json"), file.to_string().as_bytes()).unwrap()
+    }
+
+    /// The bytes that each token stands for.
+    fn pieces(text: &str) -> Vec<String> {
+        let tokens = letters().tokenize(text).unwrap();
+        tokens.offsets.iter().map(|range| text[range.start as usize..range.end as usize].to_owned()).collect()
+    }
+
+    fn check_offsets(text: &str, tokens: &Tokens) {
+        assert_eq!(tokens.ids.len(), tokens.offsets.len());
+        let mut previous = 0..0;
+        for range in &tokens.offsets {
+            assert!(range.start <= range.end && range.end as usize <= text.len(), "{range:?} of {text:?}");
+            assert!(
+                range.start >= previous.start && range.end >= previous.end,
+                "{previous:?} then {range:?} of {text:?}"
+            );
+            assert!(
+                text.is_char_boundary(range.start as usize) && text.is_char_boundary(range.end as usize),
+                "{text:?}"
+            );
+            previous = range.clone();
+        }
+    }
+
+    #[test]
+    fn neither_truncates_nor_pads() {
+        assert_eq!(pieces("a b c d e f g h").len(), 8);
+        assert_eq!(pieces("a").len(), 1);
+        assert_eq!(pieces("").len(), 0);
+    }
+
+    #[test]
+    fn special_tokens_are_known_and_a_text_cannot_spell_them() {
+        let tokenizer = letters();
+        assert_eq!((tokenizer.prefix(), tokenizer.suffix(), tokenizer.special_tokens()), (&[2][..], &[3][..], 2));
+        let tokens = tokenizer.tokenize("a [SEP] b").unwrap();
+        assert!(!tokens.ids.contains(&3), "{tokens:?}");
+        assert_eq!(tokens.unknown, 0);
+    }
+
+    #[test]
+    fn offsets_survive_normalisation() {
+        assert_eq!(pieces("Éa"), ["É", "a"]);
+        assert_eq!(pieces("e\u{301} x")[1], "x");
+        assert_eq!(pieces("İ b")[0], "İ");
+        assert_eq!(pieces("x ẞ z"), ["x", "ẞ", "z"]);
+        assert_eq!(pieces("a👩\u{200d}🚒 b").last().unwrap(), "b");
+        assert_eq!(pieces("漢字a"), ["漢", "字", "a"]);
+    }
+
+    #[test]
+    fn pieces_of_one_character_share_its_range() {
+        assert_eq!(pieces("각"), ["각", "각", "각"]);
+    }
+
+    #[test]
+    fn a_word_of_any_length_is_read() {
+        let word = "abcdefghij".repeat(1_000);
+        let tokens = letters().tokenize(&word).unwrap();
+        assert_eq!((tokens.ids.len(), tokens.unknown), (word.len(), 0));
+        check_offsets(&word, &tokens);
+        assert_eq!(pieces(&"a".repeat(100)).len(), 100, "a word at the limit");
+        assert_eq!(pieces(&"a".repeat(101)).len(), 101, "a word one over the limit");
+        assert_eq!(pieces(&"각".repeat(40)).len(), 120, "a word that normalisation makes too long");
+    }
+
+    #[test]
+    fn words_and_unknowns_are_counted() {
+        let tokens = letters().tokenize("abc, ☃ de").unwrap();
+        assert_eq!((tokens.words, tokens.unknown), (4, 1));
+    }
+
+    #[test]
+    fn a_broken_file_is_refused_by_name() {
+        let refused =
+            TextTokenizer::from_bytes(Path::new("some/tokenizer.json"), b"{\"version\": \"1.0\", ").unwrap_err();
+        assert!(matches!(&refused, Error::TokenizerFile { .. }) && refused.to_string().contains("some/tokenizer.json"));
+    }
+
+    proptest! {
+        #[test]
+        fn segments_give_the_tokens_of_the_whole(
+            words in proptest::collection::vec(r"[a-zA-ZéİẞÅ각漢字👩\u{200d}\u{301}.,!()12☃-]{1,9}", 1..60),
+            spaces in proptest::collection::vec("[ \n\t]{1,2}", 60),
+            segment_bytes in 64_usize..256,
+        ) {
+            let text: String = words.iter().zip(&spaces).flat_map(|(word, space)| [word.as_str(), space.as_str()]).collect();
+            let tokenizer = letters();
+            let whole = tokenizer.tokenize_by(&text, usize::MAX).unwrap();
+            check_offsets(&text, &whole);
+            prop_assert_eq!(tokenizer.tokenize_by(&text, segment_bytes).unwrap(), whole);
+        }
+
+        #[test]
+        fn any_text_has_true_offsets(text in r"(\PC|[\n\r\t\u{0}\u{301}\u{200d}각漢]){0,300}") {
+            check_offsets(&text, &letters().tokenize_by(&text, 64).unwrap());
+        }
+    }
 }
