@@ -63,7 +63,8 @@ fn replaces_what_changed_and_removes_what_vanished_only_on_sync() {
     let report = place.index_json("docs", &[]);
     assert_eq!((number(&report, "changed"), number(&report, "removed"), number(&report, "gone")), (1, 0, 1));
     assert_eq!(number(&place.status_json(), "documents"), 4);
-    let reply = place.search_json("sourdough crust oven", &["--mode", "lexical", "-k", "1"]);
+    let old_text = ["search", "sourdough crust oven", "--index", "index", "--mode", "lexical", "--json"];
+    let reply = place.run(&old_text).expect_code(3).json();
     assert!(reply["hits"].as_array().unwrap().is_empty(), "the old text is still found: {reply}");
 
     let report = place.index_json("docs", &["--sync"]);

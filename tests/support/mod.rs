@@ -9,32 +9,32 @@ use std::process::{Child, Command, Output, Stdio};
 use serde_json::Value;
 
 /// A temporary folder with a place for documents and one for an index.
-pub struct Workplace {
+pub(crate) struct Workplace {
     root: tempfile::TempDir,
 }
 
 /// What a run of the binary left behind.
-pub struct Ended {
-    pub code: i32,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Ended {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Workplace {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { root: tempfile::tempdir().expect("a temporary folder") }
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.root.path().join(name)
     }
 
-    pub fn index(&self) -> PathBuf {
+    pub(crate) fn index(&self) -> PathBuf {
         self.path("index")
     }
 
     /// Writes a file below the folder, with the folders that lead to it.
-    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+    pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path(name);
         fs::create_dir_all(path.parent().expect("a parent")).expect("folders");
         fs::write(&path, content).expect("a file");
@@ -42,7 +42,7 @@ impl Workplace {
     }
 
     /// The binary, started in this folder, with no configuration from outside but the folder of models.
-    pub fn berth(&self, words: &[&str]) -> Command {
+    pub(crate) fn berth(&self, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_berth"));
         command.current_dir(self.root.path()).args(words).env_clear();
         for name in ["PATH", "HOME", "XDG_DATA_HOME", "BERTH_HOME", "ORT_DYLIB_PATH", "TMPDIR"] {
@@ -53,29 +53,29 @@ impl Workplace {
         command
     }
 
-    pub fn run(&self, words: &[&str]) -> Ended {
+    pub(crate) fn run(&self, words: &[&str]) -> Ended {
         Ended::from(self.berth(words).stdin(Stdio::null()).output().expect("the binary starts"))
     }
 
     /// Starts the binary and leaves it running.
-    pub fn start(&self, words: &[&str]) -> Child {
+    pub(crate) fn start(&self, words: &[&str]) -> Child {
         let mut command = self.berth(words);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.spawn().expect("the binary starts")
     }
 
     /// Indexes `path` into the index and returns the report.
-    pub fn index_json(&self, path: &str, more: &[&str]) -> Value {
+    pub(crate) fn index_json(&self, path: &str, more: &[&str]) -> Value {
         let words = [&["index", path, "--index", "index", "--json", "--quiet"], more].concat();
         self.run(&words).expect_code(0).json()
     }
 
-    pub fn search_json(&self, query: &str, more: &[&str]) -> Value {
+    pub(crate) fn search_json(&self, query: &str, more: &[&str]) -> Value {
         let words = [&["search", query, "--index", "index", "--json"], more].concat();
         self.run(&words).expect_code(0).json()
     }
 
-    pub fn status_json(&self) -> Value {
+    pub(crate) fn status_json(&self) -> Value {
         self.run(&["status", "--index", "index", "--json"]).expect_code(0).json()
     }
 }
@@ -92,20 +92,20 @@ impl From<Output> for Ended {
 
 impl Ended {
     #[track_caller]
-    pub fn expect_code(self, code: i32) -> Self {
+    pub(crate) fn expect_code(self, code: i32) -> Self {
         assert_eq!(self.code, code, "stdout: {}\nstderr: {}", self.stdout, self.stderr);
         self
     }
 
     /// The one JSON object on standard output.
     #[track_caller]
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {}", self.stdout))
     }
 
     /// Checks that the message names what went wrong.
     #[track_caller]
-    pub fn expect_message(self, parts: &[&str]) -> Self {
+    pub(crate) fn expect_message(self, parts: &[&str]) -> Self {
         for part in parts {
             assert!(self.stderr.contains(part), "'{part}' is not in: {}", self.stderr);
         }
@@ -114,19 +114,19 @@ impl Ended {
     }
 }
 
-pub fn number(value: &Value, key: &str) -> u64 {
+pub(crate) fn number(value: &Value, key: &str) -> u64 {
     value[key].as_u64().unwrap_or_else(|| panic!("no number '{key}' in {value}"))
 }
 
 /// Keys of an object in the order in which they were written do not matter; this sorts them.
-pub fn keys(value: &Value) -> Vec<&str> {
+pub(crate) fn keys(value: &Value) -> Vec<&str> {
     let mut keys: Vec<&str> = value.as_object().expect("an object").keys().map(String::as_str).collect();
     keys.sort_unstable();
     keys
 }
 
 /// Every file below a folder, sorted.
-pub fn files_below(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn files_below(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).expect("a folder") {
         let path = entry.expect("an entry").path();
@@ -137,7 +137,7 @@ pub fn files_below(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// Three short documents on three subjects.
-pub fn write_harbour(place: &Workplace) {
+pub(crate) fn write_harbour(place: &Workplace) {
     place.write("docs/berth.md", "# Berths\n\nA berth is a place in a harbour where a ship is moored to the quay.\n");
     place.write("docs/bread.txt", "Sourdough bread rises slowly. Bake it in a hot oven until the crust is brown.\n");
     place
@@ -145,7 +145,7 @@ pub fn write_harbour(place: &Workplace) {
 }
 
 /// `count` rows of JSONL, each a text of its own that names its number.
-pub fn write_rows(place: &Workplace, name: &str, count: usize) -> PathBuf {
+pub(crate) fn write_rows(place: &Workplace, name: &str, count: usize) -> PathBuf {
     let words = ["harbour", "vessel", "cargo", "pilot", "anchor", "tide", "lighthouse", "crane", "ballast", "mooring"];
     let mut rows = String::new();
     for number in 0..count {
