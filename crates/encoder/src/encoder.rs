@@ -73,7 +73,7 @@ impl Encoder {
         let plan = plan(options.workers);
         let card = model.card().clone();
 
-        let graph: Arc<[u8]> = model.read_checked(precision.graph_file())?.into();
+        let graph = Arc::new(model.read_checked(precision.graph_file())?);
         let graph_path = model.dir().join(precision.graph_file());
         let (runtime, dimensions) = (runtime.clone(), card.dimensions);
         let open_session = move || {
