@@ -3,6 +3,8 @@
 //! They run where `BERTH_DATASETS` names the folder of collections; elsewhere each says that it did not. The splits are
 //! the collections' own test splits; no default was chosen on them.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a gate says what it measured")]
+
 #[path = "support/mod.rs"]
 mod support;
 

@@ -21,7 +21,7 @@ const NOT_LAYERED: [&str; 2] = ["help", "version"];
 /// A message for people, when the configuration file cannot be read or has a key that no option has.
 pub(crate) fn layered_command(arguments: impl Iterator<Item = OsString>) -> Result<Command, String> {
     let command = Cli::command();
-    let table = match find_file(arguments.collect()) {
+    let table = match find_file(&arguments.collect::<Vec<_>>()) {
         Some(path) => read(&path, &command)?,
         None => Table::new(),
     };
@@ -29,7 +29,7 @@ pub(crate) fn layered_command(arguments: impl Iterator<Item = OsString>) -> Resu
 }
 
 /// The file named by `--config` or `BERTH_CONFIG`, else `./berth.toml`, else `BERTH_HOME/berth.toml`.
-fn find_file(arguments: Vec<OsString>) -> Option<PathBuf> {
+fn find_file(arguments: &[OsString]) -> Option<PathBuf> {
     let named = |option: &str, variable: &str| {
         let mut words = arguments.iter().take_while(|word| *word != "--");
         while let Some(word) = words.next() {

@@ -2,6 +2,7 @@
 //!
 //! This crate owns order and back-pressure. What a window, a vector or a posting is, its siblings know.
 
+mod checkpoint;
 mod doctor;
 mod encoding;
 mod error;

@@ -17,12 +17,31 @@ pub(crate) struct Cutting {
     pub(crate) overlap_tokens: usize,
 }
 
+/// How a document compares with what the index has under its id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// The index has none.
+    Added,
+    /// The index has other content.
+    Changed,
+    /// The index has the same content, read from another file.
+    Moved,
+}
+
+/// A document on its way into the index.
+#[derive(Debug)]
+pub(crate) struct Incoming {
+    pub(crate) document: Document,
+    pub(crate) record: DocumentRecord,
+    /// What it took of its file.
+    pub(crate) bytes: u64,
+    pub(crate) change: Change,
+}
+
 /// A document that is ready for the model.
 #[derive(Debug)]
 pub(crate) struct Prepared {
-    pub(crate) document: Document,
-    pub(crate) record: DocumentRecord,
-    pub(crate) bytes: u64,
+    pub(crate) incoming: Incoming,
     pub(crate) chunks: Vec<PreparedChunk>,
     pub(crate) pieces: usize,
     pub(crate) unknown: usize,
@@ -43,10 +62,9 @@ pub(crate) fn prepare(
     encoder: &Encoder,
     fingerprint_hash: &[u8; 32],
     cutting: Cutting,
-    document: Document,
-    record: DocumentRecord,
-    bytes: u64,
+    incoming: Incoming,
 ) -> Result<Prepared, Error> {
+    let document = &incoming.document;
     let body = encoder.tokenizer().tokenize(&document.text)?;
     let mut title = encoder.tokenizer().tokenize(&document.title)?.ids;
     let title_was_cut = title.len() > cutting.window_tokens / TITLE_SHARE;
@@ -65,7 +83,7 @@ pub(crate) fn prepare(
         chunks.push(PreparedChunk { chunk, key, row });
     }
     let (pieces, unknown, words) = (body.ids.len(), body.unknown, body.words);
-    Ok(Prepared { document, record, bytes, chunks, pieces, unknown, words, title_was_cut })
+    Ok(Prepared { incoming, chunks, pieces, unknown, words, title_was_cut })
 }
 
 /// Names a row: everything that shapes its vector, and the ids that the model reads.

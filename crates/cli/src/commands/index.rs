@@ -30,8 +30,8 @@ pub(crate) fn run(home: &Home, args: &IndexArgs) -> anyhow::Result<Outcome> {
         strict: args.strict,
         follow_links: args.follow,
     };
-    for path in args.paths.iter().filter(|path| !args.sync && !path.exists()) {
-        // Said before the model is loaded, which takes longer than to see this.
+    // Said before the model is loaded, which takes longer than to see this.
+    if let Some(path) = args.paths.iter().find(|path| !args.sync && !path.exists()) {
         return Err(berth_pipeline::Error::PathNotFound { path: path.clone() }.into());
     }
     let encoder = berth_pipeline::open_encoder(home, &encoder_choice(&args.encoder), Some(&args.index))?;
@@ -55,12 +55,7 @@ pub(crate) fn run(home: &Home, args: &IndexArgs) -> anyhow::Result<Outcome> {
 }
 
 pub(crate) fn encoder_choice(args: &crate::args::EncoderArgs) -> EncoderChoice {
-    EncoderChoice {
-        model: args.model.clone(),
-        precision: args.precision,
-        workers: args.threads.map(usize::from),
-        ..EncoderChoice::default()
-    }
+    EncoderChoice { model: args.model.clone(), precision: args.precision, workers: args.threads.map(usize::from) }
 }
 
 /// A flag that SIGINT and SIGTERM raise; a second signal ends the process at once.
