@@ -148,7 +148,10 @@ impl BlockFile {
         let payload_bytes = payload_bytes as usize;
         let hash = footer_hash(&name_of(path), payload_bytes as u64, block_bytes, version, &body[payload_bytes..]);
         if footer[16..48] != *hash.as_bytes() {
-            return Err(Error::corrupted(path, "its footer or block table is damaged, or it was written as another file"));
+            return Err(Error::corrupted(
+                path,
+                "its footer or block table is damaged, or it was written as another file",
+            ));
         }
         if version != VERSION || block_bytes as usize != BLOCK_BYTES {
             return Err(Error::UnknownFormat {
@@ -227,7 +230,10 @@ impl BlockFile {
 
 impl std::fmt::Debug for BlockFile {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("BlockFile").field("path", &self.path).field("payload_bytes", &self.payload_bytes).finish()
+        f.debug_struct("BlockFile")
+            .field("path", &self.path)
+            .field("payload_bytes", &self.payload_bytes)
+            .finish_non_exhaustive()
     }
 }
 
@@ -319,7 +325,7 @@ mod tests {
     #[test]
     fn every_flipped_byte_and_every_cut_is_noticed() {
         let dir = tempfile::tempdir().unwrap();
-        let path = written(dir.path(), "file", &[7; BLOCK_BYTES + 100]);
+        let path = written(dir.path(), "file", &vec![7; BLOCK_BYTES + 100]);
         let bytes = std::fs::read(&path).unwrap();
         for position in (0..bytes.len()).step_by(997).chain(BLOCK_BYTES + 90..bytes.len()) {
             let mut damaged = bytes.clone();
@@ -335,7 +341,7 @@ mod tests {
     #[test]
     fn a_block_is_verified_only_when_touched() {
         let dir = tempfile::tempdir().unwrap();
-        let path = written(dir.path(), "file", &[7; 2 * BLOCK_BYTES]);
+        let path = written(dir.path(), "file", &vec![7; 2 * BLOCK_BYTES]);
         let mut bytes = std::fs::read(&path).unwrap();
         bytes[BLOCK_BYTES] ^= 1;
         std::fs::write(&path, &bytes).unwrap();

@@ -270,3 +270,44 @@ fn a_disk_that_fails_once_stops_the_writer_and_loses_nothing() {
     let steps = (1..).step_by(3).take_while(|&at| fails_at(at, false)).count();
     assert!(steps > 20, "{steps} steps");
 }
+
+/// Rewrites the commit of an index with one number of its format raised, with all hashes right.
+fn with_newer_format(dir: &Path, in_payload: bool, in_manifest: bool) {
+    use crate::blocks::seal_text;
+    let meta_path = dir.join("lexical/meta.json");
+    let mut meta: serde_json::Value =
+        serde_json::from_slice(&crate::directory::read_meta(dir).unwrap().unwrap()).unwrap();
+    let mut payload: serde_json::Value = serde_json::from_str(meta["payload"].as_str().unwrap()).unwrap();
+    if in_manifest {
+        let path = dir.join(payload["manifest"]["name"].as_str().unwrap());
+        let mut manifest: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        manifest["format"] = 2.into();
+        manifest["unheard_of"] = true.into();
+        let bytes = serde_json::to_vec(&manifest).unwrap();
+        payload["manifest"]["bytes"] = bytes.len().into();
+        payload["manifest"]["hash"] = blake3::hash(&bytes).to_hex().as_str().into();
+        fs::write(&path, bytes).unwrap();
+    }
+    if in_payload {
+        payload["format"] = 2.into();
+    }
+    meta["payload"] = payload.to_string().into();
+    fs::write(meta_path, seal_text("meta.json", meta.to_string().as_bytes())).unwrap();
+}
+
+#[test]
+fn a_newer_format_is_named_and_left_alone() {
+    for (in_payload, in_manifest) in [(true, false), (false, true), (true, true)] {
+        let dir = tempfile::tempdir().unwrap();
+        drop(IndexWriter::create_or_open(dir.path(), &settings()).unwrap());
+        with_newer_format(dir.path(), in_payload, in_manifest);
+        for error in [
+            IndexReader::open(dir.path()).map(drop).unwrap_err(),
+            IndexWriter::create_or_open(dir.path(), &settings()).map(drop).unwrap_err(),
+            verify(dir.path()).map(drop).unwrap_err(),
+        ] {
+            assert!(matches!(&error, Error::UnknownFormat { found, .. } if found == "2"), "{error}");
+            assert_eq!(error.kind(), ErrorKind::Corrupted);
+        }
+    }
+}

@@ -19,11 +19,12 @@ use tantivy::directory::error::{DeleteError, LockError, OpenReadError, OpenWrite
 use tantivy::directory::{
     AntiCallToken, DirectoryLock, FileHandle, Lock, OwnedBytes, TerminatingWrite, WatchCallback, WatchHandle, WritePtr,
 };
-use tantivy::{Directory, HasLen};
+use tantivy::{Directory, HasLen, TantivyError};
 
 use crate::Error;
 use crate::blocks::{BlockFile, BlockWriter, seal_text, through_io, unseal_text};
 use crate::disk::Disk;
+use crate::error::Fault;
 use crate::lock::WriterLock;
 
 /// Folder of the lexical half inside an index.
@@ -54,6 +55,26 @@ impl OpenFiles {
     }
 }
 
+/// The first thing that went wrong with a file. The engine turns some errors into mere text, or loses them in a thread.
+#[derive(Debug, Default)]
+pub(crate) struct FirstFault(Mutex<Option<Fault>>);
+
+impl FirstFault {
+    fn keep(&self, error: &io::Error) {
+        if let Some(fault) = Fault::in_io(error) {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| fault.clone());
+        }
+    }
+
+    /// What the engine's error means: the fault behind it, if there was one.
+    pub(crate) fn explain(&self, error: TantivyError) -> Error {
+        match (Error::from(error), &*self.0.lock().unwrap_or_else(PoisonError::into_inner)) {
+            (Error::Lexical(_), Some(fault)) => fault.to_error(),
+            (error, _) => error,
+        }
+    }
+}
+
 /// The engine's directory.
 #[derive(Clone)]
 pub(crate) struct LexicalDirectory {
@@ -75,6 +96,13 @@ struct WriterSide {
     /// Set when `meta.json` could not be replaced. The engine would otherwise go on and, with its next merge, publish
     /// the segments of the failed commit under the payload of the commit before.
     frozen: AtomicBool,
+    fault: Arc<FirstFault>,
+}
+
+impl WriterSide {
+    fn keep<T>(&self, result: Result<T, Error>) -> io::Result<T> {
+        result.map_err(through_io).inspect_err(|error| self.fault.keep(error))
+    }
 }
 
 impl LexicalDirectory {
@@ -84,9 +112,17 @@ impl LexicalDirectory {
     }
 
     /// A directory that may be written for as long as the lock is held.
-    pub(crate) fn writable(index: &Path, files: Arc<OpenFiles>, disk: Disk, lock: Arc<WriterLock>) -> Self {
-        let side = WriterSide { disk, _lock: lock, frozen: AtomicBool::new(false) };
-        Self { root: index.join(LEXICAL_FOLDER), files, role: Role::Writer(Arc::new(side)) }
+    pub(crate) fn writable(index: &Path, disk: Disk, lock: Arc<WriterLock>) -> Self {
+        let side = WriterSide { disk, _lock: lock, frozen: AtomicBool::new(false), fault: Arc::default() };
+        Self { root: index.join(LEXICAL_FOLDER), files: Arc::default(), role: Role::Writer(Arc::new(side)) }
+    }
+
+    /// Where the first fault of this directory is kept.
+    pub(crate) fn first_fault(&self) -> Arc<FirstFault> {
+        match &self.role {
+            Role::Writer(side) => Arc::clone(&side.fault),
+            Role::Reader { .. } => Arc::default(),
+        }
     }
 
     fn writer(&self) -> io::Result<&WriterSide> {
@@ -163,8 +199,9 @@ impl Directory for LexicalDirectory {
         let failed = |error| OpenWriteError::wrap_io_error(error, path.clone());
         let side = self.writer().map_err(failed)?;
         self.files.forget(&path);
-        let writer = BlockWriter::create(&side.disk, &path).map_err(|error| failed(through_io(error)))?;
-        Ok(BufWriter::new(Box::new(EngineFile(Some(writer)))))
+        let created = side.keep(BlockWriter::create(&side.disk, &path));
+        let file = EngineFile { writer: Some(created.map_err(failed)?), fault: Arc::clone(&side.fault) };
+        Ok(BufWriter::new(Box::new(file)))
     }
 
     fn atomic_read(&self, path: &Path) -> Result<Vec<u8>, OpenReadError> {
@@ -197,11 +234,12 @@ impl Directory for LexicalDirectory {
         if result.is_err() {
             side.frozen.store(true, Ordering::Release);
         }
-        result.map_err(through_io)
+        side.keep(result)
     }
 
     fn sync_directory(&self) -> io::Result<()> {
-        self.writer()?.disk.sync_directory(&self.root).map_err(through_io)
+        let side = self.writer()?;
+        side.keep(side.disk.sync_directory(&self.root))
     }
 
     fn acquire_lock(&self, _lock: &Lock) -> Result<DirectoryLock, LockError> {
@@ -230,13 +268,16 @@ impl FileHandle for Handle {
     }
 }
 
-/// A file that the engine is writing; `None` once it is finished.
-struct EngineFile(Option<BlockWriter>);
+/// A file that the engine is writing; without a writer once it is finished.
+struct EngineFile {
+    writer: Option<BlockWriter>,
+    fault: Arc<FirstFault>,
+}
 
 impl Write for EngineFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match &mut self.0 {
-            Some(writer) => writer.write(bytes),
+        match &mut self.writer {
+            Some(writer) => writer.write(bytes).inspect_err(|error| self.fault.keep(error)),
             None => Err(io::Error::other("the file is finished")),
         }
     }
@@ -248,9 +289,52 @@ impl Write for EngineFile {
 
 impl TerminatingWrite for EngineFile {
     fn terminate_ref(&mut self, _: AntiCallToken) -> io::Result<()> {
-        match self.0.take() {
-            Some(writer) => writer.finish().map(drop).map_err(through_io),
+        match self.writer.take() {
+            Some(writer) => writer.finish().map(drop).map_err(through_io).inspect_err(|error| self.fault.keep(error)),
             None => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tantivy::directory::{INDEX_WRITER_LOCK, META_LOCK};
+
+    use super::*;
+
+    #[test]
+    fn a_readers_directory_locks_without_writing_and_refuses_to_write() {
+        let dir = tempfile::tempdir().unwrap();
+        let absent = dir.path().join("absent");
+        let directory = LexicalDirectory::pinned(&absent, Arc::default(), Arc::new(b"{}".to_vec()));
+        for lock in [&META_LOCK, &INDEX_WRITER_LOCK] {
+            assert!(directory.acquire_lock(lock).is_ok());
+        }
+        assert_eq!(directory.atomic_read(Path::new(META_FILE)).unwrap(), b"{}");
+        assert!(directory.exists(Path::new(META_FILE)).unwrap());
+        assert!(directory.open_write(Path::new("a.idx")).is_err());
+        assert!(directory.atomic_write(Path::new(META_FILE), b"").is_err());
+        assert!(directory.delete(Path::new("a.idx")).is_err());
+        assert!(directory.sync_directory().is_err());
+        assert!(!absent.exists());
+    }
+
+    #[test]
+    fn after_a_commit_point_that_failed_no_other_is_published() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join(LEXICAL_FOLDER)).unwrap();
+        let lock = Arc::new(WriterLock::take(dir.path()).unwrap());
+        let fail = Arc::new(AtomicBool::new(false));
+        let failing = Arc::clone(&fail);
+        let probe = move |_: &crate::disk::Step| {
+            if failing.load(Ordering::SeqCst) { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+        };
+        let directory = LexicalDirectory::writable(dir.path(), Disk { probe: Some(Arc::new(probe)) }, lock);
+        directory.atomic_write(Path::new(META_FILE), b"old").unwrap();
+        fail.store(true, Ordering::SeqCst);
+        directory.atomic_write(Path::new(META_FILE), b"new").unwrap_err();
+        fail.store(false, Ordering::SeqCst);
+        directory.atomic_write(Path::new(META_FILE), b"newer").unwrap_err();
+        assert_eq!(read_meta(dir.path()).unwrap().unwrap(), b"old");
     }
 }

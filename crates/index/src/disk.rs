@@ -12,8 +12,12 @@ use crate::error::Fault;
 #[derive(Clone, Default)]
 pub(crate) struct Disk {
     #[cfg(test)]
-    pub(crate) probe: Option<std::sync::Arc<dyn Fn(&Step) -> io::Result<()> + Send + Sync>>,
+    pub(crate) probe: Option<Probe>,
 }
+
+/// Sees every step before it is taken, and may forbid it.
+#[cfg(test)]
+pub(crate) type Probe = std::sync::Arc<dyn Fn(&Step) -> io::Result<()> + Send + Sync>;
 
 impl std::fmt::Debug for Disk {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -34,12 +38,14 @@ pub(crate) enum Step {
 }
 
 impl Disk {
-    #[cfg_attr(not(test), expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "tests stop or fail here"))]
-    fn before(&self, _step: Step) -> io::Result<()> {
-        #[cfg(test)]
-        if let Some(probe) = &self.probe {
-            return probe(&_step);
-        }
+    #[cfg(test)]
+    fn before(&self, step: &Step) -> io::Result<()> {
+        self.probe.as_ref().map_or(Ok(()), |probe| probe(step))
+    }
+
+    #[cfg(not(test))]
+    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "the tests' probe stops or fails here")]
+    fn before(&self, _step: &Step) -> io::Result<()> {
         Ok(())
     }
 
@@ -48,7 +54,7 @@ impl Disk {
         if path.is_dir() {
             return Ok(());
         }
-        self.before(Step::CreateDirectory(path.to_path_buf()))
+        self.before(&Step::CreateDirectory(path.to_path_buf()))
             .and_then(|()| fs::create_dir(path))
             .map_err(|error| Error::io("create", path, error))
     }
@@ -56,7 +62,7 @@ impl Disk {
     /// Creates a file that must not exist.
     pub(crate) fn create(&self, path: &Path) -> Result<DiskFile, Error> {
         let file = self
-            .before(Step::Create(path.to_path_buf()))
+            .before(&Step::Create(path.to_path_buf()))
             .and_then(|()| OpenOptions::new().write(true).create_new(true).open(path))
             .map_err(|error| Error::io("create", path, error))?;
         Ok(DiskFile { file, path: path.to_path_buf(), disk: self.clone() })
@@ -76,7 +82,7 @@ impl Disk {
         let temporary = PathBuf::from(temporary);
         self.remove_if_there(&temporary)?;
         self.write_new(&temporary, bytes)?;
-        self.before(Step::Rename(temporary.clone(), path.to_path_buf()))
+        self.before(&Step::Rename(temporary.clone(), path.to_path_buf()))
             .and_then(|()| fs::rename(&temporary, path))
             .map_err(|error| Error::io("replace", path, error))?;
         self.sync_directory(path.parent().unwrap_or(Path::new(".")))
@@ -84,7 +90,7 @@ impl Disk {
 
     /// Removes a file; a file that is not there is fine.
     pub(crate) fn remove_if_there(&self, path: &Path) -> Result<(), Error> {
-        match self.before(Step::Remove(path.to_path_buf())).and_then(|()| fs::remove_file(path)) {
+        match self.before(&Step::Remove(path.to_path_buf())).and_then(|()| fs::remove_file(path)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io("remove", path, error)),
             _ => Ok(()),
         }
@@ -92,7 +98,7 @@ impl Disk {
 
     /// Makes created, renamed and removed entries of a directory durable.
     pub(crate) fn sync_directory(&self, path: &Path) -> Result<(), Error> {
-        self.before(Step::SyncDirectory(path.to_path_buf()))
+        self.before(&Step::SyncDirectory(path.to_path_buf()))
             .and_then(|()| sync_entries(path))
             .map_err(|error| Error::io("sync", path, error))
     }
@@ -125,7 +131,7 @@ impl DiskFile {
     /// Brings all bytes to the disk and closes the file.
     pub(crate) fn sync(self) -> Result<(), Error> {
         self.disk
-            .before(Step::Sync(self.path.clone()))
+            .before(&Step::Sync(self.path.clone()))
             .and_then(|()| self.file.sync_all())
             .map_err(|error| Error::io("sync", &self.path, error))
     }
@@ -134,7 +140,7 @@ impl DiskFile {
 impl Write for DiskFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.disk
-            .before(Step::Write(self.path.clone(), bytes.len()))
+            .before(&Step::Write(self.path.clone(), bytes.len()))
             .and_then(|()| self.file.write(bytes))
             .map_err(|error| Fault::from_error(Error::io("write", &self.path, error)).into_io())
     }

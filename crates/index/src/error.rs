@@ -142,6 +142,7 @@ impl Error {
             | Self::FingerprintMismatch { .. }
             | Self::SettingsMismatch { .. } => ErrorKind::Corrupted,
             Self::Io { .. } | Self::WriterStopped { .. } => ErrorKind::Unavailable,
+            Self::Lexical(TantivyError::DataCorruption(_) | TantivyError::IncompatibleIndex(_)) => ErrorKind::Corrupted,
             Self::Lexical(_) => ErrorKind::Internal,
         }
     }
@@ -175,12 +176,9 @@ impl Fault {
             Error::Io { action, path, source } => {
                 Self::Io { action, path, kind: source.kind(), message: source.to_string() }
             }
-            other => Self::Io {
-                action: "use",
-                path: PathBuf::new(),
-                kind: io::ErrorKind::Other,
-                message: other.to_string(),
-            },
+            other => {
+                Self::Io { action: "use", path: PathBuf::new(), kind: io::ErrorKind::Other, message: other.to_string() }
+            }
         }
     }
 
@@ -192,11 +190,11 @@ impl Fault {
         io::Error::new(kind, self)
     }
 
-    fn in_io(error: &io::Error) -> Option<&Self> {
+    pub(crate) fn in_io(error: &io::Error) -> Option<&Self> {
         error.get_ref()?.downcast_ref::<Self>()
     }
 
-    fn to_error(&self) -> Error {
+    pub(crate) fn to_error(&self) -> Error {
         match self.clone() {
             Self::Corrupted { file, reason } => Error::Corrupted { file, reason },
             Self::UnknownFormat { file, found, supported } => Error::UnknownFormat { file, found, supported },

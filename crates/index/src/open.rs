@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tantivy::{Index, ReloadPolicy};
 
-use crate::directory::{LEXICAL_FOLDER, LexicalDirectory, META_FILE, OpenFiles, read_meta};
+use crate::directory::{FirstFault, LEXICAL_FOLDER, LexicalDirectory, META_FILE, read_meta};
 use crate::disk::Disk;
 use crate::lock::{LOCK_FILE, WriterLock};
 use crate::lookup::Lookup;
@@ -21,6 +21,7 @@ pub(crate) struct OpenedForWriting {
     pub(crate) lookup: Lookup,
     pub(crate) manifest: Manifest,
     pub(crate) lock: Arc<WriterLock>,
+    pub(crate) fault: Arc<FirstFault>,
 }
 
 /// Takes the lock and opens the last commit, or makes the first.
@@ -33,12 +34,12 @@ pub(crate) fn for_writing(dir: &Path, settings: &IndexSettings, disk: &Disk) -> 
         None => create(dir, settings, disk, &lock)?,
     };
     check_settings(dir, &manifest.settings, settings)?;
-    let files = Arc::new(OpenFiles::default());
-    let directory = LexicalDirectory::writable(dir, files, disk.clone(), Arc::clone(&lock));
+    let directory = LexicalDirectory::writable(dir, disk.clone(), Arc::clone(&lock));
+    let fault = directory.first_fault();
     let index = Index::open(directory)?;
     analysis::register(&index);
-    let lookup = lookup(dir, &index, &manifest)?;
-    Ok(OpenedForWriting { index, lookup, manifest, lock })
+    let lookup = lookup(dir, &index, &manifest).map_err(missing_is_corrupted)?;
+    Ok(OpenedForWriting { index, lookup, manifest, lock, fault })
 }
 
 /// The manifest of the last commit; `None` when there is none yet.
@@ -100,9 +101,10 @@ fn create(dir: &Path, settings: &IndexSettings, disk: &Disk, lock: &Arc<WriterLo
     disk.create_directory(&dir.join(DENSE_FOLDER))?;
     disk.sync_directory(dir)?;
     let schema = LexicalSchema::new();
-    let files = Arc::new(OpenFiles::default());
-    let directory = LexicalDirectory::writable(dir, files, disk.clone(), Arc::clone(lock));
-    let index = Index::create(directory, schema.schema.clone(), LexicalSchema::engine_settings())?;
+    let directory = LexicalDirectory::writable(dir, disk.clone(), Arc::clone(lock));
+    let fault = directory.first_fault();
+    let explain = |error| fault.explain(error);
+    let index = Index::create(directory, schema.schema.clone(), LexicalSchema::engine_settings()).map_err(explain)?;
     analysis::register(&index);
     let manifest = Manifest {
         format: FORMAT,
@@ -114,11 +116,12 @@ fn create(dir: &Path, settings: &IndexSettings, disk: &Disk, lock: &Arc<WriterLo
         segments: Vec::new(),
     };
     let payload = write_manifest(dir, disk, &manifest)?;
+    // The least memory that the engine takes: nothing is indexed yet.
     let mut engine: tantivy::IndexWriter = index.writer_with_num_threads(1, 15_000_000)?;
-    let mut prepared = engine.prepare_commit()?;
+    let mut prepared = engine.prepare_commit().map_err(explain)?;
     prepared.set_payload(&payload);
-    prepared.commit()?;
-    engine.wait_merging_threads()?;
+    prepared.commit().map_err(explain)?;
+    engine.wait_merging_threads().map_err(explain)?;
     Ok(manifest)
 }
 

@@ -33,7 +33,12 @@ impl IndexReader {
     pub fn open(dir: &Path) -> Result<Self, Error> {
         let files = Arc::new(OpenFiles::default());
         let snapshot = open_last(dir, &files)?;
-        Ok(Self { dir: dir.to_path_buf(), files, snapshot: RwLock::new(Arc::new(snapshot)), refreshing: Mutex::new(()) })
+        Ok(Self {
+            dir: dir.to_path_buf(),
+            files,
+            snapshot: RwLock::new(Arc::new(snapshot)),
+            refreshing: Mutex::new(()),
+        })
     }
 
     /// The commit that was last opened. It stays as it is for as long as it is held.

@@ -5,8 +5,7 @@
 
 use berth_types::{Chunk, Document, DocumentRecord};
 use tantivy::schema::{
-    BytesOptions, FAST, Field, IndexRecordOption, NumericOptions, STORED, Schema, TextFieldIndexing,
-    TextOptions,
+    BytesOptions, FAST, Field, IndexRecordOption, NumericOptions, STORED, Schema, TextFieldIndexing, TextOptions,
 };
 use tantivy::{IndexSettings, TantivyDocument, Term};
 
@@ -66,8 +65,7 @@ impl LexicalSchema {
         let mut builder = Schema::builder();
         let body = builder.add_text_field("body", text(IndexRecordOption::WithFreqsAndPositions));
         let title = builder.add_text_field("title", text(IndexRecordOption::WithFreqs));
-        let id =
-            builder.add_text_field(column::ID, TextOptions::default().set_indexing_options(raw).set_fast("raw"));
+        let id = builder.add_text_field(column::ID, TextOptions::default().set_indexing_options(raw).set_fast("raw"));
         let head = builder.add_u64_field("head", looked_up.clone());
         let document_no = builder.add_u64_field(column::DOCUMENT_NO, looked_up.clone().set_fast());
         let chunk_id = builder.add_u64_field(column::CHUNK_ID, looked_up.set_fast());
@@ -109,10 +107,7 @@ impl LexicalSchema {
     /// What the manifest remembers, so that another schema or analyser is noticed.
     pub(crate) fn entry(&self) -> LexicalEntry {
         let json = serde_json::to_vec(&self.schema).expect("a schema is plain data");
-        LexicalEntry {
-            analyzer: analysis::ANALYZER.to_string(),
-            schema: blake3::hash(&json).to_hex().to_string(),
-        }
+        LexicalEntry { analyzer: analysis::ANALYZER.to_string(), schema: blake3::hash(&json).to_hex().to_string() }
     }
 
     /// The fields that lexical search reads.

@@ -240,7 +240,8 @@ impl<'a> Verification<'a> {
 
     /// Takes the chunks of a dense segment's living rows out of `chunks`, and checks the rows.
     fn read_dense(&mut self, live: &LiveSegment, chunks: &mut HashMap<u64, LexicalChunk>) -> Result<(), Error> {
-        let file = live.segment.file().path().strip_prefix(self.dir).unwrap_or(live.segment.file().path()).to_path_buf();
+        let file =
+            live.segment.file().path().strip_prefix(self.dir).unwrap_or(live.segment.file().path()).to_path_buf();
         let mut keys = BTreeMap::new();
         let mut last = None;
         for row in 0..live.segment.rows() {

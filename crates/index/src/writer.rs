@@ -11,21 +11,21 @@ use tantivy::Index;
 use tantivy::indexer::LogMergePolicy;
 
 use crate::dense::{DenseStore, RowLabel};
-use crate::directory::OpenFiles;
+use crate::directory::{FirstFault, OpenFiles};
 use crate::disk::Disk;
 use crate::lock::WriterLock;
 use crate::lookup::Known;
-use crate::manifest::{Counts, Manifest, NextNumbers};
+use crate::manifest::{Counts, Manifest, NextNumbers, missing_is_corrupted};
 use crate::schema::LexicalSchema;
 use crate::{Error, IndexSettings, NewChunk, garbage, open, stored};
 
 /// Memory of the engine's one indexing thread before it writes a segment. The encoder needs the cores and most of the
 /// memory; at 40 MB a segment holds some 20,000 chunks.
 const ENGINE_BYTES: usize = 40_000_000;
-/// Longest id: the engine cuts a term at 65,530 bytes.
-const MAX_ID_BYTES: usize = 65_530;
+/// Longest id, and longest text in a column: the engine cuts a term at 65,530 bytes.
+const MAX_TERM_BYTES: usize = 65_530;
 /// How long a writer that is dropped waits for the engine's threads, so that the next one finds the lock free.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
 /// Adds, replaces and removes documents. At most one exists per index directory, in all processes.
 ///
@@ -37,6 +37,7 @@ pub struct IndexWriter {
     /// Present until the writer is dropped.
     engine: Option<tantivy::IndexWriter>,
     lock: Weak<WriterLock>,
+    fault: Arc<FirstFault>,
     dense: DenseStore,
     /// Of the last commit.
     manifest: Manifest,
@@ -51,7 +52,10 @@ pub struct IndexWriter {
 
 impl std::fmt::Debug for IndexWriter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("IndexWriter").field("dir", &self.dir).field("generation", &self.manifest.generation).finish()
+        f.debug_struct("IndexWriter")
+            .field("dir", &self.dir)
+            .field("generation", &self.manifest.generation)
+            .finish_non_exhaustive()
     }
 }
 
@@ -68,9 +72,9 @@ impl IndexWriter {
     pub(crate) fn on_disk(dir: &Path, settings: &IndexSettings, disk: Disk) -> Result<Self, Error> {
         let opened = open::for_writing(dir, settings, &disk)?;
         let engine = start_engine(&opened.index)?;
-        let documents = opened.lookup.known()?;
+        let documents = opened.lookup.known().map_err(missing_is_corrupted)?;
         let files = Arc::new(OpenFiles::default());
-        let dense = DenseStore::open(dir, disk.clone(), files, &opened.manifest)?;
+        let dense = DenseStore::open(dir, disk.clone(), files, &opened.manifest).map_err(missing_is_corrupted)?;
         let found = count(&documents);
         let manifest = opened.manifest;
         if found != manifest.counts {
@@ -83,6 +87,7 @@ impl IndexWriter {
             schema: opened.lookup.schema,
             engine: Some(engine),
             lock: Arc::downgrade(&opened.lock),
+            fault: opened.fault,
             dense,
             documents,
             counts: found,
@@ -120,11 +125,11 @@ impl IndexWriter {
     /// `Io` and `Lexical` stop the writer.
     ///
     /// # Errors
-    /// `InvalidDocument` for an id that is empty or longer than 65,530 bytes, and for chunks that are not numbered from
+    /// `InvalidDocument` for an id that is empty, an id or a path longer than 65,530 bytes, and for chunks that are not numbered from
     /// 0 or do not lie in the text; `DimensionMismatch`; `Io`, `Lexical`, `WriterStopped`.
     pub fn put(&mut self, document: &Document, record: &DocumentRecord, chunks: Vec<NewChunk>) -> Result<(), Error> {
         self.check_running()?;
-        check_document(document, &chunks)?;
+        check_document(document, record, &chunks)?;
         let expected = self.manifest.settings.dimensions;
         if let Some(wrong) = chunks.iter().find(|chunk| chunk.embedding.dimensions() != expected) {
             return Err(Error::DimensionMismatch { expected, received: wrong.embedding.dimensions() });
@@ -133,10 +138,9 @@ impl IndexWriter {
         self.changed = true;
         let record = DocumentRecord { chunks: chunks.len() as u32, ..record.clone() };
         let document_no = self.next_document_no;
-        let stored = self.store(document, &record, document_no, &chunks);
+        let stored = self.store(document, &record, document_no, chunks);
         self.stop_on_error(stored)?;
         self.next_document_no += 1;
-        self.next_chunk_id += chunks.len() as u64;
         let known = Known { document_no, record };
         add(&mut self.counts, &known);
         self.documents.insert(document.id.clone(), known);
@@ -148,15 +152,16 @@ impl IndexWriter {
         document: &Document,
         record: &DocumentRecord,
         document_no: u64,
-        chunks: &[NewChunk],
+        chunks: Vec<NewChunk>,
     ) -> Result<(), Error> {
         let first = self.next_chunk_id;
         let plain = chunks.iter().map(|new| &new.chunk);
         for entry in self.schema.engine_documents(document, record, document_no, first, plain) {
-            engine(self.engine.as_ref()).add_document(entry)?;
+            engine(self.engine.as_ref()).add_document(entry).map_err(|error| self.fault.explain(error))?;
         }
         for (chunk_id, new) in (first..).zip(chunks) {
             self.dense.push(RowLabel { chunk_id, document_no, key: new.key }, &new.embedding)?;
+            self.next_chunk_id = chunk_id + 1;
         }
         Ok(())
     }
@@ -214,9 +219,9 @@ impl IndexWriter {
         };
         let payload = open::write_manifest(&self.dir, &self.disk, &manifest)?;
         let engine = self.engine.as_mut().expect("the engine runs until the writer is dropped");
-        let mut prepared = engine.prepare_commit()?;
+        let mut prepared = engine.prepare_commit().map_err(|error| self.fault.explain(error))?;
         prepared.set_payload(&payload);
-        prepared.commit()?;
+        prepared.commit().map_err(|error| self.fault.explain(error))?;
         self.manifest = manifest;
         Ok(())
     }
@@ -265,7 +270,9 @@ impl Drop for IndexWriter {
 
 fn count(documents: &BTreeMap<String, Known>) -> Counts {
     let mut counts = Counts { documents: 0, textless: 0, chunks: 0 };
-    documents.values().for_each(|known| add(&mut counts, known));
+    for known in documents.values() {
+        add(&mut counts, known);
+    }
     counts
 }
 
@@ -294,13 +301,20 @@ fn start_engine(index: &Index) -> Result<tantivy::IndexWriter, Error> {
     Ok(engine)
 }
 
-fn check_document(document: &Document, chunks: &[NewChunk]) -> Result<(), Error> {
+fn check_document(document: &Document, record: &DocumentRecord, chunks: &[NewChunk]) -> Result<(), Error> {
     let invalid = |reason: String| Err(Error::InvalidDocument { document: document.id.clone(), reason });
-    if document.id.is_empty() || document.id.len() > MAX_ID_BYTES {
-        return invalid(format!("its id has {} bytes, 1 to {MAX_ID_BYTES} are possible", document.id.len()));
+    if document.id.is_empty() || document.id.len() > MAX_TERM_BYTES {
+        return invalid(format!("its id has {} bytes, 1 to {MAX_TERM_BYTES} are possible", document.id.len()));
+    }
+    if record.file.len().max(record.content_hash.len()) > MAX_TERM_BYTES {
+        return invalid(format!("its file's path or its hash has more than {MAX_TERM_BYTES} bytes"));
     }
     if document.text.len() > stored::MAX_TEXT_BYTES {
-        return invalid(format!("it has {} bytes, at most {} are possible", document.text.len(), stored::MAX_TEXT_BYTES));
+        return invalid(format!(
+            "it has {} bytes, at most {} are possible",
+            document.text.len(),
+            stored::MAX_TEXT_BYTES
+        ));
     }
     for (position, new) in chunks.iter().enumerate() {
         let Chunk { ordinal, byte_range, .. } = &new.chunk;
@@ -308,7 +322,10 @@ fn check_document(document: &Document, chunks: &[NewChunk]) -> Result<(), Error>
             return invalid(format!("chunk {position} is numbered {ordinal}"));
         }
         if document.text.get(byte_range.clone()).is_none() {
-            return invalid(format!("chunk {position} ({byte_range:?}) does not lie in its {} bytes", document.text.len()));
+            return invalid(format!(
+                "chunk {position} ({byte_range:?}) does not lie in its {} bytes",
+                document.text.len()
+            ));
         }
     }
     Ok(())

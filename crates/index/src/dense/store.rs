@@ -169,7 +169,9 @@ impl DenseStore {
             let dead: Vec<usize> = dead.map(|(row, _)| row).filter(|&row| !live.deleted.contains(row)).collect();
             if !dead.is_empty() {
                 let deleted = Arc::make_mut(&mut live.deleted);
-                dead.into_iter().for_each(|row| deleted.insert(row));
+                for row in dead {
+                    deleted.insert(row);
+                }
             }
         }
         self.removed.clear();
@@ -267,8 +269,8 @@ mod tests {
     #[test]
     fn hundreds_of_commits_leave_few_segments_and_copy_little() {
         let (mut sizes, mut copied) = (Vec::new(), 0);
-        for _ in 0..1000 {
-            sizes.push(10);
+        for size in std::iter::repeat_n(10, 1000) {
+            sizes.push(size);
             let first = first_to_merge(&sizes);
             if first + 1 < sizes.len() {
                 let merged = sizes[first..].iter().sum();

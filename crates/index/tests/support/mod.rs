@@ -6,10 +6,10 @@ use std::path::Path;
 use berth_index::{IndexReader, IndexSettings, IndexWriter, NewChunk, Snapshot};
 use berth_types::{Chunk, ContentKey, Document, DocumentRecord, Embedding, Fingerprint};
 
-pub const DIMENSIONS: usize = 24;
+pub(crate) const DIMENSIONS: usize = 24;
 const WORDS_A_CHUNK: usize = 4;
 
-pub fn settings() -> IndexSettings {
+pub(crate) fn settings() -> IndexSettings {
     let parts = [("precision".to_string(), "fp32".to_string())].into();
     IndexSettings {
         fingerprint: Fingerprint { model: "small-world".to_string(), parts },
@@ -19,21 +19,21 @@ pub fn settings() -> IndexSettings {
     }
 }
 
-pub fn document(id: &str, text: &str) -> Document {
+pub(crate) fn document(id: &str, text: &str) -> Document {
     Document { id: id.to_string(), text: text.to_string(), source: Some(format!("{id}.txt")), ..Document::default() }
 }
 
-pub fn record(document: &Document) -> DocumentRecord {
+pub(crate) fn record(document: &Document) -> DocumentRecord {
     DocumentRecord {
         content_hash: format!("{:032x}", hash(&document.text)),
-        file: format!("/documents/{}.txt", document.id),
+        file: format!("/documents/{}.txt", document.id.chars().take(100).collect::<String>()),
         modified_ns: document.text.len() as i64,
         chunks: 0,
     }
 }
 
 /// Windows of four words; the byte ranges leave out the white space between them.
-pub fn cut(text: &str) -> Vec<NewChunk> {
+pub(crate) fn cut(text: &str) -> Vec<NewChunk> {
     let words: Vec<(usize, usize)> = text
         .split_whitespace()
         .map(|word| (word.as_ptr() as usize - text.as_ptr() as usize, word.len()))
@@ -53,11 +53,11 @@ pub fn cut(text: &str) -> Vec<NewChunk> {
         .collect()
 }
 
-pub fn key(text: &str) -> ContentKey {
+pub(crate) fn key(text: &str) -> ContentKey {
     ContentKey(hash(text).to_le_bytes())
 }
 
-pub fn embed(text: &str) -> Embedding {
+pub(crate) fn embed(text: &str) -> Embedding {
     let mut state = hash(text) as u64 | 1;
     let values = (0..DIMENSIONS)
         .map(|_| {
@@ -74,21 +74,21 @@ fn hash(text: &str) -> u128 {
     u128::from_le_bytes(bytes)
 }
 
-pub fn put(writer: &mut IndexWriter, id: &str, text: &str) {
+pub(crate) fn put(writer: &mut IndexWriter, id: &str, text: &str) {
     let document = document(id, text);
     writer.put(&document, &record(&document), cut(text)).unwrap();
 }
 
-pub fn open(dir: &Path) -> IndexWriter {
+pub(crate) fn open(dir: &Path) -> IndexWriter {
     IndexWriter::create_or_open(dir, &settings()).unwrap()
 }
 
-pub fn snapshot(dir: &Path) -> std::sync::Arc<Snapshot> {
+pub(crate) fn snapshot(dir: &Path) -> std::sync::Arc<Snapshot> {
     IndexReader::open(dir).unwrap().snapshot()
 }
 
 /// Every document of a snapshot by id, after checking that both halves agree on its chunks.
-pub fn contents(snapshot: &Snapshot) -> Vec<(String, String)> {
+pub(crate) fn contents(snapshot: &Snapshot) -> Vec<(String, String)> {
     let ids = snapshot.document_ids("", usize::MAX).unwrap();
     let mut chunks = 0;
     let contents: Vec<(String, String)> = ids
@@ -109,18 +109,21 @@ pub fn contents(snapshot: &Snapshot) -> Vec<(String, String)> {
         })
         .collect();
     let status = snapshot.status();
-    assert_eq!((status.chunks, status.lexical_chunks, status.dense_rows), (chunks as u64, chunks as u64, chunks as u64));
+    assert_eq!(
+        (status.chunks, status.lexical_chunks, status.dense_rows),
+        (chunks as u64, chunks as u64, chunks as u64)
+    );
     assert_eq!(status.documents, contents.len() as u64);
     contents
 }
 
-pub fn assert_sound(dir: &Path) {
+pub(crate) fn assert_sound(dir: &Path) {
     let report = berth_index::verify(dir).unwrap();
     assert_eq!(report.problems, [], "{}", dir.display());
 }
 
 /// Copies a directory tree of plain files.
-pub fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();

@@ -1,0 +1,221 @@
+//! Damaged files: every one is noticed, named, and answered by an error, never by a panic or a wrong answer.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use berth_index::{Error, IndexReader, IndexWriter, verify};
+use berth_types::ErrorKind;
+use support::{contents, copy, embed, open, put, settings, snapshot};
+
+/// An index with two dense segments, tombstones, and a lexical segment with deletions.
+fn build(dir: &Path) {
+    let mut writer = open(dir);
+    for number in 0..40 {
+        put(&mut writer, &format!("{number}"), &format!("document number {number} of a small set of many words"));
+    }
+    writer.commit().unwrap();
+    writer.remove("3").unwrap();
+    put(&mut writer, "7", "another text");
+    put(&mut writer, "empty", "");
+    writer.finish().unwrap();
+}
+
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for folder in ["", "lexical", "dense"] {
+        for entry in fs::read_dir(dir.join(folder)).unwrap() {
+            let entry = entry.unwrap();
+            if entry.file_type().unwrap().is_file() && entry.file_name() != "writer.lock" {
+                files.push(Path::new(folder).join(entry.file_name()));
+            }
+        }
+    }
+    files.sort();
+    files
+}
+
+/// All that can be asked, an answer a line.
+fn answers(dir: &Path) -> Result<Vec<String>, Error> {
+    let snapshot = IndexReader::open(dir)?.snapshot();
+    let mut lines = vec![format!("{:?}", snapshot.status())];
+    for question in ["number 12", "another", "absent", "words of many"] {
+        let lexical = snapshot.lexical(question, 20)?;
+        let dense = snapshot.dense(&embed(question), 20)?;
+        for hit in lexical.hits.iter().chain(&dense) {
+            lines.push(format!("{question}: {hit:?} {:?}", snapshot.chunk(hit.chunk_id)?));
+        }
+        let ids: Vec<u64> = lexical.hits.iter().map(|hit| hit.chunk_id).collect();
+        lines.push(format!("{:?}", snapshot.dense_scores(&embed(question), &ids)?));
+    }
+    for id in snapshot.document_ids("", 1000)? {
+        lines.push(format!("{:?}", snapshot.document(&id)?));
+    }
+    Ok(lines)
+}
+
+/// Checks an index in which `damaged` is not as it was written.
+fn check(dir: &Path, damaged: &[&Path], what: &str, sound_answers: &[String]) {
+    let report = match verify(dir) {
+        Ok(report) => report.problems.into_iter().map(|problem| problem.file).collect::<BTreeSet<_>>(),
+        Err(error) => panic!("{what}: verify gave up: {error}"),
+    };
+    assert!(report.iter().any(|file| damaged.contains(&file.as_path())), "{what}: verify names {report:?}");
+    match answers(dir) {
+        Ok(answers) => assert_eq!(answers, sound_answers, "{what}: another answer"),
+        Err(error) => {
+            assert_eq!(error.kind(), ErrorKind::Corrupted, "{what}: {error:?}");
+            let named = damaged.iter().any(|file| error.to_string().contains(file.to_str().unwrap()));
+            assert!(named, "{what}: {error}");
+        }
+    }
+    match IndexWriter::create_or_open(dir, &settings()) {
+        Ok(writer) => drop(writer),
+        Err(error) => assert_eq!(error.kind(), ErrorKind::Corrupted, "{what}: {error:?}"),
+    }
+}
+
+/// Calls `damage` on a copy of each file's bytes and checks what comes of it.
+fn with_each_file(damage: impl Fn(&[u8]) -> Vec<(String, Option<Vec<u8>>)>) -> usize {
+    let base = tempfile::tempdir().unwrap();
+    let (sound, damaged) = (base.path().join("sound"), base.path().join("damaged"));
+    build(&sound);
+    let sound_answers = answers(&sound).unwrap();
+    let mut cases = 0;
+    for file in files(&sound) {
+        let bytes = fs::read(sound.join(&file)).unwrap();
+        for (what, changed) in damage(&bytes) {
+            if changed.as_deref() == Some(&bytes) {
+                continue;
+            }
+            copy(&sound, &damaged);
+            match changed {
+                Some(changed) => fs::write(damaged.join(&file), changed).unwrap(),
+                None => fs::remove_file(damaged.join(&file)).unwrap(),
+            }
+            check(&damaged, &[&file], &format!("{}: {what}", file.display()), &sound_answers);
+            fs::remove_dir_all(&damaged).unwrap();
+            cases += 1;
+        }
+    }
+    cases
+}
+
+#[test]
+fn a_flipped_bit_is_noticed_wherever_it_is() {
+    let cases = with_each_file(|bytes| {
+        let places = [0, 1, bytes.len() / 5, bytes.len() / 3, bytes.len() / 2, bytes.len() - 30, bytes.len() - 1];
+        let flip = |(number, &place): (usize, &usize)| {
+            let mut changed = bytes.to_vec();
+            changed[place] ^= 1 << number;
+            (format!("bit {number} of byte {place}"), Some(changed))
+        };
+        places.iter().enumerate().map(flip).collect()
+    });
+    assert!(cases > 80, "{cases}");
+}
+
+#[test]
+fn a_file_that_is_cut_or_grown_is_noticed() {
+    let cases = with_each_file(|bytes| {
+        let cut = |length: usize| (format!("cut to {length} bytes"), Some(bytes[..length].to_vec()));
+        let grown = ("one byte more".to_string(), Some([bytes, &[0]].concat()));
+        vec![cut(0), cut(10), cut(bytes.len() / 2), cut(bytes.len() - 1), grown]
+    });
+    assert!(cases > 50, "{cases}");
+}
+
+#[test]
+fn a_zeroed_page_is_noticed() {
+    let cases = with_each_file(|bytes| {
+        let zero = |start: usize| {
+            let mut changed = bytes.to_vec();
+            let end = changed.len().min(start + 4096);
+            changed[start..end].fill(0);
+            (format!("zeroes from {start}"), Some(changed))
+        };
+        vec![zero(0), zero(bytes.len() / 2), zero(bytes.len().saturating_sub(4096))]
+    });
+    assert!(cases > 20, "{cases}");
+}
+
+#[test]
+fn a_file_that_is_gone_is_noticed() {
+    let cases = with_each_file(|_| vec![("removed".to_string(), None)]);
+    assert!(cases > 9, "{cases}");
+}
+
+#[test]
+fn files_in_each_others_place_are_noticed() {
+    let base = tempfile::tempdir().unwrap();
+    let (sound, damaged) = (base.path().join("sound"), base.path().join("damaged"));
+    build(&sound);
+    let sound_answers = answers(&sound).unwrap();
+    let files = files(&sound);
+    for (number, one) in files.iter().enumerate() {
+        for other in files.iter().skip(number + 1).step_by(3) {
+            copy(&sound, &damaged);
+            fs::copy(sound.join(one), damaged.join(other)).unwrap();
+            fs::copy(sound.join(other), damaged.join(one)).unwrap();
+            let what = format!("{} and {} swapped", one.display(), other.display());
+            check(&damaged, &[one, other], &what, &sound_answers);
+            fs::remove_dir_all(&damaged).unwrap();
+        }
+    }
+}
+
+#[test]
+fn files_of_another_index_are_noticed() {
+    let base = tempfile::tempdir().unwrap();
+    let (index, other) = (base.path().join("index"), base.path().join("other"));
+    build(&index);
+    let mut writer = open(&other);
+    put(&mut writer, "1", "of another index");
+    writer.commit().unwrap();
+    put(&mut writer, "2", "of another index too");
+    writer.remove("1").unwrap();
+    writer.finish().unwrap();
+    let theirs = files(&other);
+    let sound_answers = answers(&index).unwrap();
+    let mut cases = 0;
+    for file in files(&index).iter().filter(|file| theirs.contains(file) && !file.ends_with("meta.json")) {
+        let mixed = base.path().join("mixed");
+        copy(&index, &mixed);
+        fs::copy(other.join(file), mixed.join(file)).unwrap();
+        check(&mixed, &[file], &format!("{} of another index", file.display()), &sound_answers);
+        fs::remove_dir_all(&mixed).unwrap();
+        cases += 1;
+    }
+    assert!(cases >= 2, "{cases}");
+}
+
+#[test]
+fn leftovers_are_no_damage_and_are_cleared_away() {
+    let dir = tempfile::tempdir().unwrap();
+    build(dir.path());
+    let before = files(dir.path());
+    for leftover in ["lexical/meta.json.tmp", "lexical/unknown.idx", "dense/00000099.rows", "manifest-77.json"] {
+        fs::write(dir.path().join(leftover), "half of a file").unwrap();
+    }
+    support::assert_sound(dir.path());
+    assert_eq!(contents(&snapshot(dir.path())).len(), 40);
+    drop(open(dir.path()));
+    assert_eq!(files(dir.path()), before);
+}
+
+#[test]
+fn a_reader_changes_nothing_on_the_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    build(dir.path());
+    fs::remove_file(dir.path().join("writer.lock")).unwrap();
+    let state = |folder: &str| {
+        let metadata = fs::metadata(dir.path().join(folder)).unwrap();
+        (fs::read_dir(dir.path().join(folder)).unwrap().count(), metadata.modified().unwrap())
+    };
+    let before = ["", "lexical", "dense"].map(state);
+    answers(dir.path()).unwrap();
+    support::assert_sound(dir.path());
+    assert_eq!(["", "lexical", "dense"].map(state), before);
+}
