@@ -5,8 +5,8 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
-use berth_pipeline::{Home, Precision};
-use berth_types::{Fusion, Mode};
+use berth_pipeline::Home;
+use berth_types::{Fusion, Mode, Precision};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 const AFTER_HELP: &str = "\

@@ -5,7 +5,8 @@
 use std::hint::black_box;
 use std::path::PathBuf;
 
-use berth_encoder::{Encoder, EncoderOptions, InstalledModel, Precision, Runtime};
+use berth_encoder::{Encoder, EncoderOptions, InstalledModel, Runtime};
+use berth_types::Precision;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 const SENTENCE: &str = "Alterations of the architecture of cerebral white matter in the developing human brain can affect \

@@ -1,57 +1,11 @@
 //! What the processor can do, and which precision and threads follow from it.
 
-use std::fmt;
-use std::str::FromStr;
+use berth_types::Precision;
 
 use crate::Error;
 
 /// Most sessions that are opened by themselves: each holds its own copy of the weights.
 const MAX_WORKERS: usize = 16;
-
-/// Numbers in which a graph computes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Precision {
-    /// Weights in eight bits, activations quantised as they come.
-    Int8,
-    /// Single precision throughout.
-    Fp32,
-}
-
-impl Precision {
-    /// The word used in commands, files and fingerprints.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Int8 => "int8",
-            Self::Fp32 => "fp32",
-        }
-    }
-
-    /// Name of the graph's file in a model folder.
-    pub fn graph_file(self) -> &'static str {
-        match self {
-            Self::Int8 => "int8.onnx",
-            Self::Fp32 => "fp32.onnx",
-        }
-    }
-}
-
-impl fmt::Display for Precision {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for Precision {
-    type Err = Error;
-
-    fn from_str(value: &str) -> Result<Self, Error> {
-        match value {
-            "int8" => Ok(Self::Int8),
-            "fp32" => Ok(Self::Fp32),
-            _ => Err(Error::UnknownPrecision { value: value.to_owned() }),
-        }
-    }
-}
 
 /// Instructions that decide which kernels ONNX Runtime takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -186,14 +140,6 @@ mod tests {
         check(CpuFeatures { avx512_vnni: true, avx_vnni: true, ..HASWELL }, "avx512-vnni");
         check(CpuFeatures { avx_vnni: true, ..HASWELL }, "avx-vnni");
         check(CpuFeatures { dotprod: true, ..CpuFeatures::default() }, "arm-dotprod");
-    }
-
-    #[test]
-    fn precision_reads_its_own_words() {
-        for precision in [Precision::Int8, Precision::Fp32] {
-            assert_eq!(precision.as_str().parse::<Precision>().unwrap(), precision);
-        }
-        assert!(matches!("fp16".parse::<Precision>(), Err(Error::UnknownPrecision { value }) if value == "fp16"));
     }
 
     #[test]

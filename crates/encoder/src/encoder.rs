@@ -5,12 +5,12 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::thread;
 
-use berth_types::{Embedding, Fingerprint, ModelCard, Pooling};
+use berth_types::{Embedding, Fingerprint, ModelCard, Pooling, Precision};
 
 use crate::cpu::{CpuFeatures, cpu_features, plan_threads};
 use crate::session::{GraphSession, GraphSource};
 use crate::workers::{PendingRow, Workers};
-use crate::{Error, InstalledModel, Precision, Runtime, TextTokenizer, ThreadPlan};
+use crate::{Error, InstalledModel, Runtime, TextTokenizer, ThreadPlan};
 
 const TOKENIZER: &str = "tokenizer.json";
 

@@ -126,12 +126,6 @@ pub enum Error {
         /// The library asked for.
         asked: PathBuf,
     },
-    /// The name is not that of a precision.
-    #[error("unknown precision {value:?}: use int8 or fp32")]
-    UnknownPrecision {
-        /// The name.
-        value: String,
-    },
     /// Int8 products would saturate on this processor.
     #[error(
         "int8 would lose accuracy on this processor ({features}): it needs AVX512-VNNI, AVX-VNNI or ARM dot products; use fp32"
@@ -215,8 +209,7 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::ModelMissing { .. } => ErrorKind::NotFound,
-            Self::UnknownPrecision { .. }
-            | Self::Int8Saturates { .. }
+            Self::Int8Saturates { .. }
             | Self::CardSyntax { .. }
             | Self::CardValue { .. }
             | Self::RowTooLong { .. }

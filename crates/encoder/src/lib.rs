@@ -13,7 +13,7 @@ mod session;
 mod tokenizer;
 mod workers;
 
-pub use cpu::{CpuFeatures, Precision, ThreadPlan, cpu_features, default_precision, plan_threads};
+pub use cpu::{CpuFeatures, ThreadPlan, cpu_features, default_precision, plan_threads};
 pub use encoder::{Encoder, EncoderOptions, QueryRow};
 pub use error::Error;
 pub use model::{FileEntry, FileState, FileVerdict, InstalledModel};

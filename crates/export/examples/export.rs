@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use berth_export::{ExportOptions, Precision, export};
+use berth_export::{ExportOptions, export};
 use berth_types::Pooling;
+use berth_types::Precision;
 
 #[allow(clippy::print_stdout)]
 fn main() -> Result<(), Box<dyn std::error::Error>> {

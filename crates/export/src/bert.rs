@@ -6,11 +6,11 @@
 //! - `Gelu` with the bias added by the product before it is 3 % faster than the fused `BiasGelu`.
 //! - Residual sums and layer norms stay apart: the fused `SkipLayerNormalization` is slower.
 
-use berth_types::Pooling;
+use berth_types::{Pooling, Precision};
 
 use crate::checkpoint::Weights;
 use crate::config::{Activation, BertConfig};
-use crate::export::{EXPORTER_VERSION, ExportOptions, Precision};
+use crate::export::{EXPORTER_VERSION, ExportOptions};
 use crate::graph::{Branch, Finished, GraphBuilder, Setting, Value};
 use crate::onnx::Element;
 use crate::{Error, balance, quantize};

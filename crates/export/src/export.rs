@@ -1,10 +1,8 @@
 //! The way from a checkpoint folder to a graph file.
 
-use std::fmt;
 use std::path::Path;
-use std::str::FromStr;
 
-use berth_types::Pooling;
+use berth_types::{Pooling, Precision};
 
 use crate::bert;
 use crate::checkpoint::WeightsFile;
@@ -16,47 +14,6 @@ pub const EXPORTER_VERSION: &str = "1";
 
 /// Bytes that one protobuf message may have.
 const LARGEST_MODEL: u64 = (1 << 31) - 1;
-
-/// Arithmetic of the matrix products.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Precision {
-    /// 32-bit floating point throughout.
-    Fp32,
-    /// Signed 8-bit weights with a scale per output, unsigned 8-bit activations with a scale per run.
-    Int8,
-}
-
-impl Precision {
-    /// The word used in options and file names.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Fp32 => "fp32",
-            Self::Int8 => "int8",
-        }
-    }
-}
-
-impl fmt::Display for Precision {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for Precision {
-    type Err = String;
-
-    /// Reads `fp32` or `int8`.
-    ///
-    /// # Errors
-    /// A sentence that names the word and the choices.
-    fn from_str(word: &str) -> Result<Self, String> {
-        match word {
-            "fp32" => Ok(Self::Fp32),
-            "int8" => Ok(Self::Int8),
-            _ => Err(format!("precision {word:?} is not known; use fp32 or int8")),
-        }
-    }
-}
 
 /// What the graph computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

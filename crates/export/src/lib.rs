@@ -16,4 +16,4 @@ mod onnx;
 mod quantize;
 
 pub use error::Error;
-pub use export::{EXPORTER_VERSION, ExportOptions, ExportReport, Precision, export};
+pub use export::{EXPORTER_VERSION, ExportOptions, ExportReport, export};

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use berth_encoder::{FileState, Runtime, cpu_features, default_precision, plan_threads};
 use berth_index::IndexReader;
-use berth_types::ErrorKind;
+use berth_types::{ErrorKind, Precision};
 use serde::Serialize;
 
 use crate::encoding::{DEFAULT_MODEL, EncoderChoice, open_encoder_for};
@@ -67,7 +67,7 @@ pub fn examine(home: &Home, model: Option<&str>, index: Option<&Path>) -> Vec<Ch
 fn examine_processor() -> Check {
     let features = cpu_features().names().join(", ");
     let precision = default_precision();
-    if precision == berth_encoder::Precision::Int8 {
+    if precision == Precision::Int8 {
         return Check::good("processor", format!("{features}; int8 is exact here and the default"));
     }
     let finding = format!(

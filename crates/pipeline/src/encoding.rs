@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use berth_encoder::{Encoder, EncoderOptions, Precision, Runtime};
+use berth_encoder::{Encoder, EncoderOptions, Runtime};
 use berth_index::IndexReader;
-use berth_types::Fingerprint;
+use berth_types::{Fingerprint, Precision};
 
 use crate::{Error, Home, models};
 

@@ -26,6 +26,6 @@ pub use search::Searcher;
 pub use source::{Problem, SkipCounts};
 
 // What the binary needs of the crates below, so that it depends on this crate alone.
-pub use berth_encoder::{FileState, InstalledModel, Precision};
+pub use berth_encoder::{FileState, InstalledModel};
 pub use berth_index::highlight::snippet;
 pub use berth_index::{IndexReader, IndexStatus, VerifyReport, verify as verify_index};

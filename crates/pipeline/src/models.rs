@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use berth_encoder::{FileState, InstalledModel};
-use berth_export::{EXPORTER_VERSION, ExportOptions, Precision, export};
-use berth_types::ModelCard;
+use berth_export::{EXPORTER_VERSION, ExportOptions, export};
+use berth_types::{ModelCard, Precision};
 use serde::Serialize;
 
 use crate::checkpoint::{check_hashes, derive_card, find_checkpoint};
@@ -175,7 +175,7 @@ fn build(card: &ModelCard, checkpoint: &Path, building: &Path) -> Result<u64, Er
     for precision in [Precision::Fp32, Precision::Int8] {
         let options =
             ExportOptions { precision, pooling: card.pooling, normalize: card.normalize, token_embeddings: false };
-        let graph = building.join(format!("{}.onnx", precision.as_str()));
+        let graph = building.join(precision.graph_file());
         parameters = export(checkpoint, &options, &graph)?.parameters;
     }
     InstalledModel::seal(building, card, EXPORTER_VERSION)?;

@@ -3,8 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use berth_encoder::{Encoder, EncoderOptions, Error, FileState, InstalledModel, Precision, Runtime};
+use berth_encoder::{Encoder, EncoderOptions, Error, FileState, InstalledModel, Runtime};
 use berth_types::ErrorKind;
+use berth_types::Precision;
 use tempfile::TempDir;
 
 use crate::{model, runtime};

@@ -1,6 +1,7 @@
 //! What holds for every row: it depends on its own ids and nothing else, and nothing is cut off unseen.
 
-use berth_encoder::{Encoder, EncoderOptions, Error, Precision};
+use berth_encoder::{Encoder, EncoderOptions, Error};
+use berth_types::Precision;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 

@@ -6,7 +6,8 @@ mod parity;
 
 use std::path::PathBuf;
 
-use berth_encoder::{Encoder, EncoderOptions, InstalledModel, Precision, Runtime};
+use berth_encoder::{Encoder, EncoderOptions, InstalledModel, Runtime};
+use berth_types::Precision;
 
 /// Where `scripts/setup` installs.
 fn home() -> PathBuf {

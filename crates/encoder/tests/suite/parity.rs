@@ -1,6 +1,6 @@
 //! Text in, row out, against what sentence-transformers recorded (scripts/record_encoder_goldens.py).
 
-use berth_encoder::Precision;
+use berth_types::Precision;
 use serde::Deserialize;
 
 use crate::{encoder, precisions};

@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use berth_export::{ExportOptions, Precision, export};
+use berth_export::{ExportOptions, export};
+use berth_types::Precision;
 use half::f16;
 use ort::session::Session;
 use serde::Deserialize;

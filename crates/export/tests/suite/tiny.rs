@@ -2,8 +2,9 @@
 
 use std::fs;
 
-use berth_export::{ExportOptions, ExportReport, Precision, export};
+use berth_export::{ExportOptions, ExportReport, export};
 use berth_types::Pooling;
+use berth_types::Precision;
 use safetensors::Dtype;
 use serde_json::json;
 
