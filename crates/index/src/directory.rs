@@ -117,6 +117,11 @@ impl LexicalDirectory {
         Self { root: index.join(LEXICAL_FOLDER), files: Arc::default(), role: Role::Writer(Arc::new(side)) }
     }
 
+    /// The files that are mapped through this directory.
+    pub(crate) fn files(&self) -> &Arc<OpenFiles> {
+        &self.files
+    }
+
     /// Where the first fault of this directory is kept.
     pub(crate) fn first_fault(&self) -> Arc<FirstFault> {
         match &self.role {

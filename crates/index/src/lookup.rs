@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use berth_types::{Chunk, Document, DocumentRecord};
 use tantivy::columnar::{Column, StrColumn};
 use tantivy::schema::{IndexRecordOption, Value};
 use tantivy::{DocAddress, DocId, DocSet, Searcher, SegmentReader, TERMINATED, TantivyDocument, Term};
 
+use crate::blocks::BlockFile;
 use crate::schema::{LexicalSchema, column};
 use crate::{Error, StoredChunk, StoredDocument, stored};
 
@@ -18,6 +20,8 @@ pub(crate) struct Lookup {
     pub(crate) schema: LexicalSchema,
     /// Folder of the lexical half, to name it in errors.
     pub(crate) folder: PathBuf,
+    /// Every file of the segments, held open so that it can be read for as long as the searcher lives.
+    pub(crate) files: Vec<Arc<BlockFile>>,
 }
 
 /// A document's number and record, as the columns have them.

@@ -1,13 +1,16 @@
 //! Finds the last commit of an index, creates an index where there is none, and refuses what does not fit.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use tantivy::index::SegmentComponent;
 use tantivy::{Index, ReloadPolicy};
 
-use crate::directory::{FirstFault, LEXICAL_FOLDER, LexicalDirectory, META_FILE, read_meta};
+use crate::blocks::BlockFile;
+use crate::directory::{FirstFault, LEXICAL_FOLDER, LexicalDirectory, META_FILE, OpenFiles, read_meta};
 use crate::disk::Disk;
 use crate::lock::{LOCK_FILE, WriterLock};
 use crate::lookup::Lookup;
@@ -36,9 +39,10 @@ pub(crate) fn for_writing(dir: &Path, settings: &IndexSettings, disk: &Disk) -> 
     check_settings(dir, &manifest.settings, settings)?;
     let directory = LexicalDirectory::writable(dir, disk.clone(), Arc::clone(&lock));
     let fault = directory.first_fault();
+    let files = Arc::clone(directory.files());
     let index = Index::open(directory)?;
     analysis::register(&index);
-    let lookup = lookup(dir, &index, &manifest).map_err(missing_is_corrupted)?;
+    let lookup = lookup(dir, &index, &manifest, &files).map_err(missing_is_corrupted)?;
     Ok(OpenedForWriting { index, lookup, manifest, lock, fault })
 }
 
@@ -136,7 +140,7 @@ pub(crate) fn write_manifest(dir: &Path, disk: &Disk, manifest: &Manifest) -> Re
 }
 
 /// Opens the engine's segments of a commit.
-pub(crate) fn lookup(dir: &Path, index: &Index, manifest: &Manifest) -> Result<Lookup, Error> {
+pub(crate) fn lookup(dir: &Path, index: &Index, manifest: &Manifest, files: &OpenFiles) -> Result<Lookup, Error> {
     let schema = LexicalSchema::new();
     if schema.entry() != manifest.lexical {
         return Err(Error::UnknownFormat {
@@ -145,8 +149,23 @@ pub(crate) fn lookup(dir: &Path, index: &Index, manifest: &Manifest) -> Result<L
             supported: format!("{FORMAT} with analyser {}", analysis::ANALYZER),
         });
     }
+    let folder = dir.join(LEXICAL_FOLDER);
+    let files = open_files(&folder, index, files)?;
     let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
-    Ok(Lookup { searcher: reader.searcher(), schema, folder: dir.join(LEXICAL_FOLDER) })
+    Ok(Lookup { searcher: reader.searcher(), schema, folder, files })
+}
+
+/// Opens every file of the engine's segments. The engine would take a missing file of positions for an empty one, and
+/// opens some files late, when a writer may have removed them.
+fn open_files(folder: &Path, index: &Index, files: &OpenFiles) -> Result<Vec<Arc<BlockFile>>, Error> {
+    let metas = index.load_metas()?;
+    // The engine lists names that a segment may have; these it has not.
+    let undeleted = metas.segments.iter().filter(|segment| !segment.has_deletes());
+    let absent: HashSet<_> = undeleted.map(|segment| segment.relative_path(SegmentComponent::Delete)).collect();
+    let mut names: Vec<_> = metas.list_segment_files().into_iter().collect();
+    names.retain(|name| !absent.contains(name) && name.extension().is_none_or(|extension| extension != "temp"));
+    names.sort_unstable();
+    names.iter().map(|name| files.open(&folder.join(name))).collect()
 }
 
 fn check_settings(dir: &Path, stored: &IndexSettings, requested: &IndexSettings) -> Result<(), Error> {

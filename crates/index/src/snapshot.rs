@@ -1,7 +1,6 @@
 //! One commit, as readers see it.
 
 use std::fmt;
-use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,7 +9,7 @@ use berth_types::Embedding;
 use tantivy::Index;
 
 use crate::dense::{self, LiveSegment, open_segments};
-use crate::directory::{LEXICAL_FOLDER, LexicalDirectory, OpenFiles};
+use crate::directory::{LexicalDirectory, OpenFiles};
 use crate::lookup::Lookup;
 use crate::manifest::Manifest;
 use crate::{
@@ -24,8 +23,6 @@ pub struct Snapshot {
     manifest: Manifest,
     lookup: Lookup,
     dense: Vec<LiveSegment>,
-    /// Names of the engine's files; some may not exist, as not every segment has every kind.
-    lexical_files: Vec<PathBuf>,
     status: IndexStatus,
 }
 
@@ -43,10 +40,9 @@ impl Snapshot {
         };
         let index = Index::open(LexicalDirectory::pinned(dir, Arc::clone(files), Arc::clone(&meta)))?;
         analysis::register(&index);
-        let lookup = open::lookup(dir, &index, &manifest)?;
+        let lookup = open::lookup(dir, &index, &manifest, files)?;
         let dense = open_segments(dir, files, &manifest)?;
-        let lexical_files: Vec<PathBuf> = index.load_metas()?.list_segment_files().into_iter().collect();
-        let status = status(dir, &lexical_files, &lookup, &dense, &manifest);
+        let status = status(&lookup, &dense, &manifest);
         if (status.lexical_chunks, status.dense_rows) != (manifest.counts.chunks, manifest.counts.chunks) {
             let reason = format!(
                 "it counts {} chunks, the lexical half has {} and the dense half {}",
@@ -54,7 +50,7 @@ impl Snapshot {
             );
             return Err(Error::corrupted(&dir.join(Manifest::file_name(manifest.generation)), reason));
         }
-        Ok(Self { dir: dir.to_path_buf(), meta, manifest, lookup, dense, lexical_files, status })
+        Ok(Self { dir: dir.to_path_buf(), meta, manifest, lookup, dense, status })
     }
 
     pub(crate) fn meta(&self) -> &[u8] {
@@ -71,10 +67,6 @@ impl Snapshot {
 
     pub(crate) fn dense_segments(&self) -> &[LiveSegment] {
         &self.dense
-    }
-
-    pub(crate) fn lexical_files(&self) -> &[PathBuf] {
-        &self.lexical_files
     }
 
     /// What the index was built with.
@@ -170,15 +162,7 @@ impl Snapshot {
 }
 
 /// Counts what a commit holds, without reading more than it is open for.
-fn status(
-    dir: &Path,
-    lexical_files: &[PathBuf],
-    lookup: &Lookup,
-    dense: &[LiveSegment],
-    manifest: &Manifest,
-) -> IndexStatus {
-    let folder = dir.join(LEXICAL_FOLDER);
-    let lengths = lexical_files.iter().filter_map(|file| fs::metadata(folder.join(file)).ok());
+fn status(lookup: &Lookup, dense: &[LiveSegment], manifest: &Manifest) -> IndexStatus {
     IndexStatus {
         documents: manifest.counts.documents,
         chunks: manifest.counts.chunks,
@@ -187,7 +171,7 @@ fn status(
         deleted_rows: dense.iter().map(|live| live.deleted.deleted()).sum(),
         lexical_segments: lookup.searcher.segment_readers().len(),
         dense_segments: dense.len(),
-        lexical_bytes: lengths.map(|metadata| metadata.len()).sum(),
+        lexical_bytes: lookup.files.iter().map(|file| file.seal().bytes).sum(),
         dense_bytes: manifest.dense_files().map(|file| file.bytes).sum(),
         generation: manifest.generation,
         format: manifest.format,

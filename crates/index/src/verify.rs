@@ -140,11 +140,9 @@ impl<'a> Verification<'a> {
         }
         let mut files: Vec<PathBuf> =
             manifest.dense_files().map(|file| Path::new(DENSE_FOLDER).join(&file.name)).collect();
-        for file in self.snapshot.lexical_files() {
-            let file = Path::new(LEXICAL_FOLDER).join(file);
-            if self.dir.join(&file).exists() {
-                files.push(file);
-            }
+        for file in &self.snapshot.lookup().files {
+            let name = file.path().file_name().unwrap_or_default();
+            files.push(Path::new(LEXICAL_FOLDER).join(name));
         }
         files.sort_unstable();
         for file in files {
