@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::thread;
 use std::time::Duration;
 
-use support::{Workplace, number, write_rows};
+use support::{Ended, Workplace, number, write_rows};
 
 const KILLS: usize = 25;
 const DOCUMENTS: usize = 4_000;
@@ -35,6 +35,8 @@ fn kill_9_loses_nothing_that_was_committed() {
         // A run that resumes starts in about 0.3 s; the window spans starting, embedding and the first commits.
         thread::sleep(Duration::from_millis(300 + next(&mut state) % 1_500));
         if child.try_wait().unwrap().is_some() {
+            let ended = Ended::from(child.wait_with_output().unwrap()).expect_code(0);
+            assert!(ended.stderr.is_empty(), "{}", ended.stderr);
             // Done: begin anew, so that there is always something to interrupt.
             std::fs::remove_dir_all(place.index()).unwrap();
             most_committed = 0;

@@ -21,6 +21,9 @@ fn layers_apply_in_their_order() {
     assert_eq!(hits(&["search", "ship"], None), 1);
     assert_eq!(hits(&["search", "ship"], Some("2")), 2);
     assert_eq!(hits(&["search", "ship", "-k", "3"], Some("2")), 3);
+
+    let switched = |value: &str| place.berth(&["search", "ship"]).env("BERTH_JSON", value).output().unwrap().stdout[0];
+    assert_eq!((switched("1"), switched("0")), (b'{', b' '));
 }
 
 #[test]

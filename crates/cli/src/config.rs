@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use berth_pipeline::Home;
+use clap::builder::FalseyValueParser;
 use clap::{Arg, ArgAction, Command, CommandFactory};
 use toml::{Table, Value};
 
@@ -103,7 +104,11 @@ fn layer(command: Command, table: &Table, path: &[String]) -> Command {
         let Some(key) = key_of(&argument) else {
             return argument;
         };
-        let argument = argument.env(format!("BERTH_{}", key.to_uppercase())).hide_env(true);
+        let mut argument = argument.env(format!("BERTH_{}", key.to_uppercase())).hide_env(true);
+        if matches!(argument.get_action(), ArgAction::SetTrue) {
+            // A switch in a variable is on unless it says no, off, false or 0.
+            argument = argument.value_parser(FalseyValueParser::new());
+        }
         match find(&key) {
             Some(value) => with_default(argument, &value),
             None => argument,

@@ -52,7 +52,9 @@ fn render(reply: &SearchReply, terms: Terms) -> String {
         page.push('\n');
     }
     if !reply.hits.is_empty() {
-        let line = format!("{} hits in {:.1} ms ({})", reply.hits.len(), reply.took_ms, reply.mode.as_str());
+        let count = reply.hits.len();
+        let noun = if count == 1 { "hit" } else { "hits" };
+        let line = format!("{count} {noun} in {:.1} ms ({})", reply.took_ms, reply.mode.as_str());
         let _ = writeln!(page, "{}", paint(terms.quiet, line));
     }
     page
@@ -205,11 +207,11 @@ mod tests {
         let text = "A berth is a place\nwhere a ship lies at rest, tied to the quay by her lines.";
         insta::assert_snapshot!(page(hit(text, vec![(2, 7), (27, 31)]), ColorChoice::Never), @r"
          1. Harbour  0.812
-            notes/harbour.md · bytes 0–77 · dense #2 0.50
+            notes/harbour.md · bytes 0–76 · dense #2 0.50
             A berth is a place where a ship lies at rest, tied to
             the quay by her lines.
 
-        1 hits in 1.2 ms (hybrid)
+        1 hit in 1.2 ms (hybrid)
         ");
     }
 

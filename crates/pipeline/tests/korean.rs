@@ -1,0 +1,51 @@
+//! Korean search by words: a gate that sees when CJK analysis breaks. No model is needed: the vectors are all alike.
+
+use std::collections::BTreeMap;
+use std::io::BufRead;
+use std::path::PathBuf;
+
+use berth_eval::{Dataset, Run, evaluate};
+use berth_index::{IndexReader, IndexSettings, IndexWriter, NewChunk};
+use berth_types::{Chunk, ContentKey, Document, DocumentRecord, Embedding, Fingerprint};
+
+/// Bigrams reach .944 on this split; a broken analyser falls far below.
+const LEAST_NDCG: f64 = 0.93;
+
+#[test]
+fn finds_the_paragraph_of_a_korean_question() {
+    let Some(datasets) = std::env::var_os("BERTH_DATASETS") else {
+        println!("not measured: BERTH_DATASETS does not name the folder of collections");
+        return;
+    };
+    let dataset = Dataset::open(&PathBuf::from(datasets).join("korquad"), "dev").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let settings = IndexSettings {
+        fingerprint: Fingerprint { model: "none".into(), parts: BTreeMap::new() },
+        dimensions: 2,
+        window_tokens: 512,
+        overlap_tokens: 0,
+    };
+    let mut writer = IndexWriter::create_or_open(folder.path(), &settings).unwrap();
+    let corpus = std::io::BufReader::new(std::fs::File::open(dataset.corpus_path()).unwrap());
+    for line in corpus.lines() {
+        let row: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap();
+        let field = |name: &str| row[name].as_str().unwrap_or_default().to_owned();
+        let document = Document { id: field("_id"), title: field("title"), text: field("text"), ..Document::default() };
+        let chunk = Chunk { ordinal: 0, byte_range: 0..document.text.len(), tokens: 1 };
+        let embedding = Embedding::normalized(vec![1.0, 0.0]).unwrap();
+        let chunks = vec![NewChunk { chunk, key: ContentKey([0; 16]), embedding }];
+        writer.put(&document, &DocumentRecord::default(), chunks).unwrap();
+    }
+    writer.finish().unwrap();
+
+    let snapshot = IndexReader::open(folder.path()).unwrap().snapshot();
+    let mut run = Run::new();
+    for query in &dataset.queries {
+        let hits = snapshot.lexical(&query.text, 10).unwrap().hits;
+        let ranking = hits.iter().map(|hit| (snapshot.document_id(hit.document_no).unwrap().unwrap(), hit.score));
+        run.insert(&query.id, ranking.collect()).unwrap();
+    }
+    let ndcg = evaluate(&run, &dataset.qrels).mean.ndcg_at_10;
+    println!("korquad dev: lexical nDCG@10 {ndcg:.4}");
+    assert!(ndcg >= LEAST_NDCG, "lexical nDCG@10 on KorQuAD dev is {ndcg:.4}, below {LEAST_NDCG}");
+}
