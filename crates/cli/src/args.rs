@@ -212,10 +212,10 @@ pub(crate) struct EvalArgs {
     /// Tokens that neighbouring windows share [default: 64]
     #[arg(long, value_name = "TOKENS")]
     pub(crate) overlap: Option<usize>,
-    /// Folder for the collection's index [default: a folder in BERTH_HOME/cache]
+    /// Folder in which the indexes of collections are kept [default: BERTH_HOME/cache/eval]
     #[arg(long, value_name = "DIR")]
-    pub(crate) index: Option<PathBuf>,
-    /// Build the index again, also when one is there
+    pub(crate) cache: Option<PathBuf>,
+    /// Build the collection's index again
     #[arg(long)]
     pub(crate) rebuild: bool,
     /// Write the ranked lists as TREC run files: FILE.lexical, FILE.dense, FILE.hybrid
@@ -247,7 +247,7 @@ pub(crate) struct GetArgs {
     /// Folder of the index
     #[arg(long, value_name = "DIR")]
     pub(crate) index: PathBuf,
-    /// Print the whole record as one JSON object
+    /// Print the document as one JSON object, with title, metadata and source
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -284,6 +284,9 @@ pub(crate) enum ModelAction {
         /// Folder of the card's checkpoint [default: BERTH_HOME/checkpoints/NAME, else the Hugging Face cache]
         #[arg(long, value_name = "DIR")]
         from: Option<PathBuf>,
+        /// Name under which a folder's model is installed [default: the folder's name]
+        #[arg(long, value_name = "NAME")]
+        name: Option<String>,
         /// Print one JSON object
         #[arg(long)]
         json: bool,

@@ -2,7 +2,7 @@
 //!
 //! Both layers are added to clap's own definition of every option, so that no option can be without them.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -13,6 +13,8 @@ use toml::{Table, Value};
 
 use crate::args::Cli;
 
+/// Words that ask for a text instead of work.
+const HELP_WORDS: [&str; 5] = ["help", "--help", "-h", "--version", "-V"];
 /// Options that make no sense in a file or a variable.
 const NOT_LAYERED: [&str; 2] = ["help", "version"];
 
@@ -22,9 +24,12 @@ const NOT_LAYERED: [&str; 2] = ["help", "version"];
 /// A message for people, when the configuration file cannot be read or has a key that no option has.
 pub(crate) fn layered_command(arguments: impl Iterator<Item = OsString>) -> Result<Command, String> {
     let command = Cli::command();
-    let table = match find_file(&arguments.collect::<Vec<_>>()) {
-        Some(path) => read(&path, &command)?,
-        None => Table::new(),
+    let arguments: Vec<OsString> = arguments.collect();
+    let wants_help = arguments.iter().any(|word| HELP_WORDS.iter().any(|help| word == help));
+    let table = match find_file(&arguments) {
+        // Help must be there also when the file is broken.
+        Some(path) if !wants_help => read(&path, &command)?,
+        _ => Table::new(),
     };
     Ok(layer(command, &table, &[]))
 }
@@ -54,34 +59,40 @@ fn find_file(arguments: &[OsString]) -> Option<PathBuf> {
 fn read(path: &Path, command: &Command) -> Result<Table, String> {
     let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
     let table: Table = text.parse().map_err(|error| format!("{}: {error}", path.display()))?;
-    let known = keys_of(command, true);
-    for (key, value) in &table {
-        let subcommand = command.find_subcommand(key);
-        match (subcommand, value) {
-            (Some(subcommand), Value::Table(inner)) => {
-                let known = keys_of(subcommand, true);
-                for key in inner.keys() {
-                    check_key(path, key, &known)?;
-                }
-            }
-            _ => check_key(path, key, &known)?,
-        }
-    }
+    check_table(path, &table, command)?;
     Ok(table)
 }
 
-fn check_key(path: &Path, key: &str, known: &BTreeSet<String>) -> Result<(), String> {
-    if known.contains(&key.replace('-', "_")) {
-        return Ok(());
+/// Checks that every key is an option of this command or of one below it, or names a table for such a command.
+fn check_table(path: &Path, table: &Table, command: &Command) -> Result<(), String> {
+    let known = options_of(command);
+    for (key, value) in table {
+        if let (Some(subcommand), Value::Table(inner)) = (command.find_subcommand(key), value) {
+            check_table(path, inner, subcommand)?;
+            continue;
+        }
+        let Some(takes_several) = known.get(&key.replace('-', "_")) else {
+            let known = known.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+            return Err(format!("{}: unknown key '{key}'; known are {known}", path.display()));
+        };
+        let fits = match value {
+            Value::Table(_) | Value::Datetime(_) => false,
+            Value::Array(_) => *takes_several,
+            _ => true,
+        };
+        if !fits {
+            return Err(format!("{}: '{key}' takes one value, not {}", path.display(), value.type_str()));
+        }
     }
-    let known = known.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
-    Err(format!("{}: unknown key '{key}'; known are {known}", path.display()))
+    Ok(())
 }
 
-fn keys_of(command: &Command, deep: bool) -> BTreeSet<String> {
-    let own = command.get_arguments().filter_map(key_of).collect::<BTreeSet<_>>();
-    let below = command.get_subcommands().filter(|_| deep).flat_map(|subcommand| keys_of(subcommand, true));
-    own.into_iter().chain(below).collect()
+/// Keys of a command and those below it, each with whether it takes several values.
+fn options_of(command: &Command) -> BTreeMap<String, bool> {
+    let several = |argument: &Arg| argument.get_value_delimiter().is_some();
+    let own = command.get_arguments().filter_map(|argument| Some((key_of(argument)?, several(argument))));
+    let below = command.get_subcommands().flat_map(options_of);
+    own.chain(below).collect()
 }
 
 fn key_of(argument: &Arg) -> Option<String> {
@@ -189,5 +200,8 @@ mod tests {
         check("colour = 1", "unknown key 'colour'");
         check("[search]\nwindow = 1", "unknown key 'window'");
         check("k = ", "berth.toml");
+        check("k = [1, 2]", "one value");
+        check("[k]\nx = 1", "one value");
+        check("[model.import]\nfoo = 1", "unknown key 'foo'");
     }
 }

@@ -25,6 +25,8 @@ pub(crate) enum Outcome {
     NothingFound,
     /// Found damaged data.
     Damaged,
+    /// A guard said no.
+    Refused,
     /// Interrupted, after committing what was done.
     Interrupted,
 }
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
         Ok(Outcome::Failed) => ExitCode::FAILURE,
         Ok(Outcome::NothingFound) => ExitCode::from(3),
         Ok(Outcome::Damaged) => ExitCode::from(4),
+        Ok(Outcome::Refused) => ExitCode::from(5),
         Ok(Outcome::Interrupted) => ExitCode::from(130),
         // The reader of our output has seen enough (`berth … | head`); that is no failure.
         Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,

@@ -78,9 +78,11 @@ pub(crate) fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
     print(&(serde_json::to_string(value)? + "\n"))
 }
 
-/// Says something on standard error; a closed standard error is nobody's problem.
+/// Says something on standard error; a closed standard error is nobody's problem. Names from outside, of files for
+/// instance, cannot drive the terminal.
 pub(crate) fn say(message: &str) {
-    let _ = writeln!(io::stderr().lock(), "{message}");
+    let safe = message.split('\n').map(printable).collect::<Vec<_>>().join("\n");
+    let _ = writeln!(io::stderr().lock(), "{safe}");
 }
 
 /// Says what went wrong.

@@ -1,16 +1,18 @@
 //! Checkpoints in Hugging Face layout: where they lie, whether they are the right ones, what they say of themselves.
 
-use std::fmt::Write;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use berth_types::{CardSource, ModelCard, Pooling, Prompts};
+use berth_types::{CardFile, CardSource, ModelCard, Pooling, Prompts};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::models::is_plain_name;
 use crate::{Error, Home};
+
+/// Files that make a local checkpoint the one that it is.
+const IDENTIFYING_FILES: [&str; 3] = ["config.json", "tokenizer.json", "model.safetensors"];
 
 /// Looks for the checkpoint of a card in `from`, else in its usual places.
 pub(crate) fn find_checkpoint(home: &Home, card: &ModelCard, from: Option<&Path>) -> Result<PathBuf, Error> {
@@ -42,26 +44,13 @@ fn hub_snapshots(id: &str) -> Vec<PathBuf> {
     folders
 }
 
-/// Checks every file that the card lists; a listed file that is absent only matters if the model needs it.
+/// Checks every file that the card lists and that is there; what is missing the exporter names, if it needs it.
 pub(crate) fn check_hashes(card: &ModelCard, checkpoint: &Path) -> Result<(), Error> {
     for file in &card.files {
         let path = checkpoint.join(&file.path);
-        let Ok(mut reader) = fs::File::open(&path) else {
+        let Some(received) = sha256(&path)? else {
             continue;
         };
-        let mut hasher = Sha256::new();
-        let mut buffer = vec![0; 1 << 16];
-        loop {
-            let length = reader.read(&mut buffer).map_err(Error::io("read", &path))?;
-            if length == 0 {
-                break;
-            }
-            hasher.update(&buffer[..length]);
-        }
-        let mut received = String::with_capacity(64);
-        for byte in hasher.finalize() {
-            let _ = write!(received, "{byte:02x}");
-        }
         if received != file.sha256 {
             let (model, expected) = (card.name.clone(), file.sha256.clone());
             return Err(Error::WrongHash { model, path, expected, received });
@@ -70,8 +59,27 @@ pub(crate) fn check_hashes(card: &ModelCard, checkpoint: &Path) -> Result<(), Er
     Ok(())
 }
 
+/// Sha256 of a file as lower-case hex; none when there is no such file.
+fn sha256(path: &Path) -> Result<Option<String>, Error> {
+    let mut reader = match fs::File::open(path) {
+        Ok(reader) => reader,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Error::io("read", path)(error)),
+    };
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        let length = reader.read(&mut buffer).map_err(Error::io("read", path))?;
+        if length == 0 {
+            break;
+        }
+        hasher.update(&buffer[..length]);
+    }
+    Ok(Some(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()))
+}
+
 /// Reads from a checkpoint's own files what a card would say.
-pub(crate) fn derive_card(folder: &Path) -> Result<ModelCard, Error> {
+pub(crate) fn derive_card(folder: &Path, name: Option<&str>) -> Result<ModelCard, Error> {
     let config = read_json(folder, "config.json")?.unwrap_or_default();
     let number = |name: &str| -> Result<usize, Error> {
         let value = config[name].as_u64().filter(|&value| value > 0);
@@ -85,10 +93,17 @@ pub(crate) fn derive_card(folder: &Path) -> Result<ModelCard, Error> {
     let sentence = read_json(folder, "sentence_bert_config.json")?.unwrap_or_default();
     let recommended = sentence["max_seq_length"].as_u64().map_or(256, |tokens| tokens as usize);
     let folder_name = folder.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
-    let name: String = folder_name.chars().map(|c| if is_plain_name(&c.to_string()) { c } else { '-' }).collect();
+    let plain: String = folder_name.chars().map(|c| if is_plain_name(&c.to_string()) { c } else { '-' }).collect();
+    let name = name.unwrap_or(plain.trim_matches(['-', '.'])).to_owned();
+    let mut files = Vec::new();
+    for path in IDENTIFYING_FILES {
+        if let Some(sha256) = sha256(&folder.join(path))? {
+            files.push(CardFile { path: path.to_owned(), sha256 });
+        }
+    }
     Ok(ModelCard {
-        name: name.trim_matches(['-', '.']).to_owned(),
-        description: format!("imported from {folder_name}"),
+        description: format!("imported from {}", folder.display()),
+        name,
         licence: String::new(),
         dimensions,
         pooling: read_pooling(folder)?,
@@ -96,8 +111,8 @@ pub(crate) fn derive_card(folder: &Path) -> Result<ModelCard, Error> {
         recommended_window_tokens: recommended.min(max_tokens),
         max_tokens,
         prompts: read_prompts(folder)?,
-        source: CardSource::default(),
-        files: Vec::new(),
+        source: CardSource { folder: folder.display().to_string(), ..CardSource::default() },
+        files,
     })
 }
 
@@ -178,7 +193,7 @@ mod tests {
         let pooling = r#"{"pooling_mode_cls_token":true,"pooling_mode_mean_tokens":false}"#;
         let dir =
             checkpoint(&[CONFIG, ("config_sentence_transformers.json", prompts), ("1_Pooling/config.json", pooling)]);
-        let card = derive_card(dir.path()).unwrap();
+        let card = derive_card(dir.path(), None).unwrap();
         assert_eq!((card.dimensions, card.max_tokens, card.recommended_window_tokens), (32, 64, 64));
         assert_eq!(card.pooling, Pooling::Cls);
         assert_eq!(card.prompts, Prompts { query: "query: ".into(), passage: "passage: ".into() });
@@ -188,7 +203,7 @@ mod tests {
     #[test]
     fn refuses_by_name_what_it_cannot_run() {
         let check = |files: &[(&str, &str)], part: &str| {
-            let error = derive_card(checkpoint(files).path()).unwrap_err().to_string();
+            let error = derive_card(checkpoint(files).path(), None).unwrap_err().to_string();
             assert!(error.contains(part), "{error}");
         };
         check(&[("config.json", "{}")], "hidden_size");

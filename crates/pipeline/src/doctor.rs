@@ -54,11 +54,16 @@ pub fn examine(home: &Home, model: Option<&str>, index: Option<&Path>) -> Vec<Ch
         examine_processor(),
         examine_threads(),
     ];
+    // The model that the index was built with, unless another one is named.
+    let built_with = index
+        .and_then(|index| IndexReader::open(index).ok())
+        .map(|reader| reader.snapshot().settings().fingerprint.model.clone());
+    let model = model.map_or_else(|| built_with.unwrap_or_else(|| DEFAULT_MODEL.to_owned()), str::to_owned);
     let runtime = Runtime::load(&home.runtime_library());
     checks.extend(examine_runtime(home, &runtime));
-    checks.push(examine_model(home, model.unwrap_or(DEFAULT_MODEL)));
+    checks.push(examine_model(home, &model));
     if runtime.is_ok() {
-        checks.push(examine_encoding(home, model));
+        checks.push(examine_encoding(home, &model));
     }
     checks.extend(index.map(examine_index));
     checks
@@ -128,8 +133,8 @@ fn examine_model(home: &Home, name: &str) -> Check {
 }
 
 /// Puts one sentence through the whole chain.
-fn examine_encoding(home: &Home, model: Option<&str>) -> Check {
-    let choice = EncoderChoice { model: model.map(str::to_owned), workers: Some(1), ..EncoderChoice::default() };
+fn examine_encoding(home: &Home, model: &str) -> Check {
+    let choice = EncoderChoice { model: Some(model.to_owned()), workers: Some(1), ..EncoderChoice::default() };
     let started = std::time::Instant::now();
     let encoded = open_encoder_for(home, &choice, None).and_then(|encoder| {
         let loaded_ms = started.elapsed().as_secs_f64() * 1e3;

@@ -17,14 +17,14 @@ pub enum Error {
         path: PathBuf,
     },
     /// Reading or writing failed.
-    #[error("cannot {action} {path}: {source}")]
+    #[error("cannot {action} {path}: {cause}")]
     Io {
         /// What was tried: "read", "write", …
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
         /// What the system said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// No model of that name is installed.
     #[error(
@@ -99,6 +99,31 @@ pub enum Error {
     /// A query has no letters or digits at all.
     #[error("the query has no letters or digits; type some words")]
     EmptyQuery,
+    /// A path is neither a file nor a folder.
+    #[error("{path} is neither a file nor a folder; name one of these")]
+    NotAFile {
+        /// As named.
+        path: PathBuf,
+    },
+    /// A model's name would not be a plain file name.
+    #[error("'{name}' cannot name a model; choose one of letters, digits, '-', '_' and '.' with --name")]
+    BadModelName {
+        /// As derived or given.
+        name: String,
+    },
+    /// Another model is installed under the name.
+    #[error(
+        "a model '{name}' is installed already, from {other}; choose another name with --name, or remove {directory} \
+         first"
+    )]
+    ModelNameTaken {
+        /// The name.
+        name: String,
+        /// Where that one came from.
+        other: String,
+        /// Where it lies.
+        directory: PathBuf,
+    },
     /// A removal that looks like a mistake.
     #[error("sync refused: {reason}; nothing was removed; repeat with --force if this is intended")]
     SyncRefused {
@@ -113,14 +138,6 @@ pub enum Error {
     NothingToIndex {
         /// The folder or file.
         path: PathBuf,
-    },
-    /// Malformed input, when the user asked to be strict about it.
-    #[error("{count} inputs were malformed and --strict was given; the first: {first}")]
-    Malformed {
-        /// How many.
-        count: usize,
-        /// The first of them.
-        first: String,
     },
     /// A worker thread ended without an answer.
     #[error("a worker thread ended unexpectedly while {0}")]
@@ -149,7 +166,7 @@ impl Error {
     /// Wraps an I/O error with what was tried and where.
     pub fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
         let path = path.to_path_buf();
-        move |source| Self::Io { action, path, source }
+        move |cause| Self::Io { action, path, cause }
     }
 
     /// What the caller must react to.
@@ -159,15 +176,19 @@ impl Error {
             | Self::ModelNotInstalled { .. }
             | Self::CheckpointNotFound { .. }
             | Self::NothingToIndex { .. } => ErrorKind::NotFound,
-            Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => ErrorKind::NotFound,
+            Self::Io { cause, .. } if cause.kind() == io::ErrorKind::NotFound => ErrorKind::NotFound,
             Self::Io { .. } => ErrorKind::Unavailable,
-            Self::UnknownModel { .. } | Self::EmptyQuery | Self::InvalidSettings(_) => ErrorKind::InvalidInput,
+            Self::UnknownModel { .. }
+            | Self::EmptyQuery
+            | Self::InvalidSettings(_)
+            | Self::NotAFile { .. }
+            | Self::BadModelName { .. }
+            | Self::ModelNameTaken { .. } => ErrorKind::InvalidInput,
             Self::ChunkLost { .. }
             | Self::WrongHash { .. }
             | Self::BadCheckpoint { .. }
             | Self::FingerprintMismatch { .. } => ErrorKind::Corrupted,
             Self::SyncRefused { .. } => ErrorKind::Refused,
-            Self::Malformed { .. } => ErrorKind::Unavailable,
             Self::WorkerLost(_) | Self::Embedding(_) => ErrorKind::Internal,
             Self::Encoder(error) => error.kind(),
             Self::Export(error) => error.kind(),

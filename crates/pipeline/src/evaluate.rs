@@ -18,8 +18,8 @@ use crate::{Error, Home, IngestOptions, Progress, ingest};
 
 /// Documents asked for with each query: recall is measured at 100.
 const RANKED_DOCUMENTS: usize = 100;
-/// Beside the index: what building it cost, written when it is complete.
-const COST_FILE: &str = "encode.json";
+/// Digits of the hash in the name of an index.
+const HASH_DIGITS: usize = 16;
 
 /// What to measure and how.
 #[derive(Debug, Clone)]
@@ -38,8 +38,8 @@ pub struct EvalOptions {
     pub window_tokens: Option<usize>,
     /// Ids that neighbouring windows share; `None`: the default.
     pub overlap_tokens: Option<usize>,
-    /// Where the collection's index is kept; `None`: in the cache, by everything that shapes it.
-    pub index: Option<PathBuf>,
+    /// Folder in which indexes of collections are kept; `None`: in `BERTH_HOME/cache/eval`.
+    pub cache: Option<PathBuf>,
     /// Build the index again.
     pub rebuild: bool,
     /// Write the ranked lists to `FILE.MODE`.
@@ -76,7 +76,7 @@ pub struct ModeReport {
     pub p99_ms: f64,
 }
 
-/// What embedding a collection cost, end to end: read, tokenise, embed, commit.
+/// What embedding a collection cost, end to end: read, tokenise, embed, commit; summed over runs when it was interrupted.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct EncodeCost {
     /// Ids handed to the model.
@@ -102,11 +102,8 @@ pub fn evaluate(
     cancel: &AtomicBool,
 ) -> Result<Option<EvalReport>, Error> {
     let dataset = Dataset::open(&options.dataset, &options.split)?;
-    let encoder = open_encoder(home, &options.encoder, options.index.as_deref())?;
-    let index = match &options.index {
-        Some(index) => index.clone(),
-        None => cached_index(home, &encoder, &dataset, options)?,
-    };
+    let encoder = open_encoder(home, &options.encoder, None)?;
+    let index = cached_index(home, &encoder, &dataset, options)?;
     let Some(encode) = build(&encoder, &dataset, &index, options, progress, cancel)? else {
         return Ok(None);
     };
@@ -152,7 +149,8 @@ fn rank(searcher: &Searcher, text: &str, mode: Mode, fusion: Fusion) -> Result<V
     }
 }
 
-/// A folder named by everything that shapes the index: vectors, windows and the corpus itself.
+/// A folder named by everything that shapes the index: vectors, windows and the corpus itself. So an index is used again
+/// for what it was built from and nothing else, and no folder of a user's is ever written to.
 fn cached_index(home: &Home, encoder: &Encoder, dataset: &Dataset, options: &EvalOptions) -> Result<PathBuf, Error> {
     let corpus = dataset.corpus_path();
     let mut hasher = blake3::Hasher::new();
@@ -161,7 +159,8 @@ fn cached_index(home: &Home, encoder: &Encoder, dataset: &Dataset, options: &Eva
     hasher.update(encoder.fingerprint().canonical().as_bytes());
     hasher.update(format!("{:?} {:?}", options.window_tokens, options.overlap_tokens).as_bytes());
     let hash = hasher.finalize().to_hex();
-    Ok(home.cache().join("eval").join(format!("{}-{}", dataset.name, &hash[..16])))
+    let cache = options.cache.clone().unwrap_or_else(|| home.cache().join("eval"));
+    Ok(cache.join(format!("{}-{}", dataset.name, &hash[..HASH_DIGITS])))
 }
 
 /// Indexes the collection unless that is done. `Ok(None)`: interrupted.
@@ -173,12 +172,19 @@ fn build(
     progress: &mut dyn Progress,
     cancel: &AtomicBool,
 ) -> Result<Option<EncodeCost>, Error> {
-    let cost_file = index.join(COST_FILE);
-    if options.rebuild && berth_index::exists(index) {
-        fs::remove_dir_all(index).map_err(Error::io("remove", index))?;
+    // Beside the index: what building it has cost so far.
+    let cost_file = index.with_extension("json");
+    if options.rebuild {
+        remove(&cost_file, |path| fs::remove_file(path))?;
+        remove(index, |path| fs::remove_dir_all(path))?;
     }
-    if let Some(cost) = fs::read(&cost_file).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
-        return Ok(Some(cost));
+    let mut built: Built =
+        fs::read(&cost_file).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+    if !berth_index::exists(index) {
+        built = Built::default();
+    }
+    if built.complete {
+        return Ok(Some(built.cost));
     }
     let ingest_options = IngestOptions {
         paths: vec![dataset.corpus_path()],
@@ -187,22 +193,34 @@ fn build(
         ..IngestOptions::default()
     };
     let report = ingest(encoder, index, &ingest_options, progress, cancel)?;
-    if report.interrupted {
-        return Ok(None);
-    }
-    if report.documents == 0 {
+    if report.documents == 0 && !report.interrupted {
         return Err(Error::NothingToIndex { path: dataset.corpus_path() });
     }
-    let cost = EncodeCost {
-        tokens: report.tokens,
-        seconds: report.seconds,
-        tokens_per_second: report.tokens as f64 / report.seconds,
-        documents: report.documents,
-        chunks: report.chunks,
-    };
-    let json = serde_json::to_vec(&cost).unwrap_or_default();
+    let cost = &mut built.cost;
+    cost.tokens += report.tokens;
+    cost.seconds += report.seconds;
+    cost.tokens_per_second = cost.tokens as f64 / cost.seconds;
+    cost.documents = report.documents;
+    cost.chunks = report.chunks;
+    built.complete = !report.interrupted;
+    let json = serde_json::to_vec(&built).unwrap_or_default();
     fs::write(&cost_file, json).map_err(Error::io("write", &cost_file))?;
-    Ok(Some(cost))
+    Ok(built.complete.then_some(built.cost))
+}
+
+/// What is known of an index in the cache.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+struct Built {
+    complete: bool,
+    cost: EncodeCost,
+}
+
+/// Removes what may be there.
+fn remove(path: &Path, how: impl FnOnce(&Path) -> std::io::Result<()>) -> Result<(), Error> {
+    match how(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", path)(error)),
+        _ => Ok(()),
+    }
 }
 
 fn write_run(run: &Run, file: &Path, mode: Mode) -> Result<(), Error> {

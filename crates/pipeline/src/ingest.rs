@@ -2,6 +2,7 @@
 //!
 //! What to index, what was done, and the settings of an index stand here; the run itself is in `run.rs`.
 
+mod encoding;
 mod run;
 
 use std::path::{Path, PathBuf};
@@ -35,8 +36,6 @@ pub struct IngestOptions {
     pub sync: bool,
     /// Let a sync go through that would remove more than half, or whose path is missing.
     pub force: bool,
-    /// Fail at the end when an input was malformed.
-    pub strict: bool,
     /// Follow symbolic links.
     pub follow_links: bool,
 }
@@ -50,7 +49,6 @@ impl Default for IngestOptions {
             commit_every: Duration::from_secs(30),
             sync: false,
             force: false,
-            strict: false,
             follow_links: false,
         }
     }
@@ -126,6 +124,13 @@ pub struct IngestReport {
     pub problems: Vec<Problem>,
     /// How many there were in all.
     pub problem_count: usize,
+    /// How many of them left a document out.
+    pub lost_count: usize,
+    /// The first of those.
+    #[serde(skip)]
+    pub first_lost: Option<Problem>,
+    /// Why sync removed nothing, when it looked like a mistake.
+    pub refused: Option<String>,
     /// Generation of the index after the run.
     pub generation: u64,
 }
@@ -135,8 +140,8 @@ pub struct IngestReport {
 /// When `cancel` becomes true, what is inside the model is finished and committed, and the report says `interrupted`.
 ///
 /// # Errors
-/// Paths that do not exist, an index of another model or window, a refused sync, a full disk; whatever was committed
-/// before stays. With `strict`, `Malformed` after everything readable was indexed.
+/// Paths that do not exist, an index of another model or window, a full disk; whatever was committed before stays.
+/// `SyncRefused` when a path to sync is not there; a sync that would remove too much is refused in the report.
 pub fn ingest(
     encoder: &Encoder,
     index: &Path,
@@ -145,20 +150,19 @@ pub fn ingest(
     cancel: &AtomicBool,
 ) -> Result<IngestReport, Error> {
     let started = Instant::now();
-    let listing = list_sources(options)?;
+    let listing = list_sources(options, index)?;
     let settings = settings_for(encoder, index, options)?;
     let writer = IndexWriter::create_or_open(index, &settings)?;
     let cutting = Cutting { window_tokens: settings.window_tokens, overlap_tokens: settings.overlap_tokens };
-    let bytes_total = listing.bytes;
-    let mut run = Run::new(encoder, writer, progress, cancel, &listing.roots, bytes_total);
-    run.read_all(listing, cutting, options.commit_every)?;
+    let mut run = Run::new(encoder, writer, progress, cancel, &listing, options.commit_every);
+    run.read_all(listing, cutting)?;
     if !run.is_interrupted() {
         run.settle_gone(options.sync, options.force)?;
     }
-    run.finish(started, options.strict)
+    run.finish(started)
 }
 
-fn list_sources(options: &IngestOptions) -> Result<Listing, Error> {
+fn list_sources(options: &IngestOptions, index: &Path) -> Result<Listing, Error> {
     if options.sync && !options.force {
         for path in &options.paths {
             if !path.exists() {
@@ -167,7 +171,7 @@ fn list_sources(options: &IngestOptions) -> Result<Listing, Error> {
             }
         }
     }
-    list_files(&options.paths, options.follow_links, options.sync)
+    list_files(&options.paths, options.follow_links, options.sync, index)
 }
 
 /// An existing index keeps its window; a new one takes the card's unless the user says otherwise.

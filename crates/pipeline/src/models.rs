@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use berth_encoder::{FileState, InstalledModel};
 use berth_export::{EXPORTER_VERSION, ExportOptions, export};
@@ -27,8 +27,8 @@ pub struct ImportReport {
     pub name: String,
     /// Its folder.
     pub directory: PathBuf,
-    /// The checkpoint it was made from.
-    pub checkpoint: PathBuf,
+    /// The checkpoint it was made from; none when the model was there already.
+    pub checkpoint: Option<PathBuf>,
     /// Bytes of all installed files.
     pub bytes: u64,
     /// Weights in the checkpoint; 0 when nothing had to be done.
@@ -112,16 +112,17 @@ pub fn verify_model(home: &Home, name: &str) -> Result<Vec<berth_encoder::FileVe
 /// Installs the model that `what` names: a card, or a local folder in Hugging Face layout.
 ///
 /// A card's checkpoint is looked for in `from`, in `BERTH_HOME/checkpoints/NAME` and in the local cache of the
-/// Hugging Face hub; nothing is fetched. Every file that the card lists is checked against its sha256.
+/// Hugging Face hub; nothing is fetched. Every file that the card lists is checked against its sha256. A folder's model
+/// is named `name`, else after the folder.
 ///
 /// # Errors
-/// `UnknownModel`, `CheckpointNotFound`, `WrongHash`, `BadCheckpoint`, or what the exporter refuses.
-pub fn import(home: &Home, what: &str, from: Option<&Path>) -> Result<ImportReport, Error> {
+/// `UnknownModel`, `BadModelName`, `ModelNameTaken`, `CheckpointNotFound`, `WrongHash`, `BadCheckpoint`, or what the
+/// exporter refuses. The model that was installed before stays until the new one is complete.
+pub fn import(home: &Home, what: &str, from: Option<&Path>, name: Option<&str>) -> Result<ImportReport, Error> {
     let started = Instant::now();
     let known = embedded_cards().into_iter().find(|card| card.name == what);
-    let (card, checkpoint) = if let Some(card) = known {
-        let checkpoint = find_checkpoint(home, &card, from)?;
-        (card, checkpoint)
+    let (card, folder) = if let Some(card) = known {
+        (card, None)
     } else {
         let folder = Path::new(what);
         if !folder.join("config.json").is_file() {
@@ -129,10 +130,13 @@ pub fn import(home: &Home, what: &str, from: Option<&Path>) -> Result<ImportRepo
             return Err(Error::UnknownModel { name: what.to_owned(), cards });
         }
         let folder = fs::canonicalize(folder).map_err(Error::io("read", folder))?;
-        (derive_card(&folder)?, folder)
+        (derive_card(&folder, name)?, Some(folder))
     };
+    if !is_plain_name(&card.name) {
+        return Err(Error::BadModelName { name: card.name });
+    }
     let directory = home.model(&card.name);
-    let report = |parameters, already_installed| -> Result<ImportReport, Error> {
+    let report = |checkpoint: Option<PathBuf>, parameters| -> Result<ImportReport, Error> {
         let model = InstalledModel::open(&directory)?;
         Ok(ImportReport {
             name: card.name.clone(),
@@ -140,28 +144,70 @@ pub fn import(home: &Home, what: &str, from: Option<&Path>) -> Result<ImportRepo
             checkpoint: checkpoint.clone(),
             bytes: model.files().values().map(|file| file.bytes).sum(),
             parameters,
-            already_installed,
+            already_installed: checkpoint.is_none(),
             seconds: started.elapsed().as_secs_f64(),
         })
     };
     if is_current(&directory, &card) {
-        return report(0, true);
+        return report(None, 0);
     }
+    refuse_another(&directory, &card)?;
+    let checkpoint = match folder {
+        Some(folder) => folder,
+        None => find_checkpoint(home, &card, from)?,
+    };
     check_hashes(&card, &checkpoint)?;
 
     fs::create_dir_all(home.models()).map_err(Error::io("create", &home.models()))?;
+    remove_leftovers(home, &card.name);
     let building = home.models().join(format!(".{}.{}.building", card.name, std::process::id()));
     let made = build(&card, &checkpoint, &building).and_then(|parameters| {
+        let former = building.with_extension("former");
         if directory.exists() {
-            fs::remove_dir_all(&directory).map_err(Error::io("replace", &directory))?;
+            fs::rename(&directory, &former).map_err(Error::io("replace", &directory))?;
         }
         fs::rename(&building, &directory).map_err(Error::io("write", &directory))?;
+        let _ = fs::remove_dir_all(&former);
         Ok(parameters)
     });
     if made.is_err() {
         let _ = fs::remove_dir_all(&building);
     }
-    report(made?, false)
+    report(Some(checkpoint), made?)
+}
+
+/// Refuses to replace a model that came from elsewhere and only happens to have the same name.
+fn refuse_another(directory: &Path, card: &ModelCard) -> Result<(), Error> {
+    let Ok(installed) = InstalledModel::open(directory) else {
+        return Ok(());
+    };
+    let other = &installed.card().source;
+    if *other == card.source {
+        return Ok(());
+    }
+    let other = [&other.folder, &other.hugging_face].into_iter().find(|place| !place.is_empty());
+    Err(Error::ModelNameTaken {
+        name: card.name.clone(),
+        other: other.map_or_else(|| "an unknown place".to_owned(), Clone::clone),
+        directory: directory.to_path_buf(),
+    })
+}
+
+/// Removes what imports of this model left that were killed more than an hour ago.
+fn remove_leftovers(home: &Home, name: &str) {
+    const OLD: Duration = Duration::from_secs(3_600);
+    let Ok(entries) = fs::read_dir(home.models()) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let file_name = entry.file_name().to_string_lossy().into_owned();
+        let ours = file_name.starts_with(&format!(".{name}.")) && file_name.contains(".building")
+            || file_name.ends_with(".former");
+        let age = entry.metadata().and_then(|metadata| metadata.modified()).ok().and_then(|time| time.elapsed().ok());
+        if ours && age.is_some_and(|age| age > OLD) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 /// Fills `building` with everything that belongs to the model and seals it. Returns the number of weights.
@@ -229,7 +275,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("config.json"), "{}").unwrap();
         let home = Home::at(dir.path().join("home"));
-        let error = import(&home, "all-minilm-l6-v2", Some(dir.path())).unwrap_err();
+        let error = import(&home, "all-minilm-l6-v2", Some(dir.path()), None).unwrap_err();
         assert!(matches!(&error, Error::WrongHash { path, .. } if path.ends_with("config.json")), "{error}");
         assert!(installed_names(&home).unwrap().is_empty());
     }
@@ -237,7 +283,7 @@ mod tests {
     #[test]
     fn unknown_names_are_told_what_is_known() {
         let home = Home::at("nowhere");
-        let error = import(&home, "no-such-model", None).unwrap_err().to_string();
+        let error = import(&home, "no-such-model", None, None).unwrap_err().to_string();
         assert!(error.contains("all-minilm-l6-v2"), "{error}");
         let error = installed(&home, "../x").unwrap_err().to_string();
         assert!(error.contains("not installed"), "{error}");

@@ -67,11 +67,13 @@ pub(crate) fn prepare(
     let document = &incoming.document;
     let body = encoder.tokenizer().tokenize(&document.text)?;
     let mut title = encoder.tokenizer().tokenize(&document.title)?.ids;
-    let title_was_cut = title.len() > cutting.window_tokens / TITLE_SHARE;
-    title.truncate(cutting.window_tokens / TITLE_SHARE);
+    let free_tokens = cutting.window_tokens.saturating_sub(encoder.reserved_tokens(0));
+    let title_tokens = (cutting.window_tokens / TITLE_SHARE).min(free_tokens / 2);
+    let title_was_cut = title.len() > title_tokens;
+    title.truncate(title_tokens);
 
     let reserved_tokens = encoder.reserved_tokens(title.len());
-    let body_tokens = cutting.window_tokens.saturating_sub(reserved_tokens).max(1);
+    let body_tokens = cutting.window_tokens.saturating_sub(reserved_tokens);
     let options =
         WindowOptions { window_tokens: body_tokens, overlap_tokens: cutting.overlap_tokens.min(body_tokens / 2) };
     let windows = berth_chunker::windows(&document.text, &body.offsets, &options)?;

@@ -3,8 +3,9 @@
 //! Produces documents in a fixed order (paths sorted, rows as they stand). Knows nothing of models or indexes.
 
 use std::collections::HashSet;
+use std::fmt::Write;
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
@@ -15,6 +16,8 @@ use walkdir::WalkDir;
 
 use crate::Error;
 
+/// Longest file of plain text. Tokenising takes some seven times as much memory.
+const LONGEST_TEXT_BYTES: u64 = 1 << 30;
 /// A NUL among the first bytes marks a file as binary; the same rule and size as git's.
 const BINARY_PROBE_BYTES: usize = 8_000;
 
@@ -36,8 +39,12 @@ pub struct SkipCounts {
     pub hidden: usize,
     /// Files with a NUL byte near their start.
     pub binary: usize,
-    /// Symbolic links, when they are not followed, and what is neither file nor folder.
+    /// Symbolic links, when they are not followed.
     pub links: usize,
+    /// What is neither file nor folder: pipes, sockets, devices.
+    pub special: usize,
+    /// The folder of the index itself.
+    pub own: usize,
     /// Files or rows that could not be read.
     pub unreadable: usize,
     /// Documents whose id had been seen before in the same run.
@@ -47,7 +54,7 @@ pub struct SkipCounts {
 impl SkipCounts {
     /// Everything that was passed over.
     pub fn total(&self) -> usize {
-        self.hidden + self.binary + self.links + self.unreadable + self.duplicates
+        self.hidden + self.binary + self.links + self.special + self.own + self.unreadable + self.duplicates
     }
 }
 
@@ -66,6 +73,8 @@ pub(crate) struct Listing {
     pub(crate) bytes: u64,
     pub(crate) skipped: SkipCounts,
     pub(crate) problems: Vec<Problem>,
+    /// Files and folders that could not be read: what the index has from there is not gone.
+    pub(crate) doubtful: Vec<PathBuf>,
 }
 
 /// One result of reading.
@@ -73,42 +82,74 @@ pub(crate) struct Listing {
 pub(crate) enum Item {
     /// A document, what to remember of it, and how many bytes of its file it took.
     Document { document: Document, record: DocumentRecord, bytes: u64 },
-    /// A row or file that was left out or read with loss.
-    Problem(Problem),
+    /// A row or file that was left out, with the bytes that it took, or read with loss.
+    Problem { problem: Problem, bytes: u64 },
     /// A file that holds no text.
-    Binary,
+    Binary { bytes: u64 },
 }
 
-/// Lists what lies below `paths`; a path that does not exist is an error unless `missing_is_empty`.
-pub(crate) fn list_files(paths: &[PathBuf], follow_links: bool, missing_is_empty: bool) -> Result<Listing, Error> {
+/// A path as text: what is not UTF-8 is spelt `\xFF`, so that two paths never give one text.
+pub(crate) fn path_text(path: &Path) -> String {
+    path.as_os_str().as_encoded_bytes().utf8_chunks().fold(String::new(), |mut text, chunk| {
+        text.push_str(chunk.valid());
+        for byte in chunk.invalid() {
+            // Writing to a string cannot fail.
+            let _ = write!(text, "\\x{byte:02X}");
+        }
+        text
+    })
+}
+
+/// Lists what lies below `paths`, but for the folder `index`; a path that does not exist is an error unless
+/// `missing_is_empty`.
+pub(crate) fn list_files(
+    paths: &[PathBuf],
+    follow_links: bool,
+    missing_is_empty: bool,
+    index: &Path,
+) -> Result<Listing, Error> {
     let mut listing = Listing::default();
     let mut seen = HashSet::new();
+    let index = canonical(index)?;
     for path in paths {
-        let root = match fs::canonicalize(path) {
-            Ok(root) => root,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                if !missing_is_empty {
-                    return Err(Error::PathNotFound { path: path.clone() });
-                }
-                listing.roots.push(std::path::absolute(path).map_err(Error::io("resolve", path))?);
-                continue;
+        let root = canonical(path)?;
+        listing.roots.push(PathBuf::from(path_text(&root)));
+        match fs::metadata(&root) {
+            Ok(found) if found.is_file() || found.is_dir() => {
+                walk(&root, follow_links, &index, &mut seen, &mut listing);
+            }
+            Ok(_) => return Err(Error::NotAFile { path: path.clone() }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && missing_is_empty => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(Error::PathNotFound { path: path.clone() });
             }
             Err(error) => return Err(Error::io("read", path)(error)),
-        };
-        walk(&root, follow_links, &mut seen, &mut listing);
-        listing.roots.push(root);
+        }
     }
     listing.bytes = listing.files.iter().map(|file| file.bytes).sum();
     Ok(listing)
 }
 
-fn walk(root: &Path, follow_links: bool, seen: &mut HashSet<PathBuf>, listing: &mut Listing) {
+/// The path without links, also when its last parts do not exist.
+fn canonical(path: &Path) -> Result<PathBuf, Error> {
+    let absolute = std::path::absolute(path).map_err(Error::io("resolve", path))?;
+    for ancestor in absolute.ancestors() {
+        if let Ok(real) = fs::canonicalize(ancestor) {
+            let rest = absolute.strip_prefix(ancestor).unwrap_or(Path::new(""));
+            // Joining an empty rest would add a slash.
+            return Ok(if rest.as_os_str().is_empty() { real } else { real.join(rest) });
+        }
+    }
+    Ok(absolute)
+}
+
+fn walk(root: &Path, follow_links: bool, index: &Path, seen: &mut HashSet<PathBuf>, listing: &mut Listing) {
     let mut entries = WalkDir::new(root).follow_links(follow_links).sort_by_file_name().into_iter();
     while let Some(entry) = entries.next() {
         let entry = match entry {
             Ok(entry) => entry,
             Err(error) => {
-                let place = error.path().unwrap_or(root).display().to_string();
+                let path = error.path().unwrap_or(root);
                 let reason = match error.loop_ancestor() {
                     Some(ancestor) => format!("directory loop: leads back to {}; not followed", ancestor.display()),
                     None => match error.io_error() {
@@ -117,23 +158,25 @@ fn walk(root: &Path, follow_links: bool, seen: &mut HashSet<PathBuf>, listing: &
                     },
                 };
                 listing.skipped.unreadable += 1;
-                listing.problems.push(Problem { place, reason, lost: true });
+                listing.doubtful.push(PathBuf::from(path_text(path)));
+                listing.problems.push(Problem { place: path_text(path), reason, lost: true });
                 continue;
             }
         };
+        let kind = entry.file_type();
         let hidden = entry.depth() > 0 && entry.file_name().as_encoded_bytes().starts_with(b".");
-        if hidden {
-            listing.skipped.hidden += 1;
-            if entry.file_type().is_dir() {
+        let own = kind.is_dir() && entry.path() == index;
+        if hidden || own {
+            listing.skipped.hidden += usize::from(hidden);
+            listing.skipped.own += usize::from(own && !hidden);
+            if kind.is_dir() {
                 entries.skip_current_dir();
             }
             continue;
         }
-        if entry.file_type().is_dir() {
-            continue;
-        }
-        if !entry.file_type().is_file() {
-            listing.skipped.links += 1;
+        if !kind.is_file() {
+            listing.skipped.links += usize::from(kind.is_symlink());
+            listing.skipped.special += usize::from(!kind.is_symlink() && !kind.is_dir());
             continue;
         }
         // With links followed, one file may be reached twice; it is one document.
@@ -155,29 +198,33 @@ pub(crate) fn read_file(path: &Path, emit: &mut dyn FnMut(Item) -> bool) {
         path.extension().is_some_and(|end| end.eq_ignore_ascii_case("jsonl") || end.eq_ignore_ascii_case("ndjson"));
     let outcome = if is_jsonl { read_jsonl(path, emit) } else { read_text(path, emit) };
     if let Err(error) = outcome {
-        emit(Item::Problem(Problem {
-            place: path.display().to_string(),
-            reason: format!("cannot be read: {error}; skipped"),
-            lost: true,
-        }));
+        let reason = format!("cannot be read: {error}; skipped");
+        emit(Item::Problem { problem: Problem { place: path_text(path), reason, lost: true }, bytes: 0 });
     }
 }
 
-fn read_text(path: &Path, emit: &mut dyn FnMut(Item) -> bool) -> std::io::Result<()> {
+fn read_text(path: &Path, emit: &mut dyn FnMut(Item) -> bool) -> io::Result<()> {
     let mut file = File::open(path)?;
     let modified_ns = modified_ns(&file);
     let mut bytes = Vec::new();
     file.by_ref().take(BINARY_PROBE_BYTES as u64).read_to_end(&mut bytes)?;
+    let file_bytes = file.metadata()?.len();
     if bytes.contains(&0) {
-        emit(Item::Binary);
+        emit(Item::Binary { bytes: file_bytes });
+        return Ok(());
+    }
+    if file_bytes > LONGEST_TEXT_BYTES {
+        let reason = format!("has {file_bytes} bytes and a text may have {LONGEST_TEXT_BYTES}; skipped, split it");
+        let problem = Problem { place: path_text(path), reason, lost: true };
+        emit(Item::Problem { problem, bytes: file_bytes });
         return Ok(());
     }
     file.read_to_end(&mut bytes)?;
     let length = bytes.len() as u64;
-    let place = path.display().to_string();
+    let place = path_text(path);
     let (text, problem) = decode(bytes, &place);
     if let Some(problem) = problem
-        && !emit(Item::Problem(problem))
+        && !emit(Item::Problem { problem, bytes: 0 })
     {
         return Ok(());
     }
@@ -222,10 +269,10 @@ fn first_heading(text: &str) -> String {
     String::new()
 }
 
-fn read_jsonl(path: &Path, emit: &mut dyn FnMut(Item) -> bool) -> std::io::Result<()> {
+fn read_jsonl(path: &Path, emit: &mut dyn FnMut(Item) -> bool) -> io::Result<()> {
     let file = File::open(path)?;
     let modified_ns = modified_ns(&file);
-    let file_name = path.display().to_string();
+    let file_name = path_text(path);
     let mut reader = BufReader::with_capacity(1 << 18, file);
     let mut line = Vec::new();
     for number in 1_usize.. {
@@ -240,7 +287,7 @@ fn read_jsonl(path: &Path, emit: &mut dyn FnMut(Item) -> bool) -> std::io::Resul
         let place = format!("{file_name}:{number}");
         let (text, problem) = decode(std::mem::take(&mut line), &place);
         if let Some(problem) = problem
-            && !emit(Item::Problem(problem))
+            && !emit(Item::Problem { problem, bytes: 0 })
         {
             return Ok(());
         }
@@ -249,7 +296,10 @@ fn read_jsonl(path: &Path, emit: &mut dyn FnMut(Item) -> bool) -> std::io::Resul
                 let record = record_of(&document, file_name.clone(), modified_ns);
                 Item::Document { document, record, bytes: length }
             }
-            Err(reason) => Item::Problem(Problem { place, reason: format!("{reason}; row skipped"), lost: true }),
+            Err(reason) => {
+                let problem = Problem { place, reason: format!("{reason}; row skipped"), lost: true };
+                Item::Problem { problem, bytes: length }
+            }
         };
         if !emit(item) {
             return Ok(());

@@ -25,6 +25,8 @@ pub(crate) struct Removal {
     pub(crate) gone: Vec<String>,
     /// Documents of the index below the named roots.
     pub(crate) below_roots: usize,
+    /// Of those, how many this run added.
+    pub(crate) added: usize,
     /// Of `gone`, how many came back under another id with the same content.
     pub(crate) moved: usize,
 }
@@ -41,7 +43,7 @@ pub(crate) fn plan_removal<'a>(
     for hash in added {
         *added_by_hash.entry(hash).or_default() += 1;
     }
-    let mut removal = Removal::default();
+    let mut removal = Removal { added: added.len(), ..Removal::default() };
     for (id, record) in records {
         let file = Path::new(&record.file);
         if !seen.roots.iter().any(|root| file.starts_with(root)) {
@@ -70,9 +72,10 @@ impl Removal {
         self.gone.len() - self.moved
     }
 
-    /// Why this removal should not go through unasked: more than half of the documents below the roots would be lost.
+    /// Why this removal should not go through unasked: more than half of the documents that were below the roots before
+    /// this run would be lost.
     pub(crate) fn objection(&self) -> Option<String> {
-        let already_there = self.below_roots.saturating_sub(self.moved);
+        let already_there = self.below_roots.saturating_sub(self.added);
         (self.lost() * 2 > already_there)
             .then(|| format!("{} of {already_there} documents below the named paths would go", self.lost()))
     }
@@ -116,6 +119,13 @@ mod tests {
         let records = [("/d/a", "/d/a", "1"), ("/d/b", "/d/b", "2")];
         assert_eq!(check(&records, &["/d"], &["/d/a"], &[]).objection(), None);
         let objection = check(&records, &["/d"], &[], &[]).objection().unwrap();
+        assert!(objection.contains("2 of 2"), "{objection}");
+    }
+
+    #[test]
+    fn new_documents_do_not_outvote_lost_ones() {
+        let records = [("/d/a", "/d/a", "1"), ("/d/b", "/d/b", "2"), ("/d/x", "/d/x", "8"), ("/d/y", "/d/y", "9")];
+        let objection = check(&records, &["/d"], &["/d/x", "/d/y"], &["8", "9"]).objection().unwrap();
         assert!(objection.contains("2 of 2"), "{objection}");
     }
 

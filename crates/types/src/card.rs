@@ -68,6 +68,8 @@ pub struct CardSource {
     pub wheel_sha256: String,
     /// Folder inside the wheel that holds the files.
     pub wheel_folder: String,
+    /// The local folder that the model was imported from, where no card names its sources.
+    pub folder: String,
 }
 
 /// One file of a checkpoint.

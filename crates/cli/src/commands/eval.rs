@@ -19,7 +19,7 @@ pub(crate) fn run(home: &Home, args: &EvalArgs) -> anyhow::Result<Outcome> {
         encoder: encoder_choice(&args.encoder),
         window_tokens: args.window,
         overlap_tokens: args.overlap,
-        index: args.index.clone(),
+        cache: args.cache.clone(),
         rebuild: args.rebuild,
         run_file: args.run.clone(),
     };
@@ -58,6 +58,9 @@ fn table(report: &EvalReport) -> String {
         );
     }
     let encode = &report.encode;
+    if encode.tokens == 0 {
+        return page;
+    }
     let _ = writeln!(
         page,
         "\nindexed: {} tokens in {:.1} s ({} tokens/s)",

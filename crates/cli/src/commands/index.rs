@@ -27,7 +27,6 @@ pub(crate) fn run(home: &Home, args: &IndexArgs) -> anyhow::Result<Outcome> {
         commit_every: Duration::from_secs(args.commit_seconds),
         sync: args.sync,
         force: args.force,
-        strict: args.strict,
         follow_links: args.follow,
     };
     // Said before the model is loaded, which takes longer than to see this.
@@ -51,7 +50,29 @@ pub(crate) fn run(home: &Home, args: &IndexArgs) -> anyhow::Result<Outcome> {
             say(&format!("berth: {advice}"));
         }
     }
-    Ok(if report.interrupted { Outcome::Interrupted } else { Outcome::Done })
+    Ok(outcome(&report, args.strict))
+}
+
+/// How the run ended, with a word on what the report does not say by itself.
+fn outcome(report: &IngestReport, strict: bool) -> Outcome {
+    if report.interrupted {
+        return Outcome::Interrupted;
+    }
+    if let Some(reason) = &report.refused {
+        output::complain(&format!("sync refused: {reason}; nothing was removed; repeat with --force if this is meant"));
+        return Outcome::Refused;
+    }
+    match &report.first_lost {
+        Some(first) if strict => {
+            let count = report.lost_count;
+            output::complain(&format!(
+                "--strict: {count} inputs were left out; the first: {}: {}",
+                first.place, first.reason
+            ));
+            Outcome::Failed
+        }
+        _ => Outcome::Done,
+    }
 }
 
 pub(crate) fn encoder_choice(args: &crate::args::EncoderArgs) -> EncoderChoice {
@@ -108,6 +129,8 @@ fn advice(report: &IngestReport, args: &IndexArgs) -> Vec<String> {
             (skipped.hidden, "hidden"),
             (skipped.binary, "binary"),
             (skipped.links, "links (see --follow)"),
+            (skipped.special, "pipes, sockets or devices"),
+            (skipped.own, "the index itself"),
             (skipped.unreadable, "unreadable or malformed"),
             (skipped.duplicates, "duplicate ids"),
         ];

@@ -11,8 +11,8 @@ use crate::output::{self, bytes, grouped, say};
 pub(crate) fn run(home: &Home, args: &ModelArgs) -> anyhow::Result<Outcome> {
     match &args.action {
         ModelAction::List { json } => show_list(home, *json),
-        ModelAction::Import { what, from, json } => {
-            let report = import(home, what, from.as_deref())?;
+        ModelAction::Import { what, from, name, json } => {
+            let report = import(home, what, from.as_deref(), name.as_deref())?;
             if *json {
                 output::print_json(&report)?;
             } else if report.already_installed {

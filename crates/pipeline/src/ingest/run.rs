@@ -4,46 +4,43 @@
 //! all the way, so that the same input gives the same index. Every queue between the threads is bounded.
 
 use std::collections::{HashMap, VecDeque};
+use std::mem::take;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use berth_encoder::{Encoder, PendingRow};
-use berth_index::{IndexWriter, NewChunk};
-use berth_types::Embedding;
+use berth_encoder::Encoder;
+use berth_index::IndexWriter;
+use berth_types::DocumentRecord;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
+use super::encoding::{Encoding, Row, Stage};
 use super::{IngestReport, Progress, ProgressState};
 use crate::Error;
-use crate::prepare::{Change, Cutting, Incoming, Prepared, PreparedChunk, prepare};
-use crate::source::{Item, Listing, Problem, read_file};
+use crate::prepare::{Change, Cutting, Incoming, Prepared, prepare};
+use crate::source::{Item, Listing, Problem, path_text, read_file};
 use crate::sync::{Seen, plan_removal};
 
-/// Documents read ahead of tokenising, and tokenised ahead of embedding.
+/// Documents tokenised ahead of embedding.
 const DOCUMENTS_AHEAD: usize = 16;
-/// Rows that may be waiting for or inside the model; at 10 ms a row, about 3 s of work to finish when interrupted.
+/// Text tokenised ahead of embedding; beside one document, however long, which is always let in. Ids and offsets take
+/// some five times their text.
+const BYTES_AHEAD: u64 = 32 << 20;
+/// Documents read ahead of tokenising.
+const DOCUMENTS_READ_AHEAD: usize = 2;
+/// Rows that may be waiting for or inside the model; at 20 ms a row on each of two cores, 2.5 s of work to finish when
+/// interrupted.
 const ROWS_IN_FLIGHT: usize = 256;
-/// Threads that tokenise: it costs about 3 % of what embedding costs, so one core's worth is plenty.
+/// Threads that tokenise: it costs about 3 % of what embedding costs, so two are plenty on any machine.
 const PREPARING_THREADS: usize = 2;
+/// Chunks of an unfinished document that are worth storing when a run is interrupted: about half a second of work.
+const LEAST_PART: usize = 64;
+/// Chunks of an unfinished document that are worth storing at a commit, beside twice those that are stored already, so
+/// that a document is written a logarithmic number of times.
+const LEAST_GROWTH: usize = 512;
 /// Problems kept word by word; beyond that they are only counted.
 const PROBLEMS_KEPT: usize = 1_000;
-
-/// Where the vector of a chunk comes from.
-enum Row {
-    /// The index has it.
-    Known(Embedding),
-    /// The model still owes it.
-    Pending(PendingRow),
-    /// An earlier chunk of the same document, by ordinal, has the same text.
-    SameAs(usize),
-}
-
-/// A document whose chunks are with the encoder.
-struct Encoding {
-    incoming: Incoming,
-    rows: Vec<(PreparedChunk, Row)>,
-}
 
 /// A document handed to the preparing threads, with the door through which it comes back.
 struct Order {
@@ -57,12 +54,14 @@ pub(super) struct Run<'a> {
     writer: IndexWriter,
     progress: &'a mut dyn Progress,
     cancel: &'a AtomicBool,
+    commit_every: Duration,
     last_commit: Instant,
     encoding: VecDeque<Encoding>,
     rows_in_flight: usize,
     report: IngestReport,
     state: ProgressState,
     seen: Seen,
+    files_there: HashMap<String, bool>,
     added_hashes: Vec<String>,
     pieces: usize,
     unknown: usize,
@@ -75,20 +74,22 @@ impl<'a> Run<'a> {
         writer: IndexWriter,
         progress: &'a mut dyn Progress,
         cancel: &'a AtomicBool,
-        roots: &[PathBuf],
-        bytes_total: u64,
+        listing: &Listing,
+        commit_every: Duration,
     ) -> Self {
         Self {
             encoder,
             writer,
             progress,
             cancel,
+            commit_every,
             last_commit: Instant::now(),
             encoding: VecDeque::new(),
             rows_in_flight: 0,
             report: IngestReport::default(),
-            state: ProgressState { bytes_total, ..ProgressState::default() },
-            seen: Seen { roots: roots.to_vec(), ..Seen::default() },
+            state: ProgressState { bytes_total: listing.bytes, ..ProgressState::default() },
+            seen: Seen { roots: listing.roots.clone(), ..Seen::default() },
+            files_there: HashMap::new(),
             added_hashes: Vec::new(),
             pieces: 0,
             unknown: 0,
@@ -101,15 +102,16 @@ impl<'a> Run<'a> {
     }
 
     /// Reads, embeds and writes everything listed, and commits every `commit_every`.
-    pub(super) fn read_all(&mut self, listing: Listing, cutting: Cutting, commit_every: Duration) -> Result<(), Error> {
+    pub(super) fn read_all(&mut self, listing: Listing, cutting: Cutting) -> Result<(), Error> {
         self.report.skipped_by_reason = listing.skipped;
+        self.seen.doubtful_files.extend(listing.doubtful);
         for problem in listing.problems {
             self.note(problem);
         }
         let encoder = self.encoder;
         let cancel = self.cancel;
         let fingerprint_hash = *blake3::hash(encoder.fingerprint().canonical().as_bytes()).as_bytes();
-        let (item_sender, items) = bounded::<(PathBuf, Item)>(DOCUMENTS_AHEAD);
+        let (item_sender, items) = bounded::<(PathBuf, Item)>(DOCUMENTS_READ_AHEAD);
         let (order_sender, orders) = bounded::<Order>(DOCUMENTS_AHEAD);
         let files = listing.files;
         thread::scope(|scope| {
@@ -132,6 +134,9 @@ impl<'a> Run<'a> {
                 let orders = orders.clone();
                 scope.spawn(move || {
                     for order in orders {
+                        if cancel.load(Ordering::Relaxed) {
+                            break;
+                        }
                         let Order { incoming, reply } = order;
                         let prepared = prepare(encoder, &fingerprint_hash, cutting, incoming);
                         // The receiver is gone only when the run has failed or was interrupted.
@@ -140,7 +145,9 @@ impl<'a> Run<'a> {
                 });
             }
             drop(orders);
-            self.coordinate(items, order_sender, commit_every)
+            self.coordinate(items, order_sender)?;
+            // Before the other threads are waited for: one of them may hang in a read.
+            self.commit()
         })
     }
 
@@ -148,47 +155,59 @@ impl<'a> Run<'a> {
     ///
     /// Takes both channel ends by value: dropping them on return is what ends the other threads.
     #[allow(clippy::needless_pass_by_value)]
-    fn coordinate(
-        &mut self,
-        items: Receiver<(PathBuf, Item)>,
-        orders: Sender<Order>,
-        commit_every: Duration,
-    ) -> Result<(), Error> {
-        let mut preparing: VecDeque<Receiver<Result<Prepared, Error>>> = VecDeque::new();
+    fn coordinate(&mut self, items: Receiver<(PathBuf, Item)>, orders: Sender<Order>) -> Result<(), Error> {
+        let mut preparing: VecDeque<(u64, Receiver<Result<Prepared, Error>>)> = VecDeque::new();
+        let mut bytes_preparing = 0;
         let mut reading = true;
         while !self.cancelled() {
-            while reading && preparing.len() < DOCUMENTS_AHEAD && !self.cancelled() {
+            let room = |preparing: &VecDeque<_>, bytes| preparing.len() < DOCUMENTS_AHEAD && bytes < BYTES_AHEAD;
+            while reading && room(&preparing, bytes_preparing) && !self.cancelled() {
                 match items.recv() {
                     Ok((file, item)) => {
                         if let Some(incoming) = self.admit(&file, item) {
                             let (reply, prepared) = bounded(1);
-                            let order = Order { incoming, reply };
-                            orders.send(order).map_err(|_| Error::WorkerLost("tokenising"))?;
-                            preparing.push_back(prepared);
+                            let bytes = incoming.document.text.len() as u64;
+                            if orders.send(Order { incoming, reply }).is_err() {
+                                return self.stop_or("tokenising");
+                            }
+                            bytes_preparing += bytes;
+                            preparing.push_back((bytes, prepared));
                         }
                     }
                     Err(_) => reading = false,
                 }
+                self.commit_when_due()?;
             }
             match preparing.pop_front() {
-                Some(prepared) => {
-                    let prepared = prepared.recv().map_err(|_| Error::WorkerLost("tokenising"))??;
-                    self.submit(prepared)?;
+                Some((bytes, prepared)) => {
+                    bytes_preparing -= bytes;
+                    let Ok(prepared) = prepared.recv() else {
+                        return self.stop_or("tokenising");
+                    };
+                    self.submit(prepared?)?;
                 }
                 None if self.encoding.is_empty() => return Ok(()),
                 None => {}
             }
             let nothing_left_to_submit = !reading && preparing.is_empty();
             while !self.encoding.is_empty() && (nothing_left_to_submit || self.rows_in_flight > ROWS_IN_FLIGHT) {
-                self.write_first()?;
-            }
-            if self.last_commit.elapsed() >= commit_every {
-                self.commit()?;
+                self.settle_first()?;
+                self.commit_when_due()?;
             }
         }
+        self.stop()
+    }
+
+    /// Ends a run that was interrupted, or says which thread is missing.
+    fn stop_or(&mut self, work: &'static str) -> Result<(), Error> {
+        if self.cancelled() { self.stop() } else { Err(Error::WorkerLost(work)) }
+    }
+
+    /// Writes what is inside the model; what is not there yet is for the next run.
+    fn stop(&mut self) -> Result<(), Error> {
         self.report.interrupted = true;
         while !self.encoding.is_empty() {
-            self.write_first()?;
+            self.settle_first()?;
         }
         Ok(())
     }
@@ -197,41 +216,65 @@ impl<'a> Run<'a> {
     fn admit(&mut self, file: &Path, item: Item) -> Option<Incoming> {
         let (document, record, bytes) = match item {
             Item::Document { document, record, bytes } => (document, record, bytes),
-            Item::Binary => {
+            Item::Binary { bytes } => {
                 self.report.skipped_by_reason.binary += 1;
+                self.advance(bytes);
                 return None;
             }
-            Item::Problem(problem) => {
+            Item::Problem { problem, bytes } => {
                 if problem.lost {
                     self.report.skipped_by_reason.unreadable += 1;
-                    self.seen.doubtful_files.insert(file.to_path_buf());
+                    self.seen.doubtful_files.insert(PathBuf::from(path_text(file)));
                 }
                 self.note(problem);
+                self.advance(bytes);
                 return None;
             }
         };
         if !self.seen.ids.insert(document.id.clone()) {
-            let place = document.source.unwrap_or_default();
             let reason = format!("id '{}' was seen before in this run; the first one counts", document.id);
-            self.report.skipped_by_reason.duplicates += 1;
-            self.note(Problem { place, reason, lost: true });
+            self.skip_duplicate(record.file, reason, bytes);
             return None;
         }
-        let change = match self.writer.record(&document.id) {
+        let change = match self.writer.record(&document.id).cloned() {
             None => Change::Added,
+            Some(known) if known.file != record.file && self.is_there(&known.file) => {
+                let reason = format!("id '{}' belongs to a document of {}, which counts", document.id, known.file);
+                self.skip_duplicate(record.file, reason, bytes);
+                return None;
+            }
+            // A part of it was stored when an earlier run was interrupted.
+            Some(known) if known.content_hash.is_empty() => Change::Added,
             Some(known) if known.content_hash != record.content_hash => Change::Changed,
             Some(known) if known.file != record.file => Change::Moved,
             Some(known) => {
                 self.report.unchanged += 1;
                 self.report.chunks += known.chunks as usize;
-                self.pass(bytes);
+                self.advance(bytes);
+                self.pass();
                 return None;
             }
         };
         Some(Incoming { document, record, bytes, change })
     }
 
-    /// Hands the chunks that need it to the encoder; waits while its queue is full.
+    fn skip_duplicate(&mut self, place: String, reason: String, bytes: u64) {
+        self.report.skipped_by_reason.duplicates += 1;
+        self.note(Problem { place, reason, lost: true });
+        self.advance(bytes);
+    }
+
+    /// Whether a file that documents came from is still there; asked once a file.
+    fn is_there(&mut self, file: &str) -> bool {
+        if let Some(&there) = self.files_there.get(file) {
+            return there;
+        }
+        let there = Path::new(file).exists();
+        self.files_there.insert(file.to_owned(), there);
+        there
+    }
+
+    /// Hands the chunks that need it to the encoder; waits while too many are in flight.
     fn submit(&mut self, prepared: Prepared) -> Result<(), Error> {
         let Prepared { incoming, chunks, .. } = prepared;
         self.pieces += prepared.pieces;
@@ -239,59 +282,64 @@ impl<'a> Run<'a> {
         self.words += prepared.words;
         self.report.titles_cut += usize::from(prepared.title_was_cut);
         self.report.empty += usize::from(chunks.is_empty());
-        let mut rows = Vec::with_capacity(chunks.len());
-        let mut ordinals = HashMap::with_capacity(chunks.len());
-        for (ordinal, mut chunk) in chunks.into_iter().enumerate() {
+        self.encoding.push_back(Encoding::new(incoming, chunks.len()));
+        for mut chunk in chunks {
+            while self.rows_in_flight > ROWS_IN_FLIGHT && !self.cancelled() {
+                self.settle_first()?;
+            }
+            self.commit_when_due()?;
             if self.cancelled() {
-                // A document is written whole or not at all; this one is for the next run.
+                self.last_encoding().stage = Stage::CutShort;
                 return Ok(());
             }
-            let row = if let Some(&same) = ordinals.get(&chunk.key) {
+            let row = if let Some(same) = self.last_encoding().same(&chunk.key) {
                 Row::SameAs(same)
             } else if let Some(embedding) = self.writer.embedding(&chunk.key) {
                 Row::Known(embedding)
             } else {
-                ordinals.insert(chunk.key, ordinal);
                 self.rows_in_flight += 1;
                 self.report.tokens += chunk.row.len() as u64;
-                Row::Pending(self.encoder.submit(std::mem::take(&mut chunk.row))?)
+                Row::Pending(self.encoder.submit(take(&mut chunk.row))?)
             };
-            rows.push((chunk, row));
+            self.last_encoding().hand_in(chunk, row);
         }
-        self.encoding.push_back(Encoding { incoming, rows });
+        self.last_encoding().stage = Stage::Whole;
         Ok(())
     }
 
-    /// Waits for the first document's vectors and writes it.
-    fn write_first(&mut self) -> Result<(), Error> {
-        let Some(Encoding { incoming, rows }) = self.encoding.pop_front() else {
+    fn last_encoding(&mut self) -> &mut Encoding {
+        self.encoding.back_mut().expect("a document is taken out only when no more of its chunks come")
+    }
+
+    /// Waits for one vector of the first document; writes the document when it has them all.
+    fn settle_first(&mut self) -> Result<(), Error> {
+        let Some(mut document) = self.encoding.pop_front() else {
             return Ok(());
         };
-        let mut chunks: Vec<NewChunk> = Vec::with_capacity(rows.len());
-        let (mut embedded, mut reused) = (0, 0);
-        for (PreparedChunk { chunk, key, .. }, row) in rows {
-            let embedding = match row {
-                Row::Known(embedding) => {
-                    reused += 1;
-                    embedding
-                }
-                Row::Pending(pending) => {
-                    let embedding = pending.wait()?;
-                    self.rows_in_flight -= 1;
-                    embedded += 1;
-                    embedding
-                }
-                Row::SameAs(ordinal) => {
-                    reused += 1;
-                    chunks[ordinal].embedding.clone()
-                }
-            };
+        if let Some(settled) = document.settle_next()? {
+            self.rows_in_flight -= usize::from(settled.was_pending);
             self.state.chunks += 1;
             self.state.tokens = self.report.tokens;
-            self.progress.update(&self.state);
-            chunks.push(NewChunk { chunk, key, embedding });
+            self.advance(settled.bytes);
+            self.encoding.push_front(document);
+            return Ok(());
         }
-        let Incoming { document, record, bytes, change } = incoming;
+        match document.stage {
+            Stage::Whole => self.write(document),
+            Stage::CutShort if document.chunks.len() >= LEAST_PART => self.write_part(&mut document),
+            // Too little to keep; the next run begins with it.
+            Stage::CutShort => Ok(()),
+            Stage::Coming => {
+                self.encoding.push_front(document);
+                Ok(())
+            }
+        }
+    }
+
+    fn write(&mut self, document: Encoding) -> Result<(), Error> {
+        self.advance(document.bytes_left());
+        let Encoding { incoming, chunks, embedded, reused, .. } = document;
+        let Incoming { document, record, change, .. } = incoming;
         let stored_chunks = chunks.len();
         match self.writer.put(&document, &record, chunks) {
             Ok(()) => {}
@@ -314,16 +362,55 @@ impl<'a> Run<'a> {
         self.report.chunks += stored_chunks;
         self.report.embedded += embedded;
         self.report.reused += reused;
-        self.pass(bytes);
+        self.pass();
         Ok(())
     }
 
-    /// Counts a document that is done with.
-    fn pass(&mut self, bytes: u64) {
-        self.report.documents += 1;
-        self.state.documents += 1;
+    /// Stores the chunks that a document has so far, so that the next run finds their vectors. Its record has no content
+    /// hash, which tells that run that the document is not whole.
+    fn write_part(&mut self, document: &mut Encoding) -> Result<(), Error> {
+        let Incoming { document: whole, record, .. } = &document.incoming;
+        let record = DocumentRecord { content_hash: String::new(), ..record.clone() };
+        match self.writer.put(whole, &record, document.chunks.clone()) {
+            Ok(()) => {}
+            // It will be said when the document is whole.
+            Err(berth_index::Error::InvalidDocument { .. }) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+        document.stored_chunks = document.chunks.len();
+        self.report.embedded += take(&mut document.embedded);
+        self.report.reused += take(&mut document.reused);
+        Ok(())
+    }
+
+    /// Counts bytes of the sources as done.
+    fn advance(&mut self, bytes: u64) {
         self.state.bytes_done += bytes;
         self.progress.update(&self.state);
+    }
+
+    /// Counts a document as done.
+    fn pass(&mut self) {
+        self.report.documents += 1;
+        self.state.documents += 1;
+        self.progress.update(&self.state);
+    }
+
+    /// Commits when it is time; a long document that is still coming is stored in part.
+    fn commit_when_due(&mut self) -> Result<(), Error> {
+        if self.last_commit.elapsed() < self.commit_every {
+            return Ok(());
+        }
+        if let Some(mut first) = self.encoding.pop_front() {
+            let result = if first.chunks.len() >= 2 * first.stored_chunks + LEAST_GROWTH {
+                self.write_part(&mut first)
+            } else {
+                Ok(())
+            };
+            self.encoding.push_front(first);
+            result?;
+        }
+        self.commit()
     }
 
     fn commit(&mut self) -> Result<(), Error> {
@@ -343,11 +430,11 @@ impl<'a> Run<'a> {
             self.report.gone = removal.gone.len();
             return Ok(());
         }
-        if let Some(reason) = removal.objection()
-            && !force
-        {
-            self.commit()?;
-            return Err(Error::SyncRefused { reason });
+        if !force {
+            self.report.refused = removal.objection();
+        }
+        if self.report.refused.is_some() {
+            return Ok(());
         }
         for id in &removal.gone {
             self.writer.remove(id)?;
@@ -359,7 +446,7 @@ impl<'a> Run<'a> {
     }
 
     /// Commits, and closes the index.
-    pub(super) fn finish(mut self, started: Instant, strict: bool) -> Result<IngestReport, Error> {
+    pub(super) fn finish(mut self, started: Instant) -> Result<IngestReport, Error> {
         self.commit()?;
         self.writer.finish()?;
         let mut report = self.report;
@@ -367,16 +454,16 @@ impl<'a> Run<'a> {
         report.unknown_share = share(self.unknown, self.pieces);
         report.pieces_per_word = share(self.pieces, self.words);
         report.seconds = started.elapsed().as_secs_f64();
-        if strict && let Some(first) = report.problems.iter().find(|problem| problem.lost) {
-            let count = report.skipped_by_reason.unreadable + report.skipped_by_reason.duplicates;
-            return Err(Error::Malformed { count, first: format!("{}: {}", first.place, first.reason) });
-        }
         Ok(report)
     }
 
     fn note(&mut self, problem: Problem) {
         self.progress.problem(&problem);
         self.report.problem_count += 1;
+        self.report.lost_count += usize::from(problem.lost);
+        if problem.lost && self.report.first_lost.is_none() {
+            self.report.first_lost = Some(problem.clone());
+        }
         if self.report.problems.len() < PROBLEMS_KEPT {
             self.report.problems.push(problem);
         }

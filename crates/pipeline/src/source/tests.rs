@@ -7,8 +7,8 @@ fn documents_of(path: &Path) -> (Vec<Document>, Vec<Problem>) {
     read_file(path, &mut |item| {
         match item {
             Item::Document { document, .. } => documents.push(document),
-            Item::Problem(problem) => problems.push(problem),
-            Item::Binary => {}
+            Item::Problem { problem, .. } => problems.push(problem),
+            Item::Binary { .. } => {}
         }
         true
     });
@@ -29,7 +29,7 @@ fn lists_sorted_and_counts_what_it_passes_over() {
     write(dir.path(), "a/one.md", b"# One\n");
     write(dir.path(), ".git/config", b"x");
     write(dir.path(), ".hidden", b"x");
-    let listing = list_files(&[dir.path().to_path_buf()], false, false).unwrap();
+    let listing = list_files(&[dir.path().to_path_buf()], false, false, Path::new("no-index")).unwrap();
     let names: Vec<_> = listing.files.iter().map(|file| file.path.file_name().unwrap().to_str().unwrap()).collect();
     assert_eq!(names, ["one.md", "b.txt"]);
     assert_eq!(listing.skipped, SkipCounts { hidden: 2, ..SkipCounts::default() });
@@ -41,16 +41,16 @@ fn reports_a_directory_loop_and_goes_on() {
     let dir = tempfile::tempdir().unwrap();
     write(dir.path(), "a/x.txt", b"x");
     std::os::unix::fs::symlink(dir.path(), dir.path().join("a/up")).unwrap();
-    let followed = list_files(&[dir.path().to_path_buf()], true, false).unwrap();
+    let followed = list_files(&[dir.path().to_path_buf()], true, false, Path::new("no-index")).unwrap();
     assert_eq!(followed.files.len(), 1);
     assert!(followed.problems[0].reason.contains("directory loop"), "{:?}", followed.problems);
-    let left = list_files(&[dir.path().to_path_buf()], false, false).unwrap();
+    let left = list_files(&[dir.path().to_path_buf()], false, false, Path::new("no-index")).unwrap();
     assert_eq!((left.files.len(), left.skipped.links), (1, 1));
 }
 
 #[test]
 fn names_a_missing_path() {
-    let error = list_files(&[PathBuf::from("no/such/path")], false, false).unwrap_err();
+    let error = list_files(&[PathBuf::from("no/such/path")], false, false, Path::new("no-index")).unwrap_err();
     assert!(error.to_string().contains("no/such/path"));
 }
 
@@ -104,4 +104,33 @@ fn content_hash_sees_where_one_part_ends() {
     let document = |title: &str, text: &str| Document { title: title.into(), text: text.into(), ..Default::default() };
     assert_ne!(content_hash(&document("ab", "c")), content_hash(&document("a", "bc")));
     assert_eq!(content_hash(&document("a", "b")), content_hash(&document("a", "b")));
+}
+
+#[test]
+fn leaves_the_index_itself_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), "a.txt", b"a");
+    write(dir.path(), "index/manifest-1.json", b"{}");
+    let listing = list_files(&[dir.path().to_path_buf()], false, false, &dir.path().join("index")).unwrap();
+    assert_eq!((listing.files.len(), listing.skipped.own), (1, 1));
+}
+
+#[cfg(unix)]
+#[test]
+fn paths_that_differ_give_texts_that_differ() {
+    use std::os::unix::ffi::OsStrExt;
+    let text = |bytes: &[u8]| path_text(Path::new(std::ffi::OsStr::from_bytes(bytes)));
+    assert_eq!(text("caf\u{e9}".as_bytes()), "caf\u{e9}");
+    assert_eq!((text(b"caf\xE9"), text(b"caf\xE8")), ("caf\\xE9".to_owned(), "caf\\xE8".to_owned()));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_missing_path_below_a_link_is_named_as_the_index_knows_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let real = dir.path().join("real");
+    fs::create_dir(&real).unwrap();
+    std::os::unix::fs::symlink(&real, dir.path().join("link")).unwrap();
+    let listing = list_files(&[dir.path().join("link/gone")], false, true, Path::new("no-index")).unwrap();
+    assert_eq!(listing.roots, [fs::canonicalize(&real).unwrap().join("gone")]);
 }
