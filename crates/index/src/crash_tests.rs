@@ -17,7 +17,7 @@ use crate::{Error, IndexReader, IndexSettings, IndexWriter, NewChunk, verify};
 
 type Contents = BTreeMap<String, String>;
 
-fn settings() -> IndexSettings {
+pub(crate) fn settings() -> IndexSettings {
     let fingerprint = Fingerprint { model: "test".to_string(), parts: BTreeMap::new() };
     IndexSettings { fingerprint, dimensions: 3, window_tokens: 8, overlap_tokens: 0 }
 }

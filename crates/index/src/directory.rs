@@ -25,6 +25,7 @@ use crate::Error;
 use crate::blocks::{BlockFile, BlockWriter, seal_text, through_io, unseal_text};
 use crate::disk::Disk;
 use crate::error::Fault;
+use crate::garbage::is_engine_file;
 use crate::lock::WriterLock;
 
 /// Folder of the lexical half inside an index.
@@ -137,12 +138,12 @@ impl LexicalDirectory {
         }
     }
 
-    /// Every file but the commit point, as the JSON list that the engine expects.
+    /// The files of segments, as the JSON list that the engine expects: it removes those that it does not need.
     fn list_files(&self) -> io::Result<Vec<u8>> {
         let mut names = Vec::new();
         for entry in fs::read_dir(&self.root)? {
             if let Ok(name) = entry?.file_name().into_string()
-                && !name.starts_with('.')
+                && is_engine_file(&name)
             {
                 names.push(name);
             }

@@ -85,7 +85,7 @@ impl Disk {
         self.before(&Step::Rename(temporary.clone(), path.to_path_buf()))
             .and_then(|()| fs::rename(&temporary, path))
             .map_err(|error| Error::io("replace", path, error))?;
-        self.sync_directory(path.parent().unwrap_or(Path::new(".")))
+        self.sync_directory(parent_of(path))
     }
 
     /// Removes a file; a file that is not there is fine.
@@ -102,6 +102,21 @@ impl Disk {
             .and_then(|()| sync_entries(path))
             .map_err(|error| Error::io("sync", path, error))
     }
+
+    /// Makes the name of a file or directory durable.
+    ///
+    /// Where the directory above may not be read, it is whoever made the name that has to answer for it.
+    pub(crate) fn sync_name(&self, path: &Path) -> Result<(), Error> {
+        match self.sync_directory(parent_of(path)) {
+            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+            synced => synced,
+        }
+    }
+}
+
+/// The directory that a name stands in.
+pub(crate) fn parent_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 #[cfg(unix)]

@@ -19,11 +19,13 @@ pub enum Error {
         /// The directory asked for.
         path: PathBuf,
     },
-    /// The directory holds something else, which is left alone.
-    #[error("{} is not empty and holds no index: name an empty or a new directory", path.display())]
+    /// Something else is there, which is left alone.
+    #[error("{} {found}: name an empty or a new directory", path.display())]
     NotAnIndex {
-        /// The directory asked for.
+        /// The path asked for.
         path: PathBuf,
+        /// What is there, to follow the path in a sentence.
+        found: &'static str,
     },
     /// Another writer holds the index.
     #[error("{} is being written by another process: wait for it, or stop it", path.display())]
@@ -145,6 +147,14 @@ impl Error {
             Self::Lexical(TantivyError::DataCorruption(_) | TantivyError::IncompatibleIndex(_)) => ErrorKind::Corrupted,
             Self::Lexical(_) => ErrorKind::Internal,
         }
+    }
+
+    pub(crate) fn holds_something_else(path: &Path) -> Self {
+        Self::NotAnIndex { path: path.to_path_buf(), found: "is not empty and holds no index" }
+    }
+
+    pub(crate) fn is_a_file(path: &Path) -> Self {
+        Self::NotAnIndex { path: path.to_path_buf(), found: "is a file, or lies below one, and no directory" }
     }
 
     pub(crate) fn corrupted(file: &Path, reason: impl Into<String>) -> Self {

@@ -11,7 +11,7 @@ use tantivy::{Index, ReloadPolicy};
 
 use crate::blocks::BlockFile;
 use crate::directory::{FirstFault, LEXICAL_FOLDER, LexicalDirectory, META_FILE, OpenFiles, read_meta};
-use crate::disk::Disk;
+use crate::disk::{Disk, parent_of};
 use crate::lock::{LOCK_FILE, WriterLock};
 use crate::lookup::Lookup;
 use crate::manifest::{Counts, DENSE_FOLDER, FORMAT, Manifest, NextNumbers, missing_is_corrupted};
@@ -37,6 +37,7 @@ pub(crate) fn for_writing(dir: &Path, settings: &IndexSettings, disk: &Disk) -> 
         None => create(dir, settings, disk, &lock)?,
     };
     check_settings(dir, &manifest.settings, settings)?;
+    garbage::remove_unfinished_meta(dir, disk);
     let directory = LexicalDirectory::writable(dir, disk.clone(), Arc::clone(&lock));
     let fault = directory.first_fault();
     let files = Arc::clone(directory.files());
@@ -60,29 +61,40 @@ fn last_manifest(dir: &Path) -> Result<Option<Manifest>, Error> {
 
 /// Makes the directory, unless it holds something else.
 fn make_room(dir: &Path, disk: &Disk) -> Result<(), Error> {
-    match fs::read_dir(dir) {
-        Ok(entries) => {
-            for entry in entries {
-                let name = entry.map_err(|error| Error::io("list", dir, error))?.file_name();
-                let ours = name.to_str().is_some_and(|name| {
-                    [LEXICAL_FOLDER, DENSE_FOLDER, LOCK_FILE].contains(&name) || garbage::is_manifest(name)
-                });
-                // An index may have strangers beside it, a new one may not settle among them.
-                if !ours && !dir.join(LEXICAL_FOLDER).join(META_FILE).exists() && any_manifest(dir)?.is_none() {
-                    return Err(Error::NotAnIndex { path: dir.to_path_buf() });
-                }
-            }
-            Ok(())
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-                fs::create_dir_all(parent).map_err(|error| Error::io("create", parent, error))?;
-            }
-            disk.create_directory(dir)?;
-            disk.sync_directory(dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))
-        }
-        Err(error) => Err(Error::io("list", dir, error)),
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return create_levels(dir, disk),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Err(Error::is_a_file(dir)),
+        Err(error) => return Err(Error::io("list", dir, error)),
+    };
+    // An index may have strangers beside it, a new one may not settle among them.
+    if dir.join(LEXICAL_FOLDER).join(META_FILE).exists() || any_manifest(dir)?.is_some() {
+        return Ok(());
     }
+    for entry in entries {
+        let name = entry.map_err(|error| Error::io("list", dir, error))?.file_name();
+        if !name.to_str().is_some_and(|name| [LEXICAL_FOLDER, DENSE_FOLDER, LOCK_FILE].contains(&name)) {
+            return Err(Error::holds_something_else(dir));
+        }
+    }
+    if garbage::folders_are_ours(dir)? { Ok(()) } else { Err(Error::holds_something_else(dir)) }
+}
+
+/// Creates a directory with the levels above it that are missing, each durable before there is anything in it.
+fn create_levels(dir: &Path, disk: &Disk) -> Result<(), Error> {
+    let mut missing = vec![dir];
+    let mut deepest = parent_of(dir);
+    while !deepest.is_dir() && deepest != parent_of(deepest) {
+        missing.push(deepest);
+        deepest = parent_of(deepest);
+    }
+    // An earlier run may have created it and died before its name was on the disk.
+    disk.sync_name(deepest)?;
+    for level in missing.into_iter().rev() {
+        disk.create_directory(level)?;
+        disk.sync_name(level)?;
+    }
+    Ok(())
 }
 
 /// The name of some manifest in `dir`.
@@ -101,6 +113,8 @@ pub(crate) fn any_manifest(dir: &Path) -> Result<Option<String>, Error> {
 /// Makes an index without documents. Until its first commit, nothing of it counts.
 fn create(dir: &Path, settings: &IndexSettings, disk: &Disk, lock: &Arc<WriterLock>) -> Result<Manifest, Error> {
     garbage::clear(dir, disk);
+    // An earlier run may have created the directory and died before its name was on the disk.
+    disk.sync_name(dir)?;
     disk.create_directory(&dir.join(LEXICAL_FOLDER))?;
     disk.create_directory(&dir.join(DENSE_FOLDER))?;
     disk.sync_directory(dir)?;

@@ -84,6 +84,7 @@ pub(crate) fn meta_of(dir: &Path) -> Result<Vec<u8>, Error> {
         return Ok(meta);
     }
     match any_manifest(dir)? {
+        None if dir.is_file() || dir.ancestors().skip(1).any(Path::is_file) => Err(Error::is_a_file(dir)),
         None => Err(Error::NotFound { path: dir.to_path_buf() }),
         Some(manifest) => {
             let reason = format!("it is not there, yet {manifest} is");

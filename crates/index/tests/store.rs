@@ -327,9 +327,61 @@ fn a_directory_of_other_things_is_left_alone() {
     assert_eq!(names, ["thesis.txt"]);
     assert_eq!(IndexReader::open(dir.path()).unwrap_err().kind(), ErrorKind::NotFound);
     assert_eq!(IndexReader::open(&dir.path().join("absent")).unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+#[test]
+fn a_file_in_the_place_of_an_index_is_named_as_one() {
+    let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("thesis.txt");
-    assert_eq!(IndexReader::open(&file).unwrap_err().kind(), ErrorKind::NotFound);
-    assert!(IndexWriter::create_or_open(&file, &settings()).is_err());
+    std::fs::write(&file, "years of work").unwrap();
+    for path in [file.clone(), file.join("below")] {
+        assert!(!berth_index::exists(&path));
+        for error in [
+            IndexReader::open(&path).map(drop).unwrap_err(),
+            IndexWriter::create_or_open(&path, &settings()).map(drop).unwrap_err(),
+            berth_index::verify(&path).map(drop).unwrap_err(),
+        ] {
+            assert!(matches!(error, Error::NotAnIndex { .. }), "{error}");
+            assert_eq!(error.kind(), ErrorKind::InvalidInput);
+            assert!(error.to_string().contains("is a file"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn files_of_others_are_never_removed() {
+    for folder in ["dense", "lexical"] {
+        let dir = tempfile::tempdir().unwrap();
+        let theirs = dir.path().join(folder).join("embeddings.npy");
+        std::fs::create_dir(dir.path().join(folder)).unwrap();
+        std::fs::write(&theirs, "theirs").unwrap();
+        let error = IndexWriter::create_or_open(dir.path(), &settings()).unwrap_err();
+        assert!(matches!(error, Error::NotAnIndex { .. }), "{error}");
+        assert_eq!(std::fs::read(&theirs).unwrap(), b"theirs");
+        std::fs::remove_dir_all(dir.path().join(folder)).unwrap();
+        std::fs::write(dir.path().join(folder), "a file of that name").unwrap();
+        let error = IndexWriter::create_or_open(dir.path(), &settings()).unwrap_err();
+        assert!(matches!(error, Error::NotAnIndex { .. }), "{error}");
+    }
+    // Those that came later are left alone too, by creating, committing and opening.
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(dir.path()));
+    let theirs = ["notes.tmp", "dense/notes.md", "lexical/notes.tmp", "lexical/notes.idx", "dense/a/b.rows"];
+    std::fs::create_dir(dir.path().join("dense/a")).unwrap();
+    for name in theirs {
+        std::fs::write(dir.path().join(name), "theirs").unwrap();
+    }
+    for round in 0..3 {
+        let mut writer = open(dir.path());
+        put(&mut writer, "a", &format!("text {round}"));
+        writer.commit().unwrap();
+        put(&mut writer, "b", &format!("more {round}"));
+        writer.finish().unwrap();
+    }
+    for name in theirs {
+        assert_eq!(std::fs::read(dir.path().join(name)).unwrap(), b"theirs", "{name}");
+    }
+    assert_sound(dir.path());
 }
 
 #[test]
