@@ -136,14 +136,14 @@ impl TextTokenizer {
                 tokens.words += 1;
                 last_word = word;
             }
-            let range = start + from..start + to;
+            let range = clamp(text, start + from..start + to);
             if Some(id) != self.inner.unknown_id {
-                tokens.push(text, id, range);
+                tokens.push(id, range);
             } else if self.is_too_long(&text[range.clone()]) {
                 self.append_long_word(tokens, text, range)?;
             } else {
                 tokens.unknown += 1;
-                tokens.push(text, id, range);
+                tokens.push(id, range);
             }
         }
         Ok(())
@@ -175,12 +175,17 @@ impl TextTokenizer {
         let encoding = self.encode(&text[part.clone()])?;
         for (&id, &(from, to)) in encoding.get_ids().iter().zip(encoding.get_offsets()) {
             tokens.unknown += usize::from(Some(id) == self.inner.unknown_id);
-            tokens.push(text, id, part.start + from..part.start + to);
+            tokens.push(id, clamp(text, part.start + from..part.start + to));
         }
         Ok(())
     }
 
+    /// Characters of `text` as the model reads it. A single byte counts as one without asking the normaliser, which
+    /// would cost an allocation for each letter of a very long word; one that it drops only makes a part shorter.
     fn normalized_chars(&self, text: &str) -> usize {
+        if text.len() == 1 {
+            return 1;
+        }
         let Some(normalizer) = self.inner.tokenizer.get_normalizer() else { return text.chars().count() };
         let mut normalized = NormalizedString::from(text);
         match normalizer.normalize(&mut normalized) {
@@ -191,15 +196,22 @@ impl TextTokenizer {
 }
 
 impl Tokens {
-    /// Adds one id. Where the tokenizer's bookkeeping of normalisation is off, the range is moved to hold what
-    /// `offsets` promises.
-    fn push(&mut self, text: &str, id: u32, range: Range<usize>) {
+    /// Adds one id. A range that goes back behind the one before it is moved, so that `offsets` hold what they promise.
+    fn push(&mut self, id: u32, range: Range<usize>) {
         let previous = self.offsets.last().cloned().unwrap_or(0..0);
-        let start = text.floor_char_boundary(range.start).max(previous.start as usize);
-        let end = text.ceil_char_boundary(range.end.min(text.len())).max(start).max(previous.end as usize);
+        let start = range.start.max(previous.start as usize);
+        let end = range.end.max(start).max(previous.end as usize);
         self.ids.push(id);
         self.offsets.push(start as u32..end as u32);
     }
+}
+
+/// The range of whole characters inside `text` that holds `range`. The tokenizer's bookkeeping of normalisation may be
+/// off: end beyond the text, lie inside a character, or run backwards.
+fn clamp(text: &str, range: Range<usize>) -> Range<usize> {
+    let start = text.floor_char_boundary(range.start);
+    let end = text.ceil_char_boundary(range.end.min(text.len())).max(start);
+    start..end
 }
 
 /// The ids before and after a text, read off a text that is certain to give a token.
@@ -310,6 +322,46 @@ mod tests {
         assert_eq!(pieces(&"a".repeat(100)).len(), 100, "a word at the limit");
         assert_eq!(pieces(&"a".repeat(101)).len(), 101, "a word one over the limit");
         assert_eq!(pieces(&"각".repeat(40)).len(), 120, "a word that normalisation makes too long");
+    }
+
+    #[test]
+    fn a_range_is_brought_inside_its_text() {
+        let text = "aé漢";
+        assert_eq!(clamp(text, 0..1), 0..1);
+        assert_eq!(clamp(text, 2..4), 1..6, "inside two characters");
+        assert_eq!(clamp(text, 3..99), 3..6, "beyond the end");
+        assert_eq!(clamp(text, 99..120), 6..6, "wholly beyond the end");
+        let backwards = Range { start: 4, end: 1 };
+        assert_eq!(clamp(text, backwards), 3..3, "backwards");
+    }
+
+    #[test]
+    fn offsets_that_are_off_do_no_harm() {
+        let tokenizer = letters();
+        let unknown = tokenizer.inner.unknown_id.unwrap();
+        let wrong = |offsets: &[(usize, usize)]| {
+            let token = |&offsets: &(usize, usize)| tokenizers::Token::new(unknown, "[UNK]".to_owned(), offsets);
+            Encoding::from_tokens(offsets.iter().map(token).collect(), 0)
+        };
+        let text = "é漢字☃a".repeat(60);
+        for start in [0, 1, 5_000] {
+            for offsets in [&[(1, 3), (4, 8), (300, 2), (7, 5)][..], &[(0, 9_000)], &[(1, 599), (0, 600), (7_000, 2)]] {
+                let mut tokens = Tokens::default();
+                tokenizer.append(&mut tokens, &text, start, &wrong(offsets)).unwrap();
+                assert!(!tokens.ids.is_empty() || start == 5_000);
+                check_offsets(&text, &tokens);
+            }
+        }
+    }
+
+    #[test]
+    fn a_word_may_be_cut_between_characters_of_any_width() {
+        let word = "abé각\u{301}".repeat(300);
+        let tokens = letters().tokenize(&word).unwrap();
+        assert_eq!(tokens.unknown, 0, "a part was longer than the limit");
+        check_offsets(&word, &tokens);
+        assert_eq!(letters().normalized_chars("각"), 3);
+        assert_eq!((letters().normalized_chars("é"), letters().normalized_chars("a")), (1, 1));
     }
 
     #[test]
