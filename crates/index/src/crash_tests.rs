@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use berth_types::{Chunk, ContentKey, Document, DocumentRecord, Embedding, ErrorKind, Fingerprint};
@@ -226,8 +226,8 @@ fn fails_at(at: usize, lasting: bool) -> bool {
     let steps = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&steps);
     let probe = move |step: &Step| {
-        let grows = matches!(step, Step::Create(_) | Step::Write(..) | Step::Sync(_) | Step::Rename(..));
-        let number = if grows { counted.fetch_add(1, Ordering::SeqCst) } else { return Ok(()) };
+        let number =
+            if matches!(step, Step::Remove(_)) { return Ok(()) } else { counted.fetch_add(1, Ordering::SeqCst) };
         if number == at || (lasting && number > at) { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
     };
     let mut acknowledged = 1;
@@ -259,16 +259,94 @@ fn fails_at(at: usize, lasting: bool) -> bool {
     reached
 }
 
+/// The steps to fail at: every one if `BERTH_LONG` is set, else every third, from another one in each run.
+fn failing_steps() -> impl Iterator<Item = usize> {
+    let every = if std::env::var_os("BERTH_LONG").is_some() { 1 } else { 3 };
+    (std::process::id() as usize % every..).step_by(every)
+}
+
 #[test]
 fn a_full_disk_stops_the_writer_and_loses_nothing() {
-    let steps = (0..).step_by(3).take_while(|&at| fails_at(at, true)).count();
+    let steps = failing_steps().take_while(|&at| fails_at(at, true)).count();
     assert!(steps > 20, "{steps} steps");
 }
 
 #[test]
 fn a_disk_that_fails_once_stops_the_writer_and_loses_nothing() {
-    let steps = (1..).step_by(3).take_while(|&at| fails_at(at, false)).count();
+    let steps = failing_steps().take_while(|&at| fails_at(at, false)).count();
     assert!(steps > 20, "{steps} steps");
+}
+
+/// A merge of eight segments is held until the next commit has failed at its first sync of the directory, when the
+/// engine counts that commit's segments as committed already. The merge then ends while the writer is dropped.
+#[test]
+fn a_merge_that_ends_after_a_failed_commit_publishes_nothing_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (held, fail_next_sync) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicBool::new(false)));
+    let (hold, failing) = (Arc::clone(&held), Arc::clone(&fail_next_sync));
+    let merges = Arc::new(AtomicUsize::new(0));
+    let begun = Arc::clone(&merges);
+    let probe = move |step: &Step| {
+        let in_merge = std::thread::current().name().is_some_and(|name| name.starts_with("merge_thread"));
+        if in_merge && matches!(step, Step::Create(_)) {
+            begun.fetch_add(1, Ordering::SeqCst);
+            while hold.load(Ordering::SeqCst) {
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
+        }
+        let sync = matches!(step, Step::SyncDirectory(folder) if folder.ends_with("lexical"));
+        if sync && failing.swap(false, Ordering::SeqCst) { Err(io::ErrorKind::Other.into()) } else { Ok(()) }
+    };
+    let mut writer = IndexWriter::on_disk(dir.path(), &settings(), Disk { probe: Some(Arc::new(probe)) }).unwrap();
+    let mut expected = Contents::new();
+    for number in 0..8 {
+        put(&mut writer, &number.to_string(), "some text").unwrap();
+        expected.insert(number.to_string(), "some text".to_string());
+        writer.commit().unwrap();
+    }
+    put(&mut writer, "8", "of the commit that fails").unwrap();
+    fail_next_sync.store(true, Ordering::SeqCst);
+    let error = writer.commit().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+    held.store(false, Ordering::SeqCst);
+    drop(writer);
+    assert!(merges.load(Ordering::SeqCst) > 0, "a merge was under way");
+    assert_eq!(contents(dir.path()).unwrap(), expected);
+}
+
+/// The steps that opening takes, as far as they concern the names of directories.
+fn directory_steps(index: &Path) -> Vec<Step> {
+    let steps: Arc<Mutex<Vec<Step>>> = Arc::default();
+    let seen = Arc::clone(&steps);
+    let probe = move |step: &Step| {
+        if matches!(step, Step::CreateDirectory(_) | Step::SyncDirectory(_)) {
+            seen.lock().unwrap().push(step.clone());
+        }
+        Ok(())
+    };
+    drop(IndexWriter::on_disk(index, &settings(), Disk { probe: Some(Arc::new(probe)) }).unwrap());
+    std::mem::take(&mut *steps.lock().unwrap())
+}
+
+#[test]
+fn each_level_of_a_new_index_is_durable_before_the_next() {
+    let base = tempfile::tempdir().unwrap();
+    let (there, new) = (base.path().join("there"), base.path().join("there/new"));
+    fs::create_dir(&there).unwrap();
+    let index = new.join("index");
+    let steps = directory_steps(&index);
+    let expected = [
+        Step::SyncDirectory(base.path().to_path_buf()),
+        Step::CreateDirectory(new.clone()),
+        Step::SyncDirectory(there),
+        Step::CreateDirectory(index.clone()),
+        Step::SyncDirectory(new),
+    ];
+    assert_eq!(steps[..5], expected);
+    // A run that died between creating the directory and making its name durable leaves an empty one.
+    let empty = base.path().join("empty");
+    fs::create_dir(&empty).unwrap();
+    assert_eq!(directory_steps(&empty)[0], Step::SyncDirectory(base.path().to_path_buf()));
 }
 
 /// Rewrites the commit of an index with one number of its format raised, with all hashes right.

@@ -12,7 +12,6 @@ use std::fs;
 use std::io::{self, BufWriter, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tantivy::directory::error::{DeleteError, LockError, OpenReadError, OpenWriteError};
@@ -56,7 +55,8 @@ impl OpenFiles {
     }
 }
 
-/// The first thing that went wrong with a file. The engine turns some errors into mere text, or loses them in a thread.
+/// The first thing that went wrong with a file since the last commit. The engine turns some errors into mere text, or
+/// loses them in a thread.
 #[derive(Debug, Default)]
 pub(crate) struct FirstFault(Mutex<Option<Fault>>);
 
@@ -67,11 +67,19 @@ impl FirstFault {
         }
     }
 
-    /// What the engine's error means: the fault behind it, if there was one.
+    /// Forgets the fault: a commit has succeeded since, so that it explains nothing that follows.
+    pub(crate) fn forget(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    /// What the engine's error means: the fault behind it, if there was one. It explains one error only.
     pub(crate) fn explain(&self, error: TantivyError) -> Error {
-        match (Error::from(error), &*self.0.lock().unwrap_or_else(PoisonError::into_inner)) {
-            (Error::Lexical(_), Some(fault)) => fault.to_error(),
-            (error, _) => error,
+        match Error::from(error) {
+            Error::Lexical(error) => {
+                let fault = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+                fault.map_or(Error::Lexical(error), |fault| fault.to_error())
+            }
+            error => error,
         }
     }
 }
@@ -94,15 +102,26 @@ struct WriterSide {
     disk: Disk,
     /// Held by whoever can still write, threads of the engine included.
     _lock: Arc<WriterLock>,
-    /// Set when `meta.json` could not be replaced. The engine would otherwise go on and, with its next merge, publish
-    /// the segments of the failed commit under the payload of the commit before.
-    frozen: AtomicBool,
+    /// Why nothing more is published: `meta.json` could not be replaced, or the directory not be synced before it. The
+    /// engine counts the segments of a commit as committed by then, and would otherwise publish them with its next
+    /// merge, under the payload of the commit before.
+    frozen: Mutex<Option<Fault>>,
     fault: Arc<FirstFault>,
 }
 
 impl WriterSide {
     fn keep<T>(&self, result: Result<T, Error>) -> io::Result<T> {
         result.map_err(through_io).inspect_err(|error| self.fault.keep(error))
+    }
+
+    /// As [`keep`](Self::keep); after an error nothing more is published.
+    fn keep_or_freeze(&self, result: Result<(), Error>) -> io::Result<()> {
+        self.keep(result).inspect_err(|error| {
+            let mut frozen = self.frozen.lock().unwrap_or_else(PoisonError::into_inner);
+            if frozen.is_none() {
+                *frozen = Fault::in_io(error).cloned();
+            }
+        })
     }
 }
 
@@ -114,7 +133,7 @@ impl LexicalDirectory {
 
     /// A directory that may be written for as long as the lock is held.
     pub(crate) fn writable(index: &Path, disk: Disk, lock: Arc<WriterLock>) -> Self {
-        let side = WriterSide { disk, _lock: lock, frozen: AtomicBool::new(false), fault: Arc::default() };
+        let side = WriterSide { disk, _lock: lock, frozen: Mutex::default(), fault: Arc::default() };
         Self { root: index.join(LEXICAL_FOLDER), files: Arc::default(), role: Role::Writer(Arc::new(side)) }
     }
 
@@ -232,20 +251,16 @@ impl Directory for LexicalDirectory {
         if path == Path::new(MANAGED_FILE) {
             return Ok(());
         }
-        if side.frozen.load(Ordering::Acquire) {
-            return Err(io::Error::other("an earlier commit failed, so nothing more is published"));
+        if let Some(fault) = &*side.frozen.lock().unwrap_or_else(PoisonError::into_inner) {
+            return Err(fault.clone().into_io());
         }
         let name = path.to_string_lossy();
-        let result = side.disk.replace(&self.root.join(path), &seal_text(&name, data));
-        if result.is_err() {
-            side.frozen.store(true, Ordering::Release);
-        }
-        side.keep(result)
+        side.keep_or_freeze(side.disk.replace(&self.root.join(path), &seal_text(&name, data)))
     }
 
     fn sync_directory(&self) -> io::Result<()> {
         let side = self.writer()?;
-        side.keep(side.disk.sync_directory(&self.root))
+        side.keep_or_freeze(side.disk.sync_directory(&self.root))
     }
 
     fn acquire_lock(&self, _lock: &Lock) -> Result<DirectoryLock, LockError> {
@@ -304,6 +319,8 @@ impl TerminatingWrite for EngineFile {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use tantivy::directory::{INDEX_WRITER_LOCK, META_LOCK};
 
     use super::*;
@@ -325,22 +342,48 @@ mod tests {
         assert!(!absent.exists());
     }
 
-    #[test]
-    fn after_a_commit_point_that_failed_no_other_is_published() {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::create_dir(dir.path().join(LEXICAL_FOLDER)).unwrap();
-        let lock = Arc::new(WriterLock::take(dir.path()).unwrap());
+    /// A directory whose disk fails for as long as the flag is set.
+    fn failing(dir: &Path) -> (LexicalDirectory, Arc<AtomicBool>) {
+        std::fs::create_dir(dir.join(LEXICAL_FOLDER)).unwrap();
+        let lock = Arc::new(WriterLock::take(dir).unwrap());
         let fail = Arc::new(AtomicBool::new(false));
         let failing = Arc::clone(&fail);
         let probe = move |_: &crate::disk::Step| {
             if failing.load(Ordering::SeqCst) { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
         };
-        let directory = LexicalDirectory::writable(dir.path(), Disk { probe: Some(Arc::new(probe)) }, lock);
-        directory.atomic_write(Path::new(META_FILE), b"old").unwrap();
+        (LexicalDirectory::writable(dir, Disk { probe: Some(Arc::new(probe)) }, lock), fail)
+    }
+
+    #[test]
+    fn after_a_commit_point_that_failed_no_other_is_published() {
+        let failures: [fn(&LexicalDirectory) -> io::Result<()>; 2] =
+            [|directory| directory.atomic_write(Path::new(META_FILE), b"new"), |directory| directory.sync_directory()];
+        for failure in failures {
+            let dir = tempfile::tempdir().unwrap();
+            let (directory, fail) = failing(dir.path());
+            directory.atomic_write(Path::new(META_FILE), b"old").unwrap();
+            fail.store(true, Ordering::SeqCst);
+            failure(&directory).unwrap_err();
+            fail.store(false, Ordering::SeqCst);
+            let error = directory.atomic_write(Path::new(META_FILE), b"newer").unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::StorageFull, "it says what went wrong first");
+            assert_eq!(read_meta(dir.path()).unwrap().unwrap(), b"old");
+        }
+    }
+
+    #[test]
+    fn a_fault_explains_one_error_and_none_after_a_commit() {
+        let dir = tempfile::tempdir().unwrap();
+        let (directory, fail) = failing(dir.path());
+        let fault = directory.first_fault();
+        let explained = || fault.explain(TantivyError::SystemError("a thread died".to_owned()));
         fail.store(true, Ordering::SeqCst);
-        directory.atomic_write(Path::new(META_FILE), b"new").unwrap_err();
-        fail.store(false, Ordering::SeqCst);
-        directory.atomic_write(Path::new(META_FILE), b"newer").unwrap_err();
-        assert_eq!(read_meta(dir.path()).unwrap().unwrap(), b"old");
+        let open_and_fail = || drop(directory.open_write(Path::new("a.idx")).map(drop).unwrap_err());
+        open_and_fail();
+        assert!(matches!(explained(), Error::Io { .. }));
+        assert!(matches!(explained(), Error::Lexical(_)));
+        open_and_fail();
+        fault.forget();
+        assert!(matches!(explained(), Error::Lexical(_)));
     }
 }

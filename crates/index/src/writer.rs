@@ -222,6 +222,7 @@ impl IndexWriter {
         let mut prepared = engine.prepare_commit().map_err(|error| self.fault.explain(error))?;
         prepared.set_payload(&payload);
         prepared.commit().map_err(|error| self.fault.explain(error))?;
+        self.fault.forget();
         self.manifest = manifest;
         Ok(())
     }
