@@ -118,6 +118,8 @@ pub struct IngestReport {
     pub titles_cut: usize,
     /// Documents of the index that are gone from below the named paths and, without `sync`, still there.
     pub gone: usize,
+    /// Documents of which a part was stored when the run was interrupted; the next run goes on from there.
+    pub unfinished: usize,
     /// Whether the run was interrupted; everything reported was committed.
     pub interrupted: bool,
     /// What was malformed or read with loss, the first thousand.

@@ -98,6 +98,7 @@ fn summary(report: &IngestReport) -> String {
         (report.removed, "removed"),
         (report.unchanged, "unchanged"),
         (report.skipped, "skipped"),
+        (report.unfinished, "begun"),
     ];
     for (count, word) in counts {
         if count > 0 {

@@ -326,7 +326,11 @@ impl<'a> Run<'a> {
         }
         match document.stage {
             Stage::Whole => self.write(document),
-            Stage::CutShort if document.chunks.len() >= LEAST_PART => self.write_part(&mut document),
+            Stage::CutShort if document.chunks.len() >= LEAST_PART => {
+                self.report.unfinished += 1;
+                self.report.chunks += document.chunks.len();
+                self.write_part(&mut document)
+            }
             // Too little to keep; the next run begins with it.
             Stage::CutShort => Ok(()),
             Stage::Coming => {
