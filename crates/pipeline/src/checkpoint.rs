@@ -8,7 +8,7 @@ use berth_types::{CardFile, CardSource, ModelCard, Pooling, Prompts};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::models::is_plain_name;
+use crate::home::is_plain_name;
 use crate::{Error, Home};
 
 /// Files that make a local checkpoint the one that it is.

@@ -65,3 +65,9 @@ impl Home {
         self.root.join("cache")
     }
 }
+
+/// A name that stays inside the folder of models.
+pub(crate) fn is_plain_name(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    !name.is_empty() && !name.starts_with('.') && name.bytes().all(plain)
+}

@@ -12,6 +12,7 @@ use berth_types::{ModelCard, Precision};
 use serde::Serialize;
 
 use crate::checkpoint::{check_hashes, derive_card, find_checkpoint};
+use crate::home::is_plain_name;
 use crate::{Error, Home};
 
 /// Cards that come with Berth, as (name, TOML).
@@ -252,12 +253,6 @@ fn installed_names(home: &Home) -> Result<Vec<String>, Error> {
     }
     names.sort_unstable();
     Ok(names)
-}
-
-/// A name that stays inside the folder of models.
-pub(crate) fn is_plain_name(name: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    !name.is_empty() && !name.starts_with('.') && name.bytes().all(plain)
 }
 
 #[cfg(test)]
