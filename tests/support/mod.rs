@@ -5,6 +5,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -43,7 +45,14 @@ impl Workplace {
 
     /// The binary, started in this folder, with no configuration from outside but the folder of models.
     pub(crate) fn berth(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_berth"));
+        self.berth_under(&[], words)
+    }
+
+    /// The same, started by another program, such as `timeout 20`.
+    pub(crate) fn berth_under(&self, program: &[&str], words: &[&str]) -> Command {
+        let line = [program, &[env!("CARGO_BIN_EXE_berth")]].concat();
+        let mut command = Command::new(line[0]);
+        command.args(&line[1..]);
         command.current_dir(self.root.path()).args(words).env_clear();
         for name in ["PATH", "HOME", "XDG_DATA_HOME", "BERTH_HOME", "ORT_DYLIB_PATH", "TMPDIR"] {
             if let Some(value) = std::env::var_os(name) {
@@ -54,7 +63,11 @@ impl Workplace {
     }
 
     pub(crate) fn run(&self, words: &[&str]) -> Ended {
-        Ended::from(self.berth(words).stdin(Stdio::null()).output().expect("the binary starts"))
+        self.run_under(&[], words)
+    }
+
+    pub(crate) fn run_under(&self, program: &[&str], words: &[&str]) -> Ended {
+        Ended::from(self.berth_under(program, words).stdin(Stdio::null()).output().expect("the binary starts"))
     }
 
     /// Starts the binary and leaves it running.
@@ -77,6 +90,36 @@ impl Workplace {
 
     pub(crate) fn status_json(&self) -> Value {
         self.run(&["status", "--index", "index", "--json"]).expect_code(0).json()
+    }
+
+    /// Number of the last commit that left chunks in the index; 0 while there is none.
+    pub(crate) fn generation(&self) -> u64 {
+        let status = self.run(&["status", "--index", "index", "--json"]);
+        if status.code != 0 {
+            return 0;
+        }
+        let status = status.json();
+        // Making an index is a commit too.
+        if number(&status, "chunks") > 0 { number(&status, "generation") } else { 0 }
+    }
+
+    /// Waits until `writer` has committed after generation `before`; false when it ended before that was seen.
+    #[track_caller]
+    pub(crate) fn wait_for_commit(&self, writer: &mut Child, before: u64) -> bool {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            if self.generation() > before {
+                return true;
+            }
+            if writer.try_wait().expect("a child of this process").is_some() {
+                return false;
+            }
+            if Instant::now() > deadline {
+                let _ = writer.kill();
+                panic!("no commit within a minute");
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
     }
 }
 
@@ -142,6 +185,17 @@ pub(crate) fn write_harbour(place: &Workplace) {
     place.write("docs/bread.txt", "Sourdough bread rises slowly. Bake it in a hot oven until the crust is brown.\n");
     place
         .write("docs/deep/star.txt", "A neutron star is the collapsed core of a massive star, dense beyond measure.\n");
+}
+
+/// A collection of two documents and two queries, each with its right answer, in the folder `tiny`.
+pub(crate) fn write_tiny_collection(place: &Workplace) {
+    place.write(
+        "tiny/corpus.jsonl",
+        "{\"_id\":\"a\",\"title\":\"\",\"text\":\"a ship lies in the harbour\"}\n\
+         {\"_id\":\"b\",\"title\":\"\",\"text\":\"bread is baked in an oven\"}\n",
+    );
+    place.write("tiny/queries.jsonl", "{\"_id\":\"1\",\"text\":\"ship\"}\n{\"_id\":\"2\",\"text\":\"oven\"}\n");
+    place.write("tiny/qrels/test.tsv", "query-id\tcorpus-id\tscore\n1\ta\t1\n2\tb\t1\n");
 }
 
 /// `count` rows of JSONL, each a text of its own that names its number.
