@@ -1,11 +1,23 @@
 //! `berth index`: what it takes, what it embeds again, what it removes.
 
 use std::fs;
-use std::process::Stdio;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::Child;
+use std::time::Duration;
 
-use crate::support::{Workplace, keys, number, write_harbour, write_rows};
+use crate::support::{Ended, Workplace, keys, number, write_harbour, write_rows};
+
+/// Rows that one thread embeds in well over ten seconds, so that a run meets what comes after its first commit.
+const LONG_ROWS: usize = 4_000;
+
+/// Starts a run over `LONG_ROWS` and returns after its first commit.
+fn start_long_run(place: &Workplace) -> Child {
+    write_rows(place, "corpus.jsonl", LONG_ROWS);
+    let words =
+        ["index", "corpus.jsonl", "--index", "index", "--commit-seconds", "1", "--threads", "1", "--json", "--quiet"];
+    let mut child = place.start(&words);
+    assert!(place.wait_for_commit(&mut child, 0), "the run ended before it could be interrupted");
+    child
+}
 
 #[test]
 fn reports_what_it_did_and_status_agrees() {
@@ -74,23 +86,6 @@ fn replaces_what_changed_and_removes_what_vanished_only_on_sync() {
 }
 
 #[test]
-fn a_sync_that_looks_like_a_mistake_is_refused() {
-    let place = Workplace::new();
-    write_harbour(&place);
-    place.index_json("docs", &[]);
-    fs::rename(place.path("docs"), place.path("elsewhere")).unwrap();
-
-    let sync = ["index", "docs", "--index", "index", "--sync", "--quiet"];
-    place.run(&sync).expect_code(5).expect_message(&["docs", "does not exist", "--force"]);
-    fs::create_dir(place.path("docs")).unwrap();
-    place.run(&sync).expect_code(5).expect_message(&["3 of 3", "--force"]);
-    assert_eq!(number(&place.status_json(), "documents"), 3);
-
-    place.run(&[&sync[..], &["--force"]].concat()).expect_code(0);
-    assert_eq!(number(&place.status_json(), "documents"), 0);
-}
-
-#[test]
 fn takes_rows_of_a_beir_corpus() {
     let place = Workplace::new();
     write_rows(&place, "corpus.jsonl", 12);
@@ -124,51 +119,58 @@ fn windows_overlap_and_cover_a_long_text() {
 #[test]
 fn an_interrupted_run_commits_and_the_next_one_continues() {
     let place = Workplace::new();
-    write_rows(&place, "corpus.jsonl", 1_500);
-    let words = ["index", "corpus.jsonl", "--index", "index", "--commit-seconds", "1", "--json", "--quiet"];
-    let child = place.start(&words);
-    wait_for_commit(&place);
+    let child = start_long_run(&place);
     let signalled = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     assert!(signalled.success());
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130), "{}", String::from_utf8_lossy(&output.stderr));
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let done = number(&place.status_json(), "documents");
-    assert!(done > 0 && done < 1_500, "{done}");
+    assert!(done > 0 && done < LONG_ROWS as u64, "{done}");
     assert_eq!(number(&report, "embedded"), number(&place.status_json(), "chunks"));
 
+    // The rows of the first run and a few more, so that the test need not embed all of them.
+    let more = done + 100;
+    write_rows(&place, "corpus.jsonl", more as usize);
     let report = place.index_json("corpus.jsonl", &[]);
-    assert_eq!(number(&report, "unchanged"), done);
-    assert_eq!(number(&report, "embedded"), 1_500 - done);
-    assert_eq!(number(&place.status_json(), "documents"), 1_500);
+    assert_eq!((number(&report, "unchanged"), number(&report, "embedded")), (done, more - done));
+    assert_eq!(number(&place.status_json(), "documents"), more);
+}
+
+#[test]
+fn an_interrupted_document_keeps_what_was_embedded() {
+    let place = Workplace::new();
+    let text: String = (0..9_000).map(|n| format!("Sentence {n} speaks of harbour pilot {n}. ")).collect();
+    place.write("long.txt", &text);
+    let windows = ["--window", "64", "--overlap", "8"];
+    let words = ["index", "long.txt", "--index", "index", "--commit-seconds", "1", "--threads", "1", "--quiet"];
+    let mut child = place.start(&[&words[..], &windows, &["--json"]].concat());
+    assert!(place.wait_for_commit(&mut child, 0), "the run ended before it could be interrupted");
+    assert!(std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let first = Ended::from(child.wait_with_output().unwrap()).expect_code(130).json();
+    assert!(number(&first, "embedded") > 0, "{first}");
+    place.run(&["verify", "--index", "index"]).expect_code(0);
+
+    let second = place.index_json("long.txt", &windows);
+    let count = |key| number(&second, key);
+    assert!(count("reused") > 0 && count("embedded") < count("chunks"), "{second}");
+    assert_eq!(count("reused") + count("embedded"), count("chunks"), "{second}");
+    assert_eq!(number(&place.status_json(), "chunks"), count("chunks"));
+    assert_eq!(place.run(&["get", "long.txt", "--index", "index"]).expect_code(0).stdout.trim_end(), text.trim_end());
+    assert_eq!(number(&place.index_json("long.txt", &[]), "unchanged"), 1);
 }
 
 #[test]
 fn a_second_writer_is_told_who_is_in_the_way() {
     let place = Workplace::new();
-    write_rows(&place, "corpus.jsonl", 1_500);
-    let mut first = place.start(&["index", "corpus.jsonl", "--index", "index", "--commit-seconds", "1", "--quiet"]);
-    wait_for_commit(&place);
+    let mut first = start_long_run(&place);
     place.write("one.txt", "one");
     let second = place.run(&["index", "one.txt", "--index", "index", "--quiet"]);
     let searched = place.run(&["search", "harbour", "--index", "index", "--json"]);
+    let still_running = first.try_wait().unwrap().is_none();
     first.kill().unwrap();
     first.wait().unwrap();
-    second.expect_code(1).expect_message(&["index", "writ"]);
+    assert!(still_running, "the first writer was done too early to be in the way");
+    second.expect_code(1).expect_message(&["index", "is being written by another process"]);
     searched.expect_code(0);
-}
-
-fn wait_for_commit(place: &Workplace) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    loop {
-        let status = place.berth(&["status", "--index", "index", "--json"]).stderr(Stdio::null()).output().unwrap();
-        let documents = serde_json::from_slice::<serde_json::Value>(&status.stdout)
-            .ok()
-            .and_then(|status| status["documents"].as_u64());
-        if documents.is_some_and(|documents| documents > 0) {
-            return;
-        }
-        assert!(Instant::now() < deadline, "no commit within a minute");
-        thread::sleep(Duration::from_millis(50));
-    }
 }

@@ -8,5 +8,7 @@ mod support;
 mod bad_input;
 mod configuration;
 mod damage;
+mod guards;
 mod indexing;
 mod searching;
+mod sources;

@@ -1,6 +1,6 @@
 //! `berth search`, `get`, `eval`, `model` and `doctor`: answers for people and for programs.
 
-use crate::support::{Workplace, keys, number, write_harbour};
+use crate::support::{Workplace, keys, number, write_harbour, write_tiny_collection};
 
 const HIT_KEYS: [&str; 9] = ["chunk", "dense", "document", "lexical", "rank", "score", "source", "text", "title"];
 
@@ -101,14 +101,8 @@ fn a_document_is_found_by_the_end_of_its_path() {
 #[test]
 fn measures_a_collection_and_keeps_its_index() {
     let place = Workplace::new();
-    place.write(
-        "tiny/corpus.jsonl",
-        "{\"_id\":\"a\",\"title\":\"\",\"text\":\"a ship lies in the harbour\"}\n\
-         {\"_id\":\"b\",\"title\":\"\",\"text\":\"bread is baked in an oven\"}\n",
-    );
-    place.write("tiny/queries.jsonl", "{\"_id\":\"1\",\"text\":\"ship\"}\n{\"_id\":\"2\",\"text\":\"oven\"}\n");
-    place.write("tiny/qrels/test.tsv", "query-id\tcorpus-id\tscore\n1\ta\t1\n2\tb\t1\n");
-    let words = ["eval", "--dataset", "tiny", "--index", "index", "--json", "--quiet", "--run", "out.trec"];
+    write_tiny_collection(&place);
+    let words = ["eval", "--dataset", "tiny", "--cache", "cache", "--json", "--quiet", "--run", "out.trec"];
     let report = place.run(&words).expect_code(0).json();
     assert_eq!((report["dataset"].as_str(), report["split"].as_str()), (Some("tiny"), Some("test")));
     assert_eq!(number(&report, "queries"), 2);
