@@ -40,8 +40,11 @@ fn every_damaged_file_is_found_by_verify() {
     place.run(&["verify", "--index", "index"]).expect_code(0);
 }
 
+// An index of a newer format cannot be made here: a commit's files are sealed by hashes. The tests of the index crate
+// make one with its own hashes, and see it named and left alone.
+
 #[test]
-fn a_newer_format_is_named() {
+fn a_file_of_something_else_is_named() {
     let place = Workplace::new();
     write_harbour(&place);
     place.index_json("docs", &[]);
