@@ -1,7 +1,6 @@
 //! What users do wrong: each gets a message that names the thing, the right exit code, and nothing is lost.
 
 use std::fs;
-use std::process::Command;
 
 use crate::support::{Workplace, number, write_harbour};
 
@@ -83,11 +82,8 @@ fn output_into_a_closed_pipe_ends_quietly() {
     let place = Workplace::new();
     write_harbour(&place);
     place.index_json("docs", &[]);
-    let script = format!(
-        "set -o pipefail; '{}' search ship --index index --json | head -c 1 >/dev/null; echo $?",
-        env!("CARGO_BIN_EXE_berth")
-    );
-    let output = Command::new("bash").args(["-c", &script]).current_dir(place.path("")).output().unwrap();
+    let piped = ["bash", "-c", "set -o pipefail; \"$0\" \"$@\" | head -c 1 >/dev/null; echo $?"];
+    let output = place.berth_under(&piped, &["search", "ship", "--index", "index", "--json"]).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "0");
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
 }
@@ -100,15 +96,9 @@ fn a_full_disk_is_named_and_the_committed_part_stays() {
     let text = "A long report about the harbour and its pilots. ".repeat(20_000);
     place.write("more/report.txt", &text);
     // A limit on file size stands in for a full disk: the write fails in the same places.
-    let script = format!(
-        "ulimit -f 64; trap '' XFSZ; exec '{}' index more --index index --quiet --window 512",
-        env!("CARGO_BIN_EXE_berth")
-    );
-    let script = script.replace(" --window 512", "");
-    let output = Command::new("bash").args(["-c", &script]).current_dir(place.path("")).output().unwrap();
-    let message = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{message}");
-    assert!(message.contains("index") && !message.contains("panicked"), "{message}");
+    let limited = ["bash", "-c", "ulimit -f 64; trap '' XFSZ; exec \"$0\" \"$@\""];
+    let ended = place.run_under(&limited, &["index", "more", "--index", "index", "--quiet"]).expect_code(1);
+    ended.expect_message(&["index/dense/", "File too large"]);
     assert_eq!(number(&place.status_json(), "documents"), 3);
     place.run(&["verify", "--index", "index"]).expect_code(0);
     assert_eq!(number(&place.index_json("docs", &[]), "unchanged"), 3);
