@@ -166,6 +166,85 @@ fn text_of(words: &[u8]) -> String {
     words.iter().map(|word| format!("w{word}")).collect::<Vec<_>>().join(" ")
 }
 
+/// The answer by the scores of every chunk, as [`explain`] has them.
+fn by_scoring_everything(
+    (searcher, fields): &(Searcher, Fields),
+    segments: &[Vec<(u64, &str, String)>],
+    query: &str,
+    depth: usize,
+) -> Vec<ChunkHit> {
+    let mut expected = Vec::new();
+    for &(chunk_id, ..) in segments.iter().flatten() {
+        let scores = explain(searcher, fields, query, chunk_id).unwrap();
+        if !scores.is_empty() {
+            let score = scores.iter().map(|score| f64::from(score.score)).sum::<f64>() as f32;
+            expected.push(ChunkHit { chunk_id, document_no: chunk_id / 10, score });
+        }
+    }
+    expected.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.chunk_id.cmp(&b.chunk_id)));
+    expected.truncate(depth);
+    expected
+}
+
+/// A chunk of `length` words, `common` of them the same, and rare ones that no question has.
+fn chunk_of(length: u64, common: u64) -> String {
+    "common ".repeat(common as usize) + &"rare ".repeat((length - common) as usize)
+}
+
+/// A segment of as many chunks as `shapes` says: how many, of which length, with how much of the common word.
+fn segment_of(first: u64, shapes: &[(usize, u64, u64)]) -> Vec<(u64, &'static str, String)> {
+    let chunks = shapes.iter().flat_map(|&(chunks, length, common)| std::iter::repeat_n((length, common), chunks));
+    (first..).zip(chunks).map(|(number, (length, common))| (number, "", chunk_of(length, common))).collect()
+}
+
+/// A segment's 128 chunks with the word are one block, for which the pair of length and frequency stands that is best
+/// by the segment's own average length. By the average over all segments, 120, the 51st chunk is better: better than
+/// the one chunk of the larger segment that is searched first, of which the pair falls short by more than 1 %.
+#[test]
+fn segments_of_unlike_length_are_searched_exactly_where_a_block_is_judged_by_its_own() {
+    // Chunks of the larger segment, then of the smaller; each time the winner stands between others of its block.
+    let short_beside_long: [&[_]; 2] =
+        [&[(1, 120, 8), (899, 165, 0)], &[(50, 10, 2), (1, 100, 9), (77, 10, 2), (384, 50, 0)]];
+    let long_beside_short: [&[_]; 2] =
+        [&[(1, 100, 5), (899, 74, 0)], &[(50, 408, 14), (1, 5, 2), (77, 408, 14), (384, 132, 0)]];
+    for shapes in [short_beside_long, long_beside_short] {
+        let segments = [segment_of(1, shapes[0]), segment_of(1001, shapes[1])];
+        let index = index(&segments);
+        let expected = by_scoring_everything(&index, &segments, "common", 129);
+        assert_eq!((expected[0].chunk_id, expected[1].chunk_id), (1051, 1), "the case is what it is meant to be");
+        for depth in [1, 2, 3, 129] {
+            assert_eq!(search(&index.0, &index.1, "common", depth).unwrap().hits, expected[..depth], "best {depth}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+    #[test]
+    fn segments_of_many_blocks_are_searched_exactly(
+        shapes in prop::collection::vec((400..700_u64, 1..120_u64, 0..u64::MAX), 2..4),
+        depth in 1..12_usize,
+    ) {
+        let mut number = 0;
+        let mut segments = Vec::new();
+        for (chunks, length, mut state) in shapes {
+            let mut dice = |below: u64| {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                (state >> 33) % below
+            };
+            let segment: Vec<(u64, &str, String)> = (0..chunks).map(|_| {
+                number += 1;
+                let common = dice(6) * dice(2) + 1;
+                (number, "", chunk_of(common + dice(length * 2), common))
+            }).collect();
+            segments.push(segment);
+        }
+        let index = index(&segments);
+        let expected = by_scoring_everything(&index, &segments, "common", depth);
+        prop_assert_eq!(search(&index.0, &index.1, "common", depth).unwrap().hits, expected);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
@@ -179,19 +258,10 @@ proptest! {
             number -= 1;
             (number, "", text_of(words))
         }).collect()).collect();
-        let (searcher, fields) = index(&segments);
+        let index = index(&segments);
         let query = text_of(&query);
-        let answer = search(&searcher, &fields, &query, depth).unwrap();
-        let mut expected = Vec::new();
-        for &(chunk_id, ..) in segments.iter().flatten() {
-            let scores = explain(&searcher, &fields, &query, chunk_id).unwrap();
-            if !scores.is_empty() {
-                let score = scores.iter().map(|score| f64::from(score.score)).sum::<f64>() as f32;
-                expected.push(ChunkHit { chunk_id, document_no: chunk_id / 10, score });
-            }
-        }
-        expected.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.chunk_id.cmp(&b.chunk_id)));
-        expected.truncate(depth);
+        let answer = search(&index.0, &index.1, &query, depth).unwrap();
+        let expected = by_scoring_everything(&index, &segments, &query, depth);
         prop_assert_eq!(answer.hits, expected);
     }
 

@@ -1,20 +1,22 @@
 //! Finds every chunk that may be among the best, by tantivy's pruned search (block-max WAND).
 
 use std::cmp::Reverse;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BinaryHeap};
 
-use tantivy::query::{BooleanQuery, BoostQuery, EnableScoring, Occur, Query, TermQuery};
-use tantivy::schema::IndexRecordOption;
-use tantivy::{DocId, Searcher, SegmentOrdinal};
+use tantivy::query::{Bm25StatisticsProvider, BooleanQuery, BoostQuery, EnableScoring, Occur, Query, TermQuery};
+use tantivy::schema::{Field, IndexRecordOption};
+use tantivy::{DocId, Searcher, SegmentOrdinal, SegmentReader};
 
 use super::query::QueryTerm;
 use crate::Error;
 
-/// How far below the last place a chunk is still taken as a candidate, as a share of the score.
-///
-/// Two things are forgiven: sums of f32 in whichever order the postings met (about 1e-6), and the engine's block
-/// bounds, which are computed with the average length of one segment where the score takes that of all.
-const SLACK: f32 = 0.01;
+/// k1 · b of the engine's BM25.
+const K1_B: f64 = 1.2 * 0.75;
+
+/// Least share of a field's length that the index remembers: lengths above 40 are rounded down, to the next of the
+/// engine's table of 256, whose steps are an eighth at most.
+const REMEMBERED: f64 = 8.0 / 9.0;
 
 /// A chunk within one segment, with its score as the engine added it up.
 #[derive(Debug, Clone, Copy)]
@@ -34,14 +36,17 @@ pub(super) fn candidates(
 ) -> Result<BTreeMap<SegmentOrdinal, Vec<Candidate>>, Error> {
     let clauses = terms.iter().map(|term| (Occur::Should, clause(term))).collect();
     let weight = BooleanQuery::new(clauses).weight(EnableScoring::enabled_from_searcher(searcher))?;
-    let mut best = Best::new(depth);
+    let averages = averages(searcher, terms)?;
+    // Sums of f32 in whichever order the postings met: each of two sums is off by half a unit for each term.
+    let mut best = Best::new(depth, (terms.len() + 16) as f32 * f32::EPSILON);
     for (segment, reader) in (0..).zip(searcher.segment_readers()) {
         let alive = reader.alive_bitset();
-        weight.for_each_pruning(best.threshold, reader, &mut |document, score| {
-            if alive.is_none_or(|alive| alive.is_alive(document)) {
+        let trust = bound_trust(reader, &averages)?;
+        weight.for_each_pruning(best.floor * trust, reader, &mut |document, score| {
+            if score > best.floor && alive.is_none_or(|alive| alive.is_alive(document)) {
                 best.offer(Candidate { segment, document, score });
             }
-            best.threshold
+            best.floor * trust
         })?;
     }
     let mut by_segment: BTreeMap<SegmentOrdinal, Vec<Candidate>> = BTreeMap::new();
@@ -52,6 +57,47 @@ pub(super) fn candidates(
         candidates.sort_unstable_by_key(|candidate| candidate.document);
     }
     Ok(by_segment)
+}
+
+/// The average length of each field that is asked for, over all segments, as the scores take it.
+fn averages(searcher: &Searcher, terms: &[QueryTerm]) -> Result<BTreeMap<Field, f64>, Error> {
+    let chunks = searcher.total_num_docs()? as f64;
+    let mut averages = BTreeMap::new();
+    for term in terms {
+        if let Entry::Vacant(entry) = averages.entry(term.field) {
+            entry.insert(searcher.total_num_tokens(term.field)? as f64 / chunks);
+        }
+    }
+    Ok(averages)
+}
+
+/// What the engine's upper bounds of a segment have to be divided by to be upper bounds; 1 or a little less where its
+/// chunks are as long as those of the other segments.
+///
+/// A chunk's share of a term's weight is f(c) = tf / (tf + k1 · (1 − b + b · length / c)), with c = g, the average length
+/// over all segments. The engine bounds it in two ways:
+///
+/// - For a block of postings it remembers the pair of length and tf that has the highest f(s), with s the average length
+///   of the segment, and takes f(g) of that pair. The factor behind k1 changes by no more than the ratio of the two
+///   averages when one takes the other's place, and f by no more than that factor. So, with r = min(s / g, g / s): if
+///   s ≥ g, then f(g) ≤ f(s) for every pair and f(s) ≤ f(g) / r; if s < g, then f(s) ≤ f(g) and f(g) ≤ f(s) / r. Either
+///   way a chunk's f(g) ≤ the highest f(s), or that divided by r, ≤ the remembered pair's f(g) / r.
+/// - For a whole list of postings it takes the f(g) of an endless chunk of nothing but the term, 1 / (1 + k1 · b / g). A
+///   chunk whose length was rounded down can have 1 / (1 + k1 · b · 8/9 / g).
+///
+/// `averages` has g by field. A segment's own average is that of the time it was written, deleted chunks included.
+fn bound_trust(reader: &SegmentReader, averages: &BTreeMap<Field, f64>) -> Result<f32, Error> {
+    let mut trust = 1.0_f64;
+    for (&field, &average) in averages {
+        let tokens = reader.inverted_index(field)?.total_num_tokens();
+        if tokens > 0 {
+            let own = tokens as f64 / f64::from(reader.max_doc());
+            let of_blocks = (own / average).min(average / own);
+            let of_lists = (average + K1_B * REMEMBERED) / (average + K1_B);
+            trust = trust.min(of_blocks).min(of_lists);
+        }
+    }
+    Ok(trust as f32)
 }
 
 fn clause(term: &QueryTerm) -> Box<dyn Query> {
@@ -67,13 +113,15 @@ struct Best {
     candidates: Vec<Candidate>,
     /// Size at which candidates that fell behind are dropped.
     limit: usize,
-    threshold: f32,
+    /// Share of the last place's score by which a candidate may be below it, for what rounding does to both.
+    slack: f32,
+    floor: f32,
 }
 
 impl Best {
-    fn new(depth: usize) -> Self {
+    fn new(depth: usize, slack: f32) -> Self {
         let limit = depth.saturating_mul(4).max(1024);
-        Self { depth, scores: BinaryHeap::new(), candidates: Vec::new(), limit, threshold: 0.0 }
+        Self { depth, scores: BinaryHeap::new(), candidates: Vec::new(), limit, slack, floor: 0.0 }
     }
 
     fn offer(&mut self, candidate: Candidate) {
@@ -85,16 +133,16 @@ impl Best {
         if self.scores.len() == self.depth
             && let Some(&Reverse(lowest)) = self.scores.peek()
         {
-            self.threshold = f32::from_bits(lowest) * (1.0 - SLACK);
+            self.floor = f32::from_bits(lowest) * (1.0 - self.slack);
         }
         if self.candidates.len() >= self.limit {
-            self.candidates.retain(|candidate| candidate.score > self.threshold);
+            self.candidates.retain(|candidate| candidate.score > self.floor);
             self.limit = self.limit.max(self.candidates.len() * 2);
         }
     }
 
     fn into_candidates(mut self) -> Vec<Candidate> {
-        self.candidates.retain(|candidate| candidate.score > self.threshold);
+        self.candidates.retain(|candidate| candidate.score > self.floor);
         self.candidates
     }
 }
