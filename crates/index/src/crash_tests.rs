@@ -22,7 +22,7 @@ pub(crate) fn settings() -> IndexSettings {
     IndexSettings { fingerprint, dimensions: 3, window_tokens: 8, overlap_tokens: 0 }
 }
 
-fn put(writer: &mut IndexWriter, id: &str, text: &str) -> Result<(), Error> {
+pub(crate) fn put(writer: &mut IndexWriter, id: &str, text: &str) -> Result<(), Error> {
     let document = Document { id: id.to_string(), text: text.to_string(), ..Document::default() };
     let chunk = |range: std::ops::Range<usize>, ordinal| {
         let sum: u8 = text[range.clone()].bytes().fold(1, u8::wrapping_add);

@@ -26,6 +26,25 @@ pub struct StoredChunk {
     pub document: Document,
 }
 
+/// A chunk read back with its text alone, and what names its document.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredPassage {
+    /// Number of the chunk.
+    pub chunk_id: u64,
+    /// Number of its document.
+    pub document_no: u64,
+    /// Where in the document it stands.
+    pub chunk: Chunk,
+    /// The document's id.
+    pub id: String,
+    /// The document's title; empty when it has none.
+    pub title: String,
+    /// Where the document came from.
+    pub source: Option<String>,
+    /// The chunk's text: bytes `chunk.byte_range` of the document's.
+    pub text: String,
+}
+
 /// A document read back.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoredDocument {

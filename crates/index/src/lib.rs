@@ -30,7 +30,7 @@ mod verify;
 mod writer;
 
 pub use error::{Error, FingerprintDifference};
-pub use hits::{ChunkHit, LexicalAnswer, StoredChunk, StoredDocument};
+pub use hits::{ChunkHit, LexicalAnswer, StoredChunk, StoredDocument, StoredPassage};
 pub use reader::{IndexReader, exists};
 pub use settings::{IndexSettings, IndexStatus, NewChunk};
 pub use snapshot::Snapshot;

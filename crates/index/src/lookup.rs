@@ -6,12 +6,15 @@ use std::sync::Arc;
 
 use berth_types::{Chunk, Document, DocumentRecord};
 use tantivy::columnar::{Column, StrColumn};
-use tantivy::schema::{IndexRecordOption, Value};
-use tantivy::{DocAddress, DocId, DocSet, Searcher, SegmentReader, TERMINATED, TantivyDocument, Term};
+use tantivy::schema::IndexRecordOption;
+use tantivy::schema::document::{
+    DeserializeError, DocumentDeserialize, DocumentDeserializer, ValueDeserialize, ValueDeserializer,
+};
+use tantivy::{DocAddress, DocId, DocSet, Searcher, SegmentOrdinal, SegmentReader, TERMINATED, Term};
 
 use crate::blocks::BlockFile;
 use crate::schema::{LexicalSchema, column};
-use crate::{Error, StoredChunk, StoredDocument, stored};
+use crate::{Error, StoredChunk, StoredDocument, StoredPassage, stored};
 
 /// A searcher over one commit, with the schema it is read by.
 #[derive(Clone)]
@@ -34,41 +37,72 @@ pub(crate) struct Known {
 impl Lookup {
     /// One chunk with its document.
     pub(crate) fn chunk(&self, chunk_id: u64) -> Result<Option<StoredChunk>, Error> {
+        let Some(place) = self.place_of(chunk_id)? else { return Ok(None) };
+        let document = self.document_at(place.head)?;
+        self.check_range(place.reader, &document, &place.chunk)?;
+        Ok(Some(StoredChunk { chunk_id, document_no: place.document_no, chunk: place.chunk, document }))
+    }
+
+    /// One chunk with its text, and what names its document; the rest of the document is not decoded.
+    pub(crate) fn passage(&self, chunk_id: u64) -> Result<Option<StoredPassage>, Error> {
+        let Some(ChunkPlace { reader, head, document_no, chunk }) = self.place_of(chunk_id)? else { return Ok(None) };
+        let StoredBytes(bytes) = self.searcher.doc(head)?;
+        let Some(passage) = stored::decode_passage(&bytes, chunk.byte_range.clone()) else {
+            return Err(self.wrong(reader, format!("the document of chunk {chunk_id} cannot be decoded")));
+        };
+        let stored::Passage { id, title, text, source } = passage;
+        Ok(Some(StoredPassage { chunk_id, document_no, chunk, id, title, source, text }))
+    }
+
+    fn place_of(&self, chunk_id: u64) -> Result<Option<ChunkPlace<'_>>, Error> {
         let Some(&address) = self.alive(&self.schema.chunk_term(chunk_id))?.first() else { return Ok(None) };
         let reader = self.searcher.segment_reader(address.segment_ord);
-        let document_no = Columns::open(reader, &self.folder)?.document_no(address.doc_id)?;
-        let chunk = Columns::open(reader, &self.folder)?.chunk(address.doc_id)?;
+        let columns = Columns::open(reader, &self.folder)?;
+        let (document_no, chunk) = (columns.document_no(address.doc_id)?, columns.chunk(address.doc_id)?);
         let Some(&head) = self.alive(&self.schema.head_term(document_no))?.first() else {
             return Err(self.wrong(reader, format!("chunk {chunk_id} has no document")));
         };
-        let document = self.document_at(head)?;
-        self.check_range(reader, &document, &chunk)?;
-        Ok(Some(StoredChunk { chunk_id, document_no, chunk, document }))
+        Ok(Some(ChunkPlace { reader, head, document_no, chunk }))
     }
 
     /// One document with its record and chunks.
     pub(crate) fn document(&self, id: &str) -> Result<Option<StoredDocument>, Error> {
-        let Some(&head) = self.alive(&self.schema.id_term(id))?.first() else { return Ok(None) };
+        let Some(head) = self.head_of(id)? else { return Ok(None) };
         let reader = self.searcher.segment_reader(head.segment_ord);
         let document = self.document_at(head)?;
         if document.id != id {
             return Err(self.wrong(reader, format!("'{id}' leads to another document")));
         }
-        let columns = Columns::open(reader, &self.folder)?;
-        let document_no = columns.document_no(head.doc_id)?;
+        let mut columns = SegmentColumns::of(self);
+        let document_no = columns.get(head.segment_ord)?.document_no(head.doc_id)?;
         let record = HeadColumns::open(reader, &self.folder)?.record(head.doc_id)?;
+        let chunks = self.chunks_of(&mut columns, document_no, &document)?;
+        Ok(Some(StoredDocument { document_no, document, record, chunks }))
+    }
+
+    /// Where the head of a document is, by its id.
+    pub(crate) fn head_of(&self, id: &str) -> Result<Option<DocAddress>, Error> {
+        Ok(self.alive(&self.schema.id_term(id))?.first().copied())
+    }
+
+    /// The chunks of a document by ordinal, each inside its text.
+    pub(crate) fn chunks_of(
+        &self,
+        columns: &mut SegmentColumns,
+        document_no: u64,
+        document: &Document,
+    ) -> Result<Vec<Chunk>, Error> {
         let mut chunks = Vec::new();
         for address in self.alive(&self.schema.document_term(document_no))? {
-            let reader = self.searcher.segment_reader(address.segment_ord);
-            let columns = Columns::open(reader, &self.folder)?;
+            let columns = columns.get(address.segment_ord)?;
             if columns.chunk_id.first(address.doc_id).is_some() {
                 let chunk = columns.chunk(address.doc_id)?;
-                self.check_range(reader, &document, &chunk)?;
+                self.check_range(self.searcher.segment_reader(address.segment_ord), document, &chunk)?;
                 chunks.push(chunk);
             }
         }
         chunks.sort_unstable_by_key(|chunk| chunk.ordinal);
-        Ok(Some(StoredDocument { document_no, document, record, chunks }))
+        Ok(chunks)
     }
 
     /// The id of a document by its number; reads a column, not the stored text.
@@ -129,9 +163,8 @@ impl Lookup {
 
     /// The stored document of a head.
     pub(crate) fn document_at(&self, head: DocAddress) -> Result<Document, Error> {
-        let entry: TantivyDocument = self.searcher.doc(head)?;
-        let bytes = entry.get_first(self.schema.stored).and_then(|value| value.as_bytes());
-        bytes.and_then(stored::decode).ok_or_else(|| {
+        let StoredBytes(bytes) = self.searcher.doc(head)?;
+        stored::decode(&bytes).ok_or_else(|| {
             self.wrong(self.searcher.segment_reader(head.segment_ord), "a stored document cannot be decoded".into())
         })
     }
@@ -171,6 +204,51 @@ impl Lookup {
 
 fn segment_path(folder: &Path, reader: &SegmentReader) -> PathBuf {
     folder.join(reader.segment_id().uuid_string())
+}
+
+/// Where a chunk is, and what its columns say.
+struct ChunkPlace<'a> {
+    reader: &'a SegmentReader,
+    head: DocAddress,
+    document_no: u64,
+    chunk: Chunk,
+}
+
+/// The one stored value of a head, without the copies that the engine's own document makes of it. Empty elsewhere.
+struct StoredBytes(Vec<u8>);
+
+impl DocumentDeserialize for StoredBytes {
+    fn deserialize<'de, D: DocumentDeserializer<'de>>(mut document: D) -> Result<Self, DeserializeError> {
+        let first = document.next_field::<Self>()?;
+        Ok(first.map_or(Self(Vec::new()), |(_, bytes)| bytes))
+    }
+}
+
+impl ValueDeserialize for StoredBytes {
+    fn deserialize<'de, D: ValueDeserializer<'de>>(value: D) -> Result<Self, DeserializeError> {
+        value.deserialize_bytes().map(Self)
+    }
+}
+
+/// The columns of each segment, opened when a segment is first asked for.
+pub(crate) struct SegmentColumns<'a> {
+    lookup: &'a Lookup,
+    opened: Vec<Option<Columns>>,
+}
+
+impl<'a> SegmentColumns<'a> {
+    pub(crate) fn of(lookup: &'a Lookup) -> Self {
+        let segments = lookup.searcher.segment_readers().len();
+        Self { lookup, opened: (0..segments).map(|_| None).collect() }
+    }
+
+    fn get(&mut self, segment: SegmentOrdinal) -> Result<&Columns, Error> {
+        let slot = &mut self.opened[segment as usize];
+        if slot.is_none() {
+            *slot = Some(Columns::open(self.lookup.searcher.segment_reader(segment), &self.lookup.folder)?);
+        }
+        Ok(slot.as_ref().expect("opened above"))
+    }
 }
 
 /// Columns that every entry has.

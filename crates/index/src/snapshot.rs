@@ -13,7 +13,8 @@ use crate::directory::{LexicalDirectory, OpenFiles};
 use crate::lookup::Lookup;
 use crate::manifest::Manifest;
 use crate::{
-    ChunkHit, Error, IndexSettings, IndexStatus, LexicalAnswer, StoredChunk, StoredDocument, analysis, lexical, open,
+    ChunkHit, Error, IndexSettings, IndexStatus, LexicalAnswer, StoredChunk, StoredDocument, StoredPassage, analysis,
+    lexical, open,
 };
 
 /// One commit of an index, both halves; never changes.
@@ -129,6 +130,15 @@ impl Snapshot {
     /// `Corrupted`, `Lexical`.
     pub fn chunk(&self, chunk_id: u64) -> Result<Option<StoredChunk>, Error> {
         self.lookup.chunk(chunk_id)
+    }
+
+    /// One chunk with its text and what names its document: as [`chunk`](Self::chunk), without the rest of a text that
+    /// may be long.
+    ///
+    /// # Errors
+    /// `Corrupted`, `Lexical`.
+    pub fn passage(&self, chunk_id: u64) -> Result<Option<StoredPassage>, Error> {
+        self.lookup.passage(chunk_id)
     }
 
     /// One document with what is remembered of it and its chunks.

@@ -7,12 +7,16 @@ use std::sync::Arc;
 use serde::Serialize;
 use tantivy::{DocAddress, DocId, SegmentReader};
 
+use crate::blocks::{BlockFile, seal_text};
 use crate::dense::LiveSegment;
 use crate::directory::{LEXICAL_FOLDER, META_FILE, OpenFiles};
-use crate::lookup::{Columns, HeadColumns, Lookup};
+use crate::lookup::{Columns, HeadColumns, SegmentColumns};
 use crate::manifest::{DENSE_FOLDER, Manifest};
-use crate::reader::{meta_of, open_last};
+use crate::reader::open_last;
 use crate::{Error, Snapshot};
+
+/// Chunk numbers that a problem prints: enough to see where they go wrong.
+const ORDINALS_SHOWN: usize = 20;
 
 /// What [`verify`] found.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
@@ -51,25 +55,14 @@ pub struct VerifyProblem {
 
 /// Reads every byte of the last commit of the index in `dir`, and compares its halves.
 ///
-/// A commit that is replaced while it is read is read again.
+/// Its files are held open while they are read, so that a writer may go on meanwhile.
 ///
 /// # Errors
 /// `NotFound`, `UnknownFormat`, `Io`. Damage is no error here but a problem in the report.
 pub fn verify(dir: &Path) -> Result<VerifyReport, Error> {
-    loop {
-        let meta = match meta_of(dir) {
-            Err(error @ Error::Corrupted { .. }) => return VerifyReport::of_damage(dir, error),
-            other => other?,
-        };
-        let report = match open_last(dir, &Arc::new(OpenFiles::default())) {
-            Ok(snapshot) => Verification::of(dir, &snapshot).map(|verification| verification.report),
-            Err(error) => VerifyReport::of_damage(dir, error),
-        };
-        // A writer may have removed files under us; what is wrong then says nothing about the commit that replaced it.
-        let sound = report.as_ref().is_ok_and(|report| report.problems.is_empty());
-        if sound || meta_of(dir).is_ok_and(|now| now == meta) {
-            return report;
-        }
+    match open_last(dir, &Arc::new(OpenFiles::default())) {
+        Ok(snapshot) => Verification::of(dir, &snapshot).map(|verification| verification.report),
+        Err(error) => VerifyReport::of_damage(dir, error),
     }
 }
 
@@ -94,11 +87,6 @@ impl VerifyReport {
             other => Err(other),
         }
     }
-}
-
-/// What the lexical half says of a chunk.
-struct LexicalChunk {
-    document_no: u64,
 }
 
 struct Verification<'a> {
@@ -134,25 +122,21 @@ impl<'a> Verification<'a> {
     fn read_files(&mut self) -> Result<(), Error> {
         let manifest = self.snapshot.manifest();
         // Both were read and compared with their hashes when the snapshot was opened.
-        for file in [Path::new(LEXICAL_FOLDER).join(META_FILE), self.manifest_file()] {
-            let bytes = std::fs::metadata(self.dir.join(&file)).map_or(0, |metadata| metadata.len());
-            self.report.files.push(VerifiedFile { file, bytes });
+        let meta_bytes = seal_text(META_FILE, self.snapshot.meta()).len() as u64;
+        self.report.files.push(VerifiedFile { file: Path::new(LEXICAL_FOLDER).join(META_FILE), bytes: meta_bytes });
+        let manifest_bytes = manifest.serialized().0.len() as u64;
+        self.report.files.push(VerifiedFile { file: self.manifest_file(), bytes: manifest_bytes });
+        // What the snapshot holds open, not what the paths lead to: a newer commit may have removed them.
+        let mut files: Vec<&BlockFile> = self.snapshot.lookup().files.iter().map(AsRef::as_ref).collect();
+        for live in self.snapshot.dense_segments() {
+            files.push(live.segment.file());
+            files.extend(live.deleted_file.as_deref());
         }
-        let mut files: Vec<PathBuf> =
-            manifest.dense_files().map(|file| Path::new(DENSE_FOLDER).join(&file.name)).collect();
-        for file in &self.snapshot.lookup().files {
-            let name = file.path().file_name().unwrap_or_default();
-            files.push(Path::new(LEXICAL_FOLDER).join(name));
-        }
-        files.sort_unstable();
-        for file in files {
-            let read = crate::blocks::BlockFile::open(&self.dir.join(&file)).and_then(|opened| {
-                opened.verify()?;
-                Ok(opened.seal().bytes)
-            });
-            let read = read.map_err(crate::manifest::missing_is_corrupted);
-            if let Some(bytes) = self.check(read)? {
-                self.report.files.push(VerifiedFile { file, bytes });
+        files.sort_unstable_by_key(|file| file.path());
+        for opened in files {
+            if self.check(opened.verify())?.is_some() {
+                let file = opened.path().strip_prefix(self.dir).unwrap_or(opened.path()).to_path_buf();
+                self.report.files.push(VerifiedFile { file, bytes: opened.seal().bytes });
             }
         }
         Ok(())
@@ -164,17 +148,17 @@ impl<'a> Verification<'a> {
 
     /// Compares the halves with each other and with the manifest.
     fn compare(&mut self) -> Result<(), Error> {
-        let mut chunks = HashMap::new();
+        let mut document_of_chunk = HashMap::new();
+        let mut columns = SegmentColumns::of(self.snapshot.lookup());
         for (segment, reader) in self.snapshot.lookup().searcher.segment_readers().iter().enumerate() {
-            self.read_lexical(segment as u32, reader, &mut chunks)?;
+            self.read_lexical(segment as u32, reader, &mut columns, &mut document_of_chunk)?;
         }
-        self.report.lexical_chunks = chunks.len() as u64;
+        self.report.lexical_chunks = document_of_chunk.len() as u64;
         for live in self.snapshot.dense_segments() {
-            self.read_dense(live, &mut chunks)?;
+            self.read_dense(live, &mut document_of_chunk)?;
         }
-        if !chunks.is_empty() {
-            let example = chunks.keys().min().copied().unwrap_or_default();
-            let reason = format!("{} chunks have no row, chunk {example} for one", chunks.len());
+        if let Some(example) = document_of_chunk.keys().min() {
+            let reason = format!("{} chunks have no row, chunk {example} for one", document_of_chunk.len());
             self.problem(Path::new(DENSE_FOLDER), reason);
         }
         let counts = self.snapshot.manifest().counts;
@@ -194,7 +178,8 @@ impl<'a> Verification<'a> {
         &mut self,
         segment: u32,
         reader: &SegmentReader,
-        chunks: &mut HashMap<u64, LexicalChunk>,
+        all_columns: &mut SegmentColumns,
+        document_of_chunk: &mut HashMap<u64, u64>,
     ) -> Result<(), Error> {
         let lookup = self.snapshot.lookup();
         let columns = Columns::open(reader, &lookup.folder)?;
@@ -203,13 +188,13 @@ impl<'a> Verification<'a> {
         for doc in reader.doc_ids_alive() {
             let document_no = columns.document_no(doc)?;
             if let Some(chunk_id) = columns.chunk_id.first(doc)
-                && chunks.insert(chunk_id, LexicalChunk { document_no }).is_some()
+                && document_of_chunk.insert(chunk_id, document_no).is_some()
             {
                 self.problem(&file, format!("chunk {chunk_id} is there twice"));
             }
             if let Some(stated) = heads.chunks.first(doc) {
                 self.report.documents += 1;
-                self.check_document(lookup, segment, doc, stated, &file)?;
+                self.check_document(all_columns, (segment, doc), document_no, stated, &file)?;
             }
         }
         Ok(())
@@ -217,27 +202,31 @@ impl<'a> Verification<'a> {
 
     fn check_document(
         &mut self,
-        lookup: &Lookup,
-        segment: u32,
-        doc: DocId,
+        columns: &mut SegmentColumns,
+        (segment, doc): (u32, DocId),
+        document_no: u64,
         stated: u64,
         file: &Path,
     ) -> Result<(), Error> {
-        let id = lookup.document_at(DocAddress::new(segment, doc))?.id;
-        match lookup.document(&id)? {
-            None => self.problem(file, format!("document '{id}' cannot be found by its id")),
-            Some(found) => {
-                let ordinals: Vec<u64> = found.chunks.iter().map(|chunk| u64::from(chunk.ordinal)).collect();
-                if ordinals != (0..stated).collect::<Vec<u64>>() {
-                    self.problem(file, format!("document '{id}' has chunks {ordinals:?}, not the first {stated}"));
-                }
-            }
+        let lookup = self.snapshot.lookup();
+        let head = DocAddress::new(segment, doc);
+        let document = lookup.document_at(head)?;
+        let id = &document.id;
+        if lookup.head_of(id)? != Some(head) {
+            self.problem(file, format!("document '{id}' cannot be found by its id"));
+            return Ok(());
+        }
+        let found = lookup.chunks_of(columns, document_no, &document)?;
+        if !found.iter().map(|chunk| u64::from(chunk.ordinal)).eq(0..stated) {
+            let ordinals: Vec<u32> = found.iter().map(|chunk| chunk.ordinal).take(ORDINALS_SHOWN).collect();
+            let reason = format!("document '{id}' has {} chunks {ordinals:?}…, not the first {stated}", found.len());
+            self.problem(file, reason);
         }
         Ok(())
     }
 
     /// Takes the chunks of a dense segment's living rows out of `chunks`, and checks the rows.
-    fn read_dense(&mut self, live: &LiveSegment, chunks: &mut HashMap<u64, LexicalChunk>) -> Result<(), Error> {
+    fn read_dense(&mut self, live: &LiveSegment, document_of_chunk: &mut HashMap<u64, u64>) -> Result<(), Error> {
         let file =
             live.segment.file().path().strip_prefix(self.dir).unwrap_or(live.segment.file().path()).to_path_buf();
         let mut keys = BTreeMap::new();
@@ -258,9 +247,9 @@ impl<'a> Verification<'a> {
                 continue;
             }
             self.report.dense_rows += 1;
-            match chunks.remove(&label.chunk_id) {
+            match document_of_chunk.remove(&label.chunk_id) {
                 None => self.problem(&file, format!("row {row} is of chunk {}, which is nowhere else", label.chunk_id)),
-                Some(chunk) if chunk.document_no != label.document_no => {
+                Some(document_no) if document_no != label.document_no => {
                     self.problem(&file, format!("chunk {} is of another document here", label.chunk_id));
                 }
                 Some(_) => {}
@@ -272,5 +261,47 @@ impl<'a> Verification<'a> {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crash_tests::{put, settings};
+    use crate::{IndexReader, IndexWriter};
+
+    #[test]
+    fn a_commit_is_verified_to_its_end_while_a_writer_removes_its_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut writer = IndexWriter::create_or_open(dir.path(), &settings()).unwrap();
+        put(&mut writer, "a", "some text").unwrap();
+        put(&mut writer, "b", "other text").unwrap();
+        put(&mut writer, "c", "more text").unwrap();
+        writer.commit().unwrap();
+        writer.remove("a").unwrap();
+        writer.commit().unwrap();
+        let snapshot = IndexReader::open(dir.path()).unwrap().snapshot();
+        for id in ["b", "c"] {
+            writer.remove(id).unwrap();
+            put(&mut writer, "d", "the last text").unwrap();
+            writer.commit().unwrap();
+        }
+        writer.finish().unwrap();
+        let report = Verification::of(dir.path(), &snapshot).unwrap().report;
+        assert_eq!(report.problems, []);
+        assert_eq!((report.generation, report.documents, report.dense_rows), (3, 2, 4));
+        let gone = report.files.iter().filter(|file| !dir.path().join(&file.file).exists()).count();
+        assert!(gone > 2 && report.files.iter().all(|file| file.bytes > 0), "{:?}", report.files);
+    }
+
+    #[test]
+    fn lengths_are_those_on_the_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut writer = IndexWriter::create_or_open(dir.path(), &settings()).unwrap();
+        put(&mut writer, "a", "some text").unwrap();
+        writer.finish().unwrap();
+        for file in verify(dir.path()).unwrap().files {
+            assert_eq!(file.bytes, std::fs::metadata(dir.path().join(&file.file)).unwrap().len(), "{file:?}");
+        }
     }
 }

@@ -141,6 +141,11 @@ fn chunks_are_found_by_both_halves_and_read_back() {
     assert_eq!(&stored.document.text[stored.chunk.byte_range.clone()], "und fünf sechs sieben");
     assert_eq!((stored.chunk.ordinal, stored.chunk.tokens), (1, 4));
     assert_eq!(stored.document, document);
+    let passage = snapshot.passage(dense[0].chunk_id).unwrap().unwrap();
+    assert_eq!((passage.id.as_str(), passage.title.as_str(), passage.source.as_deref()), ("a", "Grüße", Some("a.txt")));
+    assert_eq!((passage.text.as_str(), &passage.chunk), ("und fünf sechs sieben", &stored.chunk));
+    assert_eq!((passage.chunk_id, passage.document_no), (stored.chunk_id, stored.document_no));
+    assert_eq!(snapshot.passage(dense[0].chunk_id + 100).unwrap(), None);
     assert_eq!(snapshot.lexical("sechs", 9).unwrap().hits[0].chunk_id, stored.chunk_id);
     assert_eq!(snapshot.lexical("grüße", 9).unwrap().hits.len(), 2, "the title counts for every chunk");
     let absent = stored.chunk_id + 100;
@@ -428,4 +433,26 @@ fn readers_follow_a_writer_that_never_rests() {
         }
         done.store(true, std::sync::atomic::Ordering::Relaxed);
     });
+}
+
+#[test]
+fn a_reader_follows_an_index_that_is_built_anew_in_its_place() {
+    let base = tempfile::tempdir().unwrap();
+    let index = base.path().join("index");
+    let build = |text: &str| {
+        let mut writer = open(&index);
+        put(&mut writer, "a", text);
+        put(&mut writer, "b", "in both");
+        writer.commit().unwrap();
+        writer.remove("b").unwrap();
+        writer.finish().unwrap();
+    };
+    build("the old text");
+    let reader = IndexReader::open(&index).unwrap();
+    let old = reader.snapshot();
+    std::fs::remove_dir_all(&index).unwrap();
+    build("quite another text");
+    assert!(reader.refresh().unwrap());
+    assert_eq!(contents(&reader.snapshot()), pairs(&[("a", "quite another text")]));
+    assert_eq!(contents(&old), pairs(&[("a", "the old text")]));
 }

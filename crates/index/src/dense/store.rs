@@ -24,6 +24,8 @@ const DEAD_SHARE: u64 = 2;
 pub(crate) struct LiveSegment {
     pub(crate) segment: Arc<Segment>,
     pub(crate) deleted: Arc<Tombstones>,
+    /// What the tombstones were read from; held open so that it can be verified for as long as the snapshot lives.
+    pub(crate) deleted_file: Option<Arc<BlockFile>>,
     entry: SegmentEntry,
 }
 
@@ -38,7 +40,14 @@ pub(crate) fn open_segments(index: &Path, files: &OpenFiles, manifest: &Manifest
 
 fn open_segment(folder: &Path, files: &OpenFiles, entry: &SegmentEntry, dims: usize) -> Result<LiveSegment, Error> {
     let open = |file: &FileEntry| -> Result<Arc<BlockFile>, Error> {
-        let opened = files.open(&folder.join(&file.name))?;
+        let path = folder.join(&file.name);
+        let opened = files.open(&path)?;
+        if file.check(&opened).is_ok() {
+            return Ok(opened);
+        }
+        // An index that was built anew in the same place gives its numbers out again, and ours may still be mapped.
+        files.forget(&path);
+        let opened = files.open(&path)?;
         file.check(&opened)?;
         Ok(opened)
     };
@@ -46,18 +55,18 @@ fn open_segment(folder: &Path, files: &OpenFiles, entry: &SegmentEntry, dims: us
     if segment.rows() as u64 != entry.rows {
         return Err(Error::corrupted(segment.file().path(), "it has another number of rows than the manifest says"));
     }
-    let deleted = match &entry.deleted {
-        None => Tombstones::none(entry.rows),
+    let (deleted, deleted_file) = match &entry.deleted {
+        None => (Tombstones::none(entry.rows), None),
         Some(deleted) => {
             let file = open(&deleted.file)?;
             let tombstones = Tombstones::read(&file, entry.rows)?;
             if tombstones.deleted() != deleted.rows {
                 return Err(Error::corrupted(file.path(), "it deletes another number of rows than the manifest says"));
             }
-            tombstones
+            (tombstones, Some(file))
         }
     };
-    Ok(LiveSegment { segment: Arc::new(segment), deleted: Arc::new(deleted), entry: entry.clone() })
+    Ok(LiveSegment { segment: Arc::new(segment), deleted: Arc::new(deleted), deleted_file, entry: entry.clone() })
 }
 
 /// Rows that are in memory only.
@@ -221,6 +230,7 @@ impl DenseStore {
                 let name = format!("{:08}-{generation}.deleted", live.entry.number);
                 let seal = live.deleted.write(&self.disk, &self.folder.join(&name))?;
                 live.entry.deleted = Some(DeletedEntry { rows: deleted, file: FileEntry::new(name, &seal) });
+                live.deleted_file = None;
             }
         }
         Ok(())
