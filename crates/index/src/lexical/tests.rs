@@ -191,6 +191,9 @@ fn chunk_of(length: u64, common: u64) -> String {
     "common ".repeat(common as usize) + &"rare ".repeat((length - common) as usize)
 }
 
+/// Two words, because the engine prunes for several only; the one that nearly every chunk has counts next to nothing.
+const QUESTION: &str = "common rare";
+
 /// A segment of as many chunks as `shapes` says: how many, of which length, with how much of the common word.
 fn segment_of(first: u64, shapes: &[(usize, u64, u64)]) -> Vec<(u64, &'static str, String)> {
     let chunks = shapes.iter().flat_map(|&(chunks, length, common)| std::iter::repeat_n((length, common), chunks));
@@ -210,10 +213,10 @@ fn segments_of_unlike_length_are_searched_exactly_where_a_block_is_judged_by_its
     for shapes in [short_beside_long, long_beside_short] {
         let segments = [segment_of(1, shapes[0]), segment_of(1001, shapes[1])];
         let index = index(&segments);
-        let expected = by_scoring_everything(&index, &segments, "common", 129);
+        let expected = by_scoring_everything(&index, &segments, QUESTION, 129);
         assert_eq!((expected[0].chunk_id, expected[1].chunk_id), (1051, 1), "the case is what it is meant to be");
         for depth in [1, 2, 3, 129] {
-            assert_eq!(search(&index.0, &index.1, "common", depth).unwrap().hits, expected[..depth], "best {depth}");
+            assert_eq!(search(&index.0, &index.1, QUESTION, depth).unwrap().hits, expected[..depth], "best {depth}");
         }
     }
 }
@@ -240,8 +243,8 @@ proptest! {
             segments.push(segment);
         }
         let index = index(&segments);
-        let expected = by_scoring_everything(&index, &segments, "common", depth);
-        prop_assert_eq!(search(&index.0, &index.1, "common", depth).unwrap().hits, expected);
+        let expected = by_scoring_everything(&index, &segments, QUESTION, depth);
+        prop_assert_eq!(search(&index.0, &index.1, QUESTION, depth).unwrap().hits, expected);
     }
 }
 
