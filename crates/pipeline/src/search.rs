@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use berth_encoder::Encoder;
 use berth_index::fusion::{self, DocScore, Fused, HalfList};
-use berth_index::{ChunkHit, IndexReader, Snapshot};
+use berth_index::{ChunkHit, IndexReader, Snapshot, StoredPassage};
 use berth_types::{Embedding, Explanation, Hit, HitChunk, Mode, Query, SearchReply, SourceScore};
 
 use crate::encoding::{EncoderChoice, open_encoder_for};
@@ -205,17 +205,16 @@ impl From<Fused> for Ranked {
 }
 
 fn read_hit(snapshot: &Snapshot, query: &Query, rank: usize, ranked: &Ranked) -> Result<Hit, Error> {
-    let stored = snapshot.chunk(ranked.chunk_id)?.ok_or(Error::ChunkLost { chunk_id: ranked.chunk_id })?;
-    let (chunk, document) = (stored.chunk, stored.document);
-    let text = document.text[chunk.byte_range.clone()].to_owned();
+    let lost = Error::ChunkLost { chunk_id: ranked.chunk_id };
+    let StoredPassage { chunk, id, title, source, text, .. } = snapshot.passage(ranked.chunk_id)?.ok_or(lost)?;
     let highlights = snapshot.highlight(&query.text, &text);
     let source_score = |document: DocScore| SourceScore { rank: document.rank, score: document.score };
     Ok(Hit {
         rank,
         score: ranked.score,
-        document: document.id,
-        title: document.title,
-        source: document.source,
+        document: id,
+        title,
+        source,
         chunk: HitChunk { ordinal: chunk.ordinal, start: chunk.byte_range.start, end: chunk.byte_range.end },
         text,
         dense: ranked.dense.map(source_score),
