@@ -84,7 +84,7 @@ pub enum Error {
         /// The file.
         path: PathBuf,
         /// What the system says.
-        source: io::Error,
+        r#source: io::Error,
     },
     /// A file cannot be written.
     #[error("cannot write {}: {source}", path.display())]
@@ -92,7 +92,7 @@ pub enum Error {
         /// The file.
         path: PathBuf,
         /// What the system says.
-        source: io::Error,
+        r#source: io::Error,
     },
     /// There is no ONNX Runtime library.
     #[error("no ONNX Runtime library at {}: run scripts/setup, or set ORT_DYLIB_PATH to one", path.display())]
@@ -201,7 +201,7 @@ pub enum Error {
     WorkerLost,
     /// A worker's thread could not be started.
     #[error("cannot start a worker: {0}")]
-    Spawn(#[source] io::Error),
+    Spawn(io::Error),
 }
 
 impl Error {
@@ -236,5 +236,21 @@ impl Error {
             | Self::BadRow(_)
             | Self::WorkerLost => ErrorKind::Internal,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+
+    /// A message and the chain of causes below it are printed one after the other: the cause stands in one of them.
+    #[test]
+    fn what_the_system_said_is_said_once() {
+        let source = io::Error::other("the disk is on fire");
+        let error = Error::Read { path: "file".into(), source };
+        assert!(error.to_string().ends_with(": the disk is on fire"), "{error}");
+        assert!(error.source().is_none());
     }
 }

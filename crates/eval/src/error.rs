@@ -112,7 +112,7 @@ pub enum Error {
         /// The file.
         path: PathBuf,
         /// What the system said.
-        source: io::Error,
+        r#source: io::Error,
     },
 }
 
@@ -136,4 +136,20 @@ impl Error {
 
 fn list(names: &[String]) -> String {
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+
+    /// A message and the chain of causes below it are printed one after the other: the cause stands in one of them.
+    #[test]
+    fn what_the_system_said_is_said_once() {
+        let source = io::Error::other("the disk is on fire");
+        let error = Error::Io { path: "file".into(), source };
+        assert!(error.to_string().ends_with(": the disk is on fire"), "{error}");
+        assert!(error.source().is_none());
+    }
 }

@@ -21,12 +21,12 @@ pub enum Error {
         hint: Option<&'static str>,
     },
     /// A file of the checkpoint cannot be read.
-    #[error("cannot read {}", path.display())]
+    #[error("cannot read {}: {source}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
         /// What the system said.
-        source: io::Error,
+        r#source: io::Error,
     },
     /// `config.json` is not a JSON object.
     #[error("{} is not a JSON object", path.display())]
@@ -139,12 +139,12 @@ pub enum Error {
         limit: u64,
     },
     /// The graph cannot be written.
-    #[error("cannot write {}", path.display())]
+    #[error("cannot write {}: {source}", path.display())]
     Write {
         /// The file.
         path: PathBuf,
         /// What the system said.
-        source: io::Error,
+        r#source: io::Error,
     },
 }
 
@@ -165,5 +165,21 @@ impl Error {
             | Self::TensorNotFinite { .. }
             | Self::LayerBeyondConfig { .. } => ErrorKind::Corrupted,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+
+    /// A message and the chain of causes below it are printed one after the other: the cause stands in one of them.
+    #[test]
+    fn what_the_system_said_is_said_once() {
+        let source = io::Error::other("the disk is on fire");
+        let error = Error::Read { path: "file".into(), source };
+        assert!(error.to_string().ends_with(": the disk is on fire"), "{error}");
+        assert!(error.source().is_none());
     }
 }

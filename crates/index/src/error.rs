@@ -98,7 +98,7 @@ pub enum Error {
         /// The file or directory.
         path: PathBuf,
         /// What the system said.
-        source: io::Error,
+        r#source: io::Error,
     },
     /// An earlier failure left this writer unable to continue. What was committed before is intact.
     #[error("the writer of {} stopped after an error: {reason}: open it again to go on", path.display())]
@@ -265,5 +265,21 @@ fn shortened(id: &str) -> String {
     match id.char_indices().nth(SHOWN_CHARS) {
         Some((end, _)) => format!("{}…", &id[..end]),
         None => id.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+
+    /// A message and the chain of causes below it are printed one after the other: the cause stands in one of them.
+    #[test]
+    fn what_the_system_said_is_said_once() {
+        let source = io::Error::other("the disk is on fire");
+        let error = Error::Io { action: "read", path: "file".into(), source };
+        assert!(error.to_string().ends_with(": the disk is on fire"), "{error}");
+        assert!(error.source().is_none());
     }
 }
