@@ -1,11 +1,11 @@
-//! BM25 over 10,000 generated chunks in memory, and the speed of the analyser.
+//! BM25 over 10,000 generated chunks, and the speed at which texts are taken apart.
 #![allow(missing_docs)]
 
-use berth_index::analysis;
-use berth_index::lexical::{self, Fields};
+use std::path::Path;
+
+use berth_index::{IndexReader, IndexSettings, IndexWriter, NewChunk, highlight};
+use berth_types::{Chunk, ContentKey, Document, DocumentRecord, Embedding, Fingerprint};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use tantivy::schema::{FAST, IndexRecordOption, Schema, TextFieldIndexing, TextOptions};
-use tantivy::{Index, IndexWriter, Searcher, doc};
 
 const CHUNKS: u64 = 10_000;
 const WORDS_PER_CHUNK: usize = 180;
@@ -32,58 +32,50 @@ impl Dice {
     }
 }
 
-fn index(dice: &mut Dice) -> (Searcher, Fields) {
-    let indexing =
-        TextFieldIndexing::default().set_tokenizer(analysis::ANALYZER).set_index_option(IndexRecordOption::WithFreqs);
-    let text = TextOptions::default().set_indexing_options(indexing);
-    let mut schema = Schema::builder();
-    let fields = Fields {
-        body: schema.add_text_field("body", text.clone()),
-        title: schema.add_text_field("title", text),
-        chunk_id: schema.add_u64_field("chunk_id", FAST),
-        document_no: schema.add_u64_field("document_no", FAST),
+/// One chunk a document; the vectors are not looked at.
+fn build(dir: &Path, dice: &mut Dice) {
+    let settings = IndexSettings {
+        fingerprint: Fingerprint { model: "none".to_string(), parts: std::collections::BTreeMap::new() },
+        dimensions: 1,
+        window_tokens: 256,
+        overlap_tokens: 0,
     };
-    let index = Index::create_in_ram(schema.build());
-    analysis::register(&index);
-    let mut writer: IndexWriter = index.writer_with_num_threads(1, 100_000_000).expect("writer");
+    let mut writer = IndexWriter::create_or_open(dir, &settings).expect("an empty directory");
     for number in 0..CHUNKS {
-        let chunk = doc!(fields.body => dice.text(WORDS_PER_CHUNK), fields.chunk_id => number,
-            fields.document_no => number / 3);
-        writer.add_document(chunk).expect("added");
+        let document = Document { id: number.to_string(), text: dice.text(WORDS_PER_CHUNK), ..Document::default() };
+        let chunk = NewChunk {
+            chunk: Chunk { ordinal: 0, byte_range: 0..document.text.len(), tokens: 1 },
+            key: ContentKey([0; 16]),
+            embedding: Embedding::normalized(vec![1.0]).expect("a unit"),
+        };
+        writer.put(&document, &DocumentRecord::default(), vec![chunk]).expect("room on the disk");
     }
-    writer.commit().expect("committed");
-    (index.reader().expect("reader").searcher(), fields)
+    writer.finish().expect("room on the disk");
 }
 
 fn bm25(criterion: &mut Criterion) {
     let mut dice = Dice(7);
-    let (searcher, fields) = index(&mut dice);
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    build(dir.path(), &mut dice);
+    let snapshot = IndexReader::open(dir.path()).expect("the index just built").snapshot();
     for words in [3, 12, 200] {
         let queries: Vec<String> = (0..32).map(|_| dice.text(words)).collect();
         let mut next = queries.iter().cycle();
         criterion.bench_function(&format!("bm25/10k chunks/{words} words, best 500"), |bencher| {
-            bencher.iter(|| lexical::search(&searcher, &fields, next.next().expect("endless"), 500).expect("answered"));
+            bencher.iter(|| snapshot.lexical(next.next().expect("endless"), 500).expect("answered"));
         });
     }
 }
 
+/// Marking a word takes the whole text apart, as indexing does.
 fn analyse(criterion: &mut Criterion) {
     let mut dice = Dice(7);
     let english = std::iter::repeat_with(|| dice.text(500)).take(20).collect::<String>();
     let korean = "한국어를 배우는 사람은 서울에서 살고 있다. ".repeat(2000);
-    let mut group = criterion.benchmark_group("analysis");
+    let mut group = criterion.benchmark_group("highlight");
     for (name, text) in [("latin", english), ("korean", korean)] {
-        let index = Index::create_in_ram(Schema::builder().build());
-        analysis::register(&index);
-        let mut analyzer = index.tokenizers().get(analysis::ANALYZER).expect("registered");
         group.throughput(Throughput::Bytes(text.len() as u64));
-        group.bench_function(name, |bencher| {
-            bencher.iter(|| {
-                let mut bytes = 0;
-                analyzer.token_stream(&text).process(&mut |token| bytes += token.text.len());
-                bytes
-            });
-        });
+        group.bench_function(name, |bencher| bencher.iter(|| highlight::ranges("absent", &text)));
     }
     group.finish();
 }

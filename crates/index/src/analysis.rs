@@ -25,16 +25,16 @@ use script::{ASCII, Class, classify, continues_syllable, is_plain};
 
 /// Name of the analyser in an index's schema. It changes whenever the analyser gives other terms for some text, so
 /// that an index is never asked for words that it spells differently.
-pub const ANALYZER: &str = "berth_1";
+pub(crate) const ANALYZER: &str = "berth_1";
 
 /// Makes the analyser known to an index; needed after each open, before reading or writing.
-pub fn register(index: &Index) {
+pub(crate) fn register(index: &Index) {
     index.tokenizers().register(ANALYZER, TextAnalyzer::from(Analyzer::default()));
 }
 
 /// A term and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AnalysedTerm {
+pub(crate) struct AnalysedTerm {
     /// The term as it is in the index, at most 255 bytes.
     pub text: String,
     /// The bytes of the analysed text that gave the term.
@@ -42,7 +42,7 @@ pub struct AnalysedTerm {
 }
 
 /// Analyses `text` as documents are analysed, in order of appearance.
-pub fn terms(text: &str) -> Vec<AnalysedTerm> {
+pub(crate) fn terms(text: &str) -> Vec<AnalysedTerm> {
     thread_local! {
         // The stem cache outlives a call, since queries are short and many.
         static STEMS: RefCell<Stems> = RefCell::default();

@@ -1,9 +1,10 @@
-//! BM25 over chunks: a question's words become a disjunction of terms, answered in an order that nothing disturbs.
+//! BM25 over chunks: a question's words become a disjunction of terms, answered exactly, in one order.
 //!
 //! Words are looked for in the chunk's `body` (title and text). `title:word`, without a space, looks for that word in
 //! the title instead. Everything else that is not a word is a separator: there are no operators and no phrases, so that
-//! nothing that can be typed is an error. A question of lone Han or Hangul characters also finds what begins with them. A word that stands twice in the question counts twice (counting it
-//! once: +.005 nDCG@10 on SciFact's train questions, −.004 on CoSQA's dev ones).
+//! nothing that can be typed is an error. A question of lone Han or Hangul characters also finds what begins with them.
+//! A word that stands twice in the question counts twice (counting it once: +.005 nDCG@10 on SciFact's train questions,
+//! −.004 on CoSQA's dev ones).
 //!
 //! The score is BM25 (Robertson et al. 1994) as tantivy computes it, k1 1.2 and b 0.75, with field lengths rounded to a
 //! byte and statistics over all segments; deleted chunks count in the statistics until a merge drops them.
@@ -24,15 +25,15 @@ pub(crate) use query::query_terms;
 
 /// The fields that lexical search reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Fields {
+pub(crate) struct Fields {
     /// Title and text of the chunk, indexed with frequencies and field lengths.
-    pub body: Field,
+    pub(crate) body: Field,
     /// Title alone, indexed likewise.
-    pub title: Field,
+    pub(crate) title: Field,
     /// Fast field: number of the chunk.
-    pub chunk_id: Field,
+    pub(crate) chunk_id: Field,
     /// Fast field: number of the chunk's document.
-    pub document_no: Field,
+    pub(crate) document_no: Field,
 }
 
 /// What one term contributes to a chunk's BM25 score.
@@ -61,7 +62,7 @@ pub struct TermScore {
 ///
 /// # Errors
 /// `Lexical`, `Corrupted` and `Io` when the index cannot be read.
-pub fn search(searcher: &Searcher, fields: &Fields, text: &str, depth: usize) -> Result<LexicalAnswer, Error> {
+pub(crate) fn search(searcher: &Searcher, fields: &Fields, text: &str, depth: usize) -> Result<LexicalAnswer, Error> {
     let Plan { terms, warnings } = query::plan(searcher, fields, text)?;
     let names = terms.iter().map(|term| term.name(fields)).collect();
     let mut hits = Vec::new();
@@ -82,7 +83,12 @@ pub fn search(searcher: &Searcher, fields: &Fields, text: &str, depth: usize) ->
 ///
 /// # Errors
 /// As [`search`].
-pub fn explain(searcher: &Searcher, fields: &Fields, text: &str, chunk_id: u64) -> Result<Vec<TermScore>, Error> {
+pub(crate) fn explain(
+    searcher: &Searcher,
+    fields: &Fields,
+    text: &str,
+    chunk_id: u64,
+) -> Result<Vec<TermScore>, Error> {
     let Plan { terms, .. } = query::plan(searcher, fields, text)?;
     let Some((reader, document)) = find_chunk(searcher, fields, chunk_id)? else {
         return Ok(Vec::new());

@@ -4,7 +4,7 @@
 //! at once; [`IndexReader`] opens the last commit as a [`Snapshot`], which answers and never changes. `docs/format.md`
 //! has the bytes.
 
-pub mod analysis;
+mod analysis;
 mod blocks;
 #[cfg(test)]
 mod crash_tests;
@@ -16,7 +16,7 @@ pub mod fusion;
 mod garbage;
 pub mod highlight;
 mod hits;
-pub mod lexical;
+mod lexical;
 mod lock;
 mod lookup;
 mod manifest;
@@ -30,7 +30,9 @@ mod verify;
 mod writer;
 
 pub use error::{Error, FingerprintDifference};
+pub use fusion::{DocScore, Fused, HalfList};
 pub use hits::{ChunkHit, LexicalAnswer, StoredChunk, StoredDocument, StoredPassage};
+pub use lexical::TermScore;
 pub use reader::{IndexReader, exists};
 pub use settings::{IndexSettings, IndexStatus, NewChunk};
 pub use snapshot::Snapshot;
