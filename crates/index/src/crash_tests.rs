@@ -1,7 +1,8 @@
 //! What is left of an index when the machine stops, or the disk fails, at any step of a commit.
 //!
 //! A model of the disk follows every step: which bytes of which file were synced, and which names of which directory.
-//! From it, four disks are made at each step: the one that a killed process leaves, and three that a power cut may leave.
+//! From it, four disks are made at each step: the one that a killed process leaves, and three that a power cut may
+//! leave.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;

@@ -63,7 +63,9 @@ pub enum Error {
         differences: Vec<FingerprintDifference>,
     },
     /// The index was built with other settings.
-    #[error("{} was built with {setting} {stored}, not {requested}: use the same, or build a new index", path.display())]
+    #[error(
+        "{} was built with {setting} {stored}, not {requested}: use the same, or build a new index", path.display()
+    )]
     SettingsMismatch {
         /// The index directory.
         path: PathBuf,

@@ -125,8 +125,8 @@ impl IndexWriter {
     /// `Io` and `Lexical` stop the writer.
     ///
     /// # Errors
-    /// `InvalidDocument` for an id that is empty, an id or a path longer than 65,530 bytes, and for chunks that are not numbered from
-    /// 0 or do not lie in the text; `DimensionMismatch`; `Io`, `Lexical`, `WriterStopped`.
+    /// `InvalidDocument` for an id that is empty, an id or a path longer than 65,530 bytes, and for chunks that are not
+    /// numbered from 0 or do not lie in the text; `DimensionMismatch`; `Io`, `Lexical`, `WriterStopped`.
     pub fn put(&mut self, document: &Document, record: &DocumentRecord, chunks: Vec<NewChunk>) -> Result<(), Error> {
         self.check_running()?;
         check_document(document, record, &chunks)?;
