@@ -152,7 +152,7 @@ pub fn ingest(
     cancel: &AtomicBool,
 ) -> Result<IngestReport, Error> {
     let started = Instant::now();
-    let listing = list_sources(options, index)?;
+    let listing = list_sources(options)?;
     let settings = settings_for(encoder, index, options)?;
     let writer = IndexWriter::create_or_open(index, &settings)?;
     let cutting = Cutting { window_tokens: settings.window_tokens, overlap_tokens: settings.overlap_tokens };
@@ -164,7 +164,7 @@ pub fn ingest(
     run.finish(started)
 }
 
-fn list_sources(options: &IngestOptions, index: &Path) -> Result<Listing, Error> {
+fn list_sources(options: &IngestOptions) -> Result<Listing, Error> {
     if options.sync && !options.force {
         for path in &options.paths {
             if !path.exists() {
@@ -173,7 +173,7 @@ fn list_sources(options: &IngestOptions, index: &Path) -> Result<Listing, Error>
             }
         }
     }
-    list_files(&options.paths, options.follow_links, options.sync, index)
+    list_files(&options.paths, options.follow_links, options.sync)
 }
 
 /// An existing index keeps its window; a new one takes the card's unless the user says otherwise.

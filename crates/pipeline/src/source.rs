@@ -43,8 +43,8 @@ pub struct SkipCounts {
     pub links: usize,
     /// What is neither file nor folder: pipes, sockets, devices.
     pub special: usize,
-    /// The folder of the index itself.
-    pub own: usize,
+    /// Folders that hold an index.
+    pub indexes: usize,
     /// Files or rows that could not be read.
     pub unreadable: usize,
     /// Documents whose id had been seen before in the same run.
@@ -54,7 +54,7 @@ pub struct SkipCounts {
 impl SkipCounts {
     /// Everything that was passed over.
     pub fn total(&self) -> usize {
-        self.hidden + self.binary + self.links + self.special + self.own + self.unreadable + self.duplicates
+        self.hidden + self.binary + self.links + self.special + self.indexes + self.unreadable + self.duplicates
     }
 }
 
@@ -100,23 +100,17 @@ pub(crate) fn path_text(path: &Path) -> String {
     })
 }
 
-/// Lists what lies below `paths`, but for the folder `index`; a path that does not exist is an error unless
+/// Lists what lies below `paths`, but for folders that hold an index; a path that does not exist is an error unless
 /// `missing_is_empty`.
-pub(crate) fn list_files(
-    paths: &[PathBuf],
-    follow_links: bool,
-    missing_is_empty: bool,
-    index: &Path,
-) -> Result<Listing, Error> {
+pub(crate) fn list_files(paths: &[PathBuf], follow_links: bool, missing_is_empty: bool) -> Result<Listing, Error> {
     let mut listing = Listing::default();
     let mut seen = HashSet::new();
-    let index = canonical(index)?;
     for path in paths {
         let root = canonical(path)?;
         listing.roots.push(PathBuf::from(path_text(&root)));
         match fs::metadata(&root) {
             Ok(found) if found.is_file() || found.is_dir() => {
-                walk(&root, follow_links, &index, &mut seen, &mut listing);
+                walk(&root, follow_links, &mut seen, &mut listing);
             }
             Ok(_) => return Err(Error::NotAFile { path: path.clone() }),
             Err(error) if error.kind() == io::ErrorKind::NotFound && missing_is_empty => {}
@@ -143,7 +137,7 @@ fn canonical(path: &Path) -> Result<PathBuf, Error> {
     Ok(absolute)
 }
 
-fn walk(root: &Path, follow_links: bool, index: &Path, seen: &mut HashSet<PathBuf>, listing: &mut Listing) {
+fn walk(root: &Path, follow_links: bool, seen: &mut HashSet<PathBuf>, listing: &mut Listing) {
     let mut entries = WalkDir::new(root).follow_links(follow_links).sort_by_file_name().into_iter();
     while let Some(entry) = entries.next() {
         let entry = match entry {
@@ -165,10 +159,10 @@ fn walk(root: &Path, follow_links: bool, index: &Path, seen: &mut HashSet<PathBu
         };
         let kind = entry.file_type();
         let hidden = entry.depth() > 0 && entry.file_name().as_encoded_bytes().starts_with(b".");
-        let own = kind.is_dir() && entry.path() == index;
-        if hidden || own {
+        let index = !hidden && kind.is_dir() && berth_index::exists(entry.path());
+        if hidden || index {
             listing.skipped.hidden += usize::from(hidden);
-            listing.skipped.own += usize::from(own && !hidden);
+            listing.skipped.indexes += usize::from(index);
             if kind.is_dir() {
                 entries.skip_current_dir();
             }

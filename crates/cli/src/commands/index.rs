@@ -65,10 +65,7 @@ fn outcome(report: &IngestReport, strict: bool) -> Outcome {
     match &report.first_lost {
         Some(first) if strict => {
             let count = report.lost_count;
-            output::complain(&format!(
-                "--strict: {count} inputs were left out; the first: {}: {}",
-                first.place, first.reason
-            ));
+            output::complain(&format!("--strict: left out: {count}; the first: {}: {}", first.place, first.reason));
             Outcome::Failed
         }
         _ => Outcome::Done,
@@ -130,8 +127,8 @@ fn advice(report: &IngestReport, args: &IndexArgs) -> Vec<String> {
             (skipped.hidden, "hidden"),
             (skipped.binary, "binary"),
             (skipped.links, "links (see --follow)"),
-            (skipped.special, "pipes, sockets or devices"),
-            (skipped.own, "the index itself"),
+            (skipped.special, "pipe, socket or device"),
+            (skipped.indexes, "folders that hold an index"),
             (skipped.unreadable, "unreadable or malformed"),
             (skipped.duplicates, "duplicate ids"),
         ];

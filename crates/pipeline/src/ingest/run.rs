@@ -452,6 +452,8 @@ impl<'a> Run<'a> {
     /// Commits, and closes the index.
     pub(super) fn finish(mut self, started: Instant) -> Result<IngestReport, Error> {
         self.commit()?;
+        // The generation is the old one when there was nothing to commit.
+        self.report.generation = self.writer.commit()?;
         self.writer.finish()?;
         let mut report = self.report;
         report.skipped = report.skipped_by_reason.total();

@@ -29,7 +29,7 @@ fn lists_sorted_and_counts_what_it_passes_over() {
     write(dir.path(), "a/one.md", b"# One\n");
     write(dir.path(), ".git/config", b"x");
     write(dir.path(), ".hidden", b"x");
-    let listing = list_files(&[dir.path().to_path_buf()], false, false, Path::new("no-index")).unwrap();
+    let listing = list_files(&[dir.path().to_path_buf()], false, false).unwrap();
     let names: Vec<_> = listing.files.iter().map(|file| file.path.file_name().unwrap().to_str().unwrap()).collect();
     assert_eq!(names, ["one.md", "b.txt"]);
     assert_eq!(listing.skipped, SkipCounts { hidden: 2, ..SkipCounts::default() });
@@ -41,16 +41,16 @@ fn reports_a_directory_loop_and_goes_on() {
     let dir = tempfile::tempdir().unwrap();
     write(dir.path(), "a/x.txt", b"x");
     std::os::unix::fs::symlink(dir.path(), dir.path().join("a/up")).unwrap();
-    let followed = list_files(&[dir.path().to_path_buf()], true, false, Path::new("no-index")).unwrap();
+    let followed = list_files(&[dir.path().to_path_buf()], true, false).unwrap();
     assert_eq!(followed.files.len(), 1);
     assert!(followed.problems[0].reason.contains("directory loop"), "{:?}", followed.problems);
-    let left = list_files(&[dir.path().to_path_buf()], false, false, Path::new("no-index")).unwrap();
+    let left = list_files(&[dir.path().to_path_buf()], false, false).unwrap();
     assert_eq!((left.files.len(), left.skipped.links), (1, 1));
 }
 
 #[test]
 fn names_a_missing_path() {
-    let error = list_files(&[PathBuf::from("no/such/path")], false, false, Path::new("no-index")).unwrap_err();
+    let error = list_files(&[PathBuf::from("no/such/path")], false, false).unwrap_err();
     assert!(error.to_string().contains("no/such/path"));
 }
 
@@ -107,12 +107,12 @@ fn content_hash_sees_where_one_part_ends() {
 }
 
 #[test]
-fn leaves_the_index_itself_alone() {
+fn leaves_indexes_alone() {
     let dir = tempfile::tempdir().unwrap();
     write(dir.path(), "a.txt", b"a");
     write(dir.path(), "index/manifest-1.json", b"{}");
-    let listing = list_files(&[dir.path().to_path_buf()], false, false, &dir.path().join("index")).unwrap();
-    assert_eq!((listing.files.len(), listing.skipped.own), (1, 1));
+    let listing = list_files(&[dir.path().to_path_buf()], false, false).unwrap();
+    assert_eq!((listing.files.len(), listing.skipped.indexes), (1, 1));
 }
 
 #[cfg(unix)]
@@ -131,6 +131,6 @@ fn a_missing_path_below_a_link_is_named_as_the_index_knows_it() {
     let real = dir.path().join("real");
     fs::create_dir(&real).unwrap();
     std::os::unix::fs::symlink(&real, dir.path().join("link")).unwrap();
-    let listing = list_files(&[dir.path().join("link/gone")], false, true, Path::new("no-index")).unwrap();
+    let listing = list_files(&[dir.path().join("link/gone")], false, true).unwrap();
     assert_eq!(listing.roots, [fs::canonicalize(&real).unwrap().join("gone")]);
 }
