@@ -13,8 +13,8 @@ use toml::{Table, Value};
 
 use crate::args::Cli;
 
-/// Words that ask for a text instead of work.
-const HELP_WORDS: [&str; 5] = ["help", "--help", "-h", "--version", "-V"];
+/// Options that ask for a text instead of work.
+const HELP_OPTIONS: [&str; 4] = ["--help", "-h", "--version", "-V"];
 /// Options that make no sense in a file or a variable.
 const NOT_LAYERED: [&str; 2] = ["help", "version"];
 
@@ -25,7 +25,9 @@ const NOT_LAYERED: [&str; 2] = ["help", "version"];
 pub(crate) fn layered_command(arguments: impl Iterator<Item = OsString>) -> Result<Command, String> {
     let command = Cli::command();
     let arguments: Vec<OsString> = arguments.collect();
-    let wants_help = arguments.iter().any(|word| HELP_WORDS.iter().any(|help| word == help));
+    let mut options = arguments.iter().take_while(|word| *word != "--");
+    let wants_help = options.any(|word| HELP_OPTIONS.iter().any(|help| word == help))
+        || arguments.get(1).is_some_and(|word| word == "help");
     let table = match find_file(&arguments) {
         // Help must be there also when the file is broken.
         Some(path) if !wants_help => read(&path, &command)?,

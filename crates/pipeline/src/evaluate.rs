@@ -173,7 +173,9 @@ fn build(
     cancel: &AtomicBool,
 ) -> Result<Option<EncodeCost>, Error> {
     // Beside the index: what building it has cost so far.
-    let cost_file = index.with_extension("json");
+    let mut cost_file = index.as_os_str().to_owned();
+    cost_file.push(".json");
+    let cost_file = PathBuf::from(cost_file);
     if options.rebuild {
         remove(&cost_file, |path| fs::remove_file(path))?;
         remove(index, |path| fs::remove_dir_all(path))?;
@@ -181,6 +183,7 @@ fn build(
     let mut built: Built =
         fs::read(&cost_file).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
     if !berth_index::exists(index) {
+        remove(&cost_file, |path| fs::remove_file(path))?;
         built = Built::default();
     }
     if built.complete {

@@ -6,7 +6,7 @@ mod encoding;
 mod run;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use berth_encoder::Encoder;
@@ -158,7 +158,7 @@ pub fn ingest(
     let cutting = Cutting { window_tokens: settings.window_tokens, overlap_tokens: settings.overlap_tokens };
     let mut run = Run::new(encoder, writer, progress, cancel, &listing, options.commit_every);
     run.read_all(listing, cutting)?;
-    if !run.is_interrupted() {
+    if !run.is_interrupted() && !cancel.load(Ordering::Relaxed) {
         run.settle_gone(options.sync, options.force)?;
     }
     run.finish(started)

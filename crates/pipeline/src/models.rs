@@ -122,6 +122,9 @@ pub fn verify_model(home: &Home, name: &str) -> Result<Vec<berth_encoder::FileVe
 pub fn import(home: &Home, what: &str, from: Option<&Path>, name: Option<&str>) -> Result<ImportReport, Error> {
     let started = Instant::now();
     let known = embedded_cards().into_iter().find(|card| card.name == what);
+    if known.is_some() && name.is_some() {
+        return Err(Error::InvalidSettings(format!("'{what}' is a card and keeps its name; --name is for folders")));
+    }
     let (card, folder) = if let Some(card) = known {
         (card, None)
     } else {
@@ -160,14 +163,18 @@ pub fn import(home: &Home, what: &str, from: Option<&Path>, name: Option<&str>) 
     check_hashes(&card, &checkpoint)?;
 
     fs::create_dir_all(home.models()).map_err(Error::io("create", &home.models()))?;
-    remove_leftovers(home, &card.name);
+    clear_leftovers(home, &card.name);
     let building = home.models().join(format!(".{}.{}.building", card.name, std::process::id()));
     let made = build(&card, &checkpoint, &building).and_then(|parameters| {
         let former = building.with_extension("former");
         if directory.exists() {
             fs::rename(&directory, &former).map_err(Error::io("replace", &directory))?;
         }
-        fs::rename(&building, &directory).map_err(Error::io("write", &directory))?;
+        if let Err(error) = fs::rename(&building, &directory) {
+            // The model that was there comes back.
+            let _ = fs::rename(&former, &directory);
+            return Err(Error::io("write", &directory)(error));
+        }
         let _ = fs::remove_dir_all(&former);
         Ok(parameters)
     });
@@ -194,16 +201,23 @@ fn refuse_another(directory: &Path, card: &ModelCard) -> Result<(), Error> {
     })
 }
 
-/// Removes what imports of this model left that were killed more than an hour ago.
-fn remove_leftovers(home: &Home, name: &str) {
+/// Clears up after imports of this model that were killed: a model that was moved aside comes back where none is in its
+/// place, and what is older than an hour goes.
+fn clear_leftovers(home: &Home, name: &str) {
     const OLD: Duration = Duration::from_secs(3_600);
     let Ok(entries) = fs::read_dir(home.models()) else {
         return;
     };
     for entry in entries.flatten() {
         let file_name = entry.file_name().to_string_lossy().into_owned();
-        let ours = file_name.starts_with(&format!(".{name}.")) && file_name.contains(".building")
-            || file_name.ends_with(".former");
+        if !file_name.starts_with(&format!(".{name}.")) {
+            continue;
+        }
+        if file_name.ends_with(".former") && !home.model(name).exists() {
+            let _ = fs::rename(entry.path(), home.model(name));
+            continue;
+        }
+        let ours = file_name.ends_with(".building") || file_name.ends_with(".former");
         let age = entry.metadata().and_then(|metadata| metadata.modified()).ok().and_then(|time| time.elapsed().ok());
         if ours && age.is_some_and(|age| age > OLD) {
             let _ = fs::remove_dir_all(entry.path());

@@ -73,7 +73,7 @@ pub(crate) struct Listing {
     pub(crate) bytes: u64,
     pub(crate) skipped: SkipCounts,
     pub(crate) problems: Vec<Problem>,
-    /// Files and folders that could not be read: what the index has from there is not gone.
+    /// Files and folders that were not read though they are there: what the index has from them is not gone.
     pub(crate) doubtful: Vec<PathBuf>,
 }
 
@@ -159,10 +159,13 @@ fn walk(root: &Path, follow_links: bool, seen: &mut HashSet<PathBuf>, listing: &
         };
         let kind = entry.file_type();
         let hidden = entry.depth() > 0 && entry.file_name().as_encoded_bytes().starts_with(b".");
-        let index = !hidden && kind.is_dir() && berth_index::exists(entry.path());
+        let index = !hidden && kind.is_dir() && holds_index(entry.path());
         if hidden || index {
             listing.skipped.hidden += usize::from(hidden);
-            listing.skipped.indexes += usize::from(index);
+            if index {
+                listing.skipped.indexes += 1;
+                listing.doubtful.push(PathBuf::from(path_text(entry.path())));
+            }
             if kind.is_dir() {
                 entries.skip_current_dir();
             }
@@ -184,6 +187,11 @@ fn walk(root: &Path, follow_links: bool, seen: &mut HashSet<PathBuf>, listing: &
             listing.files.push(SourceFile { path, bytes });
         }
     }
+}
+
+/// Whether a folder is an index: by what only an index has, so that a stray file of a like name hides no documents.
+fn holds_index(folder: &Path) -> bool {
+    folder.join("lexical/meta.json").is_file() && folder.join("dense").is_dir()
 }
 
 /// Reads one file and hands its documents, in order, to `emit`; stops early when `emit` returns false.

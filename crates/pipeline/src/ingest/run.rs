@@ -186,7 +186,8 @@ impl<'a> Run<'a> {
                     };
                     self.submit(prepared?)?;
                 }
-                None if self.encoding.is_empty() => return Ok(()),
+                // The reader also ends when the run is interrupted; what it did not read is not gone.
+                None if self.encoding.is_empty() => return if self.cancelled() { self.stop() } else { Ok(()) },
                 None => {}
             }
             let nothing_left_to_submit = !reading && preparing.is_empty();
@@ -327,9 +328,11 @@ impl<'a> Run<'a> {
         match document.stage {
             Stage::Whole => self.write(document),
             Stage::CutShort if document.chunks.len() >= LEAST_PART => {
-                self.report.unfinished += 1;
-                self.report.chunks += document.chunks.len();
-                self.write_part(&mut document)
+                if self.write_part(&mut document)? {
+                    self.report.unfinished += 1;
+                    self.report.chunks += document.chunks.len();
+                }
+                Ok(())
             }
             // Too little to keep; the next run begins with it.
             Stage::CutShort => Ok(()),
@@ -371,20 +374,25 @@ impl<'a> Run<'a> {
     }
 
     /// Stores the chunks that a document has so far, so that the next run finds their vectors. Its record has no content
-    /// hash, which tells that run that the document is not whole.
-    fn write_part(&mut self, document: &mut Encoding) -> Result<(), Error> {
+    /// hash, which tells that run that the document is not whole. Says whether it was stored: a part never takes the
+    /// place of a whole document or of a longer part.
+    fn write_part(&mut self, document: &mut Encoding) -> Result<bool, Error> {
         let Incoming { document: whole, record, .. } = &document.incoming;
+        let known = self.writer.record(&whole.id);
+        if known.is_some_and(|known| !known.content_hash.is_empty() || known.chunks as usize >= document.chunks.len()) {
+            return Ok(false);
+        }
         let record = DocumentRecord { content_hash: String::new(), ..record.clone() };
         match self.writer.put(whole, &record, document.chunks.clone()) {
             Ok(()) => {}
             // It will be said when the document is whole.
-            Err(berth_index::Error::InvalidDocument { .. }) => return Ok(()),
+            Err(berth_index::Error::InvalidDocument { .. }) => return Ok(false),
             Err(error) => return Err(error.into()),
         }
         document.stored_chunks = document.chunks.len();
         self.report.embedded += take(&mut document.embedded);
         self.report.reused += take(&mut document.reused);
-        Ok(())
+        Ok(true)
     }
 
     /// Counts bytes of the sources as done.
@@ -409,7 +417,7 @@ impl<'a> Run<'a> {
             let result = if first.chunks.len() >= 2 * first.stored_chunks + LEAST_GROWTH {
                 self.write_part(&mut first)
             } else {
-                Ok(())
+                Ok(false)
             };
             self.encoding.push_front(first);
             result?;

@@ -111,8 +111,13 @@ fn leaves_indexes_alone() {
     let dir = tempfile::tempdir().unwrap();
     write(dir.path(), "a.txt", b"a");
     write(dir.path(), "index/manifest-1.json", b"{}");
+    write(dir.path(), "index/lexical/meta.json", b"{}");
+    write(dir.path(), "index/dense/00000000.rows", b"");
     let listing = list_files(&[dir.path().to_path_buf()], false, false).unwrap();
     assert_eq!((listing.files.len(), listing.skipped.indexes), (1, 1));
+    write(dir.path(), "notes/manifest-1.json", b"{}");
+    let listing = list_files(&[dir.path().to_path_buf()], false, false).unwrap();
+    assert_eq!((listing.files.len(), listing.skipped.indexes), (2, 1));
 }
 
 #[cfg(unix)]
