@@ -28,6 +28,16 @@ pub enum Error {
         /// What the system said.
         r#source: io::Error,
     },
+    /// A file that the checkpoint names is not inside its folder, or is no file.
+    #[error("{}: the name {named:?} {problem}; put the file itself into the folder", folder.display())]
+    PathOutside {
+        /// The checkpoint.
+        folder: PathBuf,
+        /// The name, as it was found.
+        named: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
     /// `config.json` is not a JSON object.
     #[error("{} is not a JSON object", path.display())]
     ConfigSyntax {
@@ -155,7 +165,8 @@ impl Error {
             Self::FileMissing { .. } => ErrorKind::NotFound,
             Self::Read { .. } | Self::Write { .. } => ErrorKind::Unavailable,
             Self::Unsupported { .. } | Self::TooLarge { .. } => ErrorKind::InvalidInput,
-            Self::ConfigSyntax { .. }
+            Self::PathOutside { .. }
+            | Self::ConfigSyntax { .. }
             | Self::ConfigMissing { .. }
             | Self::ConfigValue { .. }
             | Self::Container { .. }

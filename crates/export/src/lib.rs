@@ -13,7 +13,9 @@ mod error;
 mod export;
 mod graph;
 mod onnx;
+mod paths;
 mod quantize;
 
 pub use error::Error;
 pub use export::{EXPORTER_VERSION, ExportOptions, ExportReport, export};
+pub use paths::inside;
