@@ -63,8 +63,8 @@ impl CpuFeatures {
     /// `Int8Saturates` for int8 where its products would overflow.
     pub fn kernel(&self, precision: Precision) -> Result<&'static str, Error> {
         match precision {
-            Precision::Fp32 => Ok("f32"),
-            Precision::Int8 => self.int8_kernel().ok_or_else(|| {
+            Precision::Fp32 | Precision::Fp16 => Ok("f32"),
+            _ => self.int8_kernel().ok_or_else(|| {
                 let names = self.names();
                 let features = if names.is_empty() { "no vector instructions".to_owned() } else { names.join(", ") };
                 Error::Int8Saturates { features }

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::thread;
 
-use berth_types::{Embedding, Fingerprint, ModelCard, Pooling, Precision};
+use berth_types::{Embedding, Fingerprint, ModelCard, Precision};
 
 use crate::cpu::{CpuFeatures, cpu_features, plan_threads};
 use crate::session::{GraphSession, GraphSource};
@@ -73,8 +73,9 @@ impl Encoder {
         let plan = plan(options.workers);
         let card = model.card().clone();
 
-        let graph = Arc::new(model.read_checked(precision.graph_file())?);
-        let graph_path = model.dir().join(precision.graph_file());
+        let graph_file = precision.graph_file();
+        let graph = Arc::new(model.read_checked(&graph_file)?);
+        let graph_path = model.dir().join(&graph_file);
         let (runtime, dimensions) = (runtime.clone(), card.dimensions);
         let open_session = move || {
             let source =
@@ -184,17 +185,12 @@ fn plan(workers: Option<usize>) -> ThreadPlan {
 
 fn fingerprint(model: &InstalledModel, precision: Precision, features: CpuFeatures) -> Result<Fingerprint, Error> {
     let card = model.card();
-    let pooling = match card.pooling {
-        Pooling::Cls => "cls",
-        // `Pooling` may grow; a graph of a new kind has another hash.
-        _ => "mean",
-    };
     let parts = [
-        ("graph", model.hash_of(precision.graph_file())?.to_owned()),
+        ("graph", model.hash_of(&precision.graph_file())?.to_owned()),
         ("tokenizer", model.hash_of(TOKENIZER)?.to_owned()),
         ("precision", precision.as_str().to_owned()),
         ("kernel", features.kernel(precision)?.to_owned()),
-        ("pooling", pooling.to_owned()),
+        ("pooling", card.pooling.to_string()),
         ("normalize", card.normalize.to_string()),
         ("dimensions", card.dimensions.to_string()),
         ("max_tokens", card.max_tokens.to_string()),

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use berth_types::{CardFile, CardSource, ModelCard, Pooling, Prompts};
+use berth_types::{CardFile, CardSource, Head, ModelCard, Pooling, Problem, Prompts};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -110,7 +110,13 @@ pub(crate) fn derive_card(folder: &Path, name: Option<&str>) -> Result<ModelCard
         normalize: true,
         recommended_window_tokens: recommended.min(max_tokens),
         max_tokens,
+        lowercase: false,
+        heads: vec![Head::Sentence],
+        labels: Vec::new(),
+        problem: Problem::default(),
+        matryoshka: Vec::new(),
         prompts: read_prompts(folder)?,
+        late: None,
         source: CardSource { folder: folder.display().to_string(), ..CardSource::default() },
         files,
     })

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::{Head, Pooling};
+
 /// A model's sources, shape and manners. Read from `models/NAME.toml` and stored beside the installed model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -24,9 +26,27 @@ pub struct ModelCard {
     pub recommended_window_tokens: usize,
     /// Most ids that the model takes.
     pub max_tokens: usize,
+    /// Whether text is lower-cased before the tokenizer sees it.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub lowercase: bool,
+    /// What the model was trained for, the main head first; sentence embeddings when empty.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub heads: Vec<Head>,
+    /// Names of the labels, in the order of the scores, of a model that classifies.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub labels: Vec<String>,
+    /// How the scores of the labels are read.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub problem: Problem,
+    /// Lengths to which a vector may be cut, where the model was trained for that (Matryoshka).
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub matryoshka: Vec<usize>,
     /// Texts put before what is encoded.
     #[serde(default)]
     pub prompts: Prompts,
+    /// Late interaction, where the model was trained for that.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub late: Option<LateCard>,
     /// Where the files can be had.
     #[serde(default)]
     pub source: CardSource,
@@ -35,15 +55,38 @@ pub struct ModelCard {
     pub files: Vec<CardFile>,
 }
 
-/// How token states become one vector.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+/// How the scores of a classifier's labels are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
-pub enum Pooling {
-    /// Average over real tokens.
-    Mean,
-    /// State of the first token.
-    Cls,
+pub enum Problem {
+    /// One label holds: softmax.
+    #[default]
+    SingleLabel,
+    /// Each label holds or not: a sigmoid each.
+    MultiLabel,
+    /// The scores are values: as they are.
+    Regression,
+}
+
+/// How a model of late interaction reads queries and passages (ColBERT).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LateCard {
+    /// Values in a token's vector.
+    pub dimensions: usize,
+    /// Text of the token put after the first special token of a query; empty when there is none.
+    #[serde(default)]
+    pub query_marker: String,
+    /// The same for a passage.
+    #[serde(default)]
+    pub passage_marker: String,
+    /// Ids to which a query is filled up with mask tokens; 0 when it is not.
+    #[serde(default)]
+    pub query_tokens: usize,
+    /// Whether the vectors of punctuation in passages are left out.
+    #[serde(default)]
+    pub skip_punctuation: bool,
 }
 
 /// Texts put before what is encoded; empty where the model wants none.
@@ -80,4 +123,8 @@ pub struct CardFile {
     pub path: String,
     /// Sha256 of the file, lower-case hex.
     pub sha256: String,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }

@@ -5,13 +5,17 @@ mod document;
 mod embedding;
 mod error;
 mod fingerprint;
+mod head;
+mod pooling;
 mod precision;
 mod search;
 
-pub use card::{CardFile, CardSource, ModelCard, Pooling, Prompts};
+pub use card::{CardFile, CardSource, LateCard, ModelCard, Problem, Prompts};
 pub use document::{Chunk, Document, DocumentRecord};
 pub use embedding::{ContentKey, Embedding, EmbeddingError};
 pub use error::ErrorKind;
 pub use fingerprint::Fingerprint;
+pub use head::{Head, UnknownHead};
+pub use pooling::Pooling;
 pub use precision::{Precision, UnknownPrecision};
 pub use search::{Explanation, Fusion, Hit, HitChunk, Mode, Query, SearchReply, SourceScore};

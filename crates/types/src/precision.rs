@@ -6,37 +6,50 @@ use std::str::FromStr;
 use thiserror::Error;
 
 /// Arithmetic of a graph's matrix products.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum Precision {
     /// Signed 8-bit weights with a scale per output, unsigned 8-bit activations with a scale per run.
     Int8,
+    /// The same weights, with scales of the activations that were measured before and never change.
+    Int8Static,
+    /// 8-bit weights in blocks with a scale each; activations likewise.
+    Q8,
+    /// 4-bit weights in blocks with a scale each.
+    Q4,
+    /// 16-bit floating point, for GPUs.
+    Fp16,
     /// 32-bit floating point throughout.
     Fp32,
 }
 
 /// A word that names no precision.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("precision '{word}' is not known; use int8 or fp32")]
+#[error("precision '{word}' is not known; use {}", Precision::ALL.map(Precision::as_str).join(", "))]
 pub struct UnknownPrecision {
     /// As typed.
     pub word: String,
 }
 
 impl Precision {
+    /// All precisions.
+    pub const ALL: [Self; 6] = [Self::Int8, Self::Int8Static, Self::Q8, Self::Q4, Self::Fp16, Self::Fp32];
+
     /// The word used in commands, file names and fingerprints.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Int8 => "int8",
+            Self::Int8Static => "int8-static",
+            Self::Q8 => "q8",
+            Self::Q4 => "q4",
+            Self::Fp16 => "fp16",
             Self::Fp32 => "fp32",
         }
     }
 
-    /// Name of the graph's file in the folder of an installed model.
-    pub fn graph_file(self) -> &'static str {
-        match self {
-            Self::Int8 => "int8.onnx",
-            Self::Fp32 => "fp32.onnx",
-        }
+    /// Name of the graph of sentence embeddings in the folder of an installed model.
+    pub fn graph_file(self) -> String {
+        format!("{self}.onnx")
     }
 }
 
@@ -50,11 +63,8 @@ impl FromStr for Precision {
     type Err = UnknownPrecision;
 
     fn from_str(word: &str) -> Result<Self, UnknownPrecision> {
-        match word {
-            "int8" => Ok(Self::Int8),
-            "fp32" => Ok(Self::Fp32),
-            _ => Err(UnknownPrecision { word: word.to_owned() }),
-        }
+        let found = Self::ALL.into_iter().find(|precision| precision.as_str() == word);
+        found.ok_or_else(|| UnknownPrecision { word: word.to_owned() })
     }
 }
 
@@ -64,9 +74,9 @@ mod tests {
 
     #[test]
     fn words_lead_back_to_what_they_name() {
-        for precision in [Precision::Int8, Precision::Fp32] {
+        for precision in Precision::ALL {
             assert_eq!(precision.as_str().parse(), Ok(precision));
         }
-        assert!("fp16".parse::<Precision>().unwrap_err().to_string().contains("fp16"));
+        assert!("bf16".parse::<Precision>().unwrap_err().to_string().contains("int8-static"));
     }
 }
