@@ -117,6 +117,7 @@ pub(crate) fn derive_card(folder: &Path, name: Option<&str>) -> Result<ModelCard
         matryoshka: Vec::new(),
         prompts: read_prompts(folder)?,
         late: None,
+        ready_made: None,
         source: CardSource { folder: folder.display().to_string(), ..CardSource::default() },
         files,
     })

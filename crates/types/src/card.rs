@@ -1,8 +1,10 @@
 //! The model card: what is known about a model before it is run.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use crate::{Head, Pooling};
+use crate::{Head, Pooling, Precision};
 
 /// A model's sources, shape and manners. Read from `models/NAME.toml` and stored beside the installed model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -47,6 +49,9 @@ pub struct ModelCard {
     /// Late interaction, where the model was trained for that.
     #[serde(default, skip_serializing_if = "is_default")]
     pub late: Option<LateCard>,
+    /// The graphs that others exported, where the model is not made from a checkpoint's weights.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub ready_made: Option<ReadyMade>,
     /// Where the files can be had.
     #[serde(default)]
     pub source: CardSource,
@@ -89,6 +94,45 @@ pub struct LateCard {
     pub skip_punctuation: bool,
 }
 
+/// Graphs that others exported: how their files, inputs and output are called.
+///
+/// All graphs of a model take and give the same; they differ in precision.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReadyMade {
+    /// Name of the output that is read.
+    pub output: String,
+    /// What that output is. Sentence embeddings are pooled from `tokens` outside of the graph.
+    pub head: Head,
+    /// Lengths in the output's shape: 2 is `[batch, values]`, 3 is `[batch, sequence, values]`.
+    pub rank: usize,
+    /// Values in the output's last axis; none where the graph leaves it open.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub width: Option<usize>,
+    /// Files in which the graphs keep weights outside of themselves. Each is listed and hashed like the graphs.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub external: Vec<String>,
+    /// Files of the graphs, as paths inside the model's folder with `/`.
+    pub graphs: BTreeMap<Precision, String>,
+    /// What goes into each input, by the input's name.
+    pub inputs: BTreeMap<String, InputMeaning>,
+}
+
+/// What an input of a graph takes: integers `[batch, sequence]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum InputMeaning {
+    /// Vocabulary ids.
+    Ids,
+    /// 1 for a token, 0 for padding.
+    Mask,
+    /// The number of the text that a token belongs to: 0, or 1 for the second text of a pair.
+    Types,
+    /// A token's place in the row, from 0.
+    Positions,
+}
+
 /// Texts put before what is encoded; empty where the model wants none.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -127,4 +171,25 @@ pub struct CardFile {
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ready_made_graph_is_read_back_as_it_was_written() {
+        let ready = ReadyMade {
+            output: "last_hidden_state".to_owned(),
+            head: Head::Tokens,
+            rank: 3,
+            width: Some(384),
+            external: vec!["onnx/model.onnx_data".to_owned()],
+            graphs: Precision::ALL.map(|precision| (precision, format!("onnx/{precision}.onnx"))).into(),
+            inputs: [("ids".to_owned(), InputMeaning::Ids), ("mask".to_owned(), InputMeaning::Mask)].into(),
+        };
+        let text = serde_json::to_string(&ready).unwrap();
+        assert!(text.contains(r#""int8-static":"onnx/int8-static.onnx""#), "{text}");
+        assert_eq!(serde_json::from_str::<ReadyMade>(&text).unwrap(), ready);
+    }
 }

@@ -10,7 +10,7 @@ mod pooling;
 mod precision;
 mod search;
 
-pub use card::{CardFile, CardSource, LateCard, ModelCard, Problem, Prompts};
+pub use card::{CardFile, CardSource, InputMeaning, LateCard, ModelCard, Problem, Prompts, ReadyMade};
 pub use document::{Chunk, Document, DocumentRecord};
 pub use embedding::{ContentKey, Embedding, EmbeddingError};
 pub use error::ErrorKind;

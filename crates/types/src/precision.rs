@@ -3,10 +3,12 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// Arithmetic of a graph's matrix products.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Precision {
     /// Signed 8-bit weights with a scale per output, unsigned 8-bit activations with a scale per run.
@@ -76,6 +78,7 @@ mod tests {
     fn words_lead_back_to_what_they_name() {
         for precision in Precision::ALL {
             assert_eq!(precision.as_str().parse(), Ok(precision));
+            assert_eq!(serde_json::to_value(precision).unwrap(), precision.as_str());
         }
         assert!("bf16".parse::<Precision>().unwrap_err().to_string().contains("int8-static"));
     }
