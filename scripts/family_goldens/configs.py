@@ -2,7 +2,7 @@
 
 import json
 
-from . import vocabulary
+from . import unigram, vocabulary
 
 # Ids in a vocabulary. Small enough for the folder, large enough for bytes, scripts and some whole words.
 VOCABULARY = 560
@@ -37,7 +37,8 @@ def config(family, hidden, limit):
         case "bert":
             return bert | {"position_embedding_type": "absolute"}
         case "roberta" | "xlm-roberta" | "camembert":
-            return bert | offset | {"model_type": family, "type_vocab_size": 1}
+            ids = {"bos_token_id": 5, "eos_token_id": 6} if family == "camembert" else {}
+            return bert | offset | {"model_type": family, "type_vocab_size": 1} | ids
         case "distilbert":
             return {
                 "activation": "gelu",
@@ -175,9 +176,8 @@ def tokenizer(family, lowercase=True):
     match family:
         case "bert" | "distilbert" | "electra":
             return vocabulary.bert(VOCABULARY, lowercase)
-        case "camembert":
-            return vocabulary.xlm_roberta(VOCABULARY)
-    return getattr(vocabulary, family.replace("-", "_"))(VOCABULARY)
+    module = unigram if family in ("albert", "camembert", "xlm-roberta") else vocabulary
+    return getattr(module, family.replace("-", "_"))(VOCABULARY)
 
 
 def write_tokenizer(folder, family, limit, lowercase=True, files="tokenizer.json"):

@@ -110,10 +110,10 @@ def states(goldens, text, out):
     if getattr(out, "pooler_output", None) is not None:
         goldens.keep(text, "pooler", out.pooler_output[0])
     for layer, hidden in enumerate(out.hidden_states or ()):
-        goldens.keep(text, f"hidden_states.{layer}", hidden[0], 0, 3 if long else 6)
+        goldens.keep(text, f"hidden_states.{layer}", hidden[0], 0, 3 if long else 4)
     for layer, attention in enumerate(attentions or ()):
         assert torch.allclose(attention.sum(-1), torch.ones(()), atol=1e-5)
-        goldens.keep(text, f"attentions.{layer}", attention[0], 1, 1 if long else 3)
+        goldens.keep(text, f"attentions.{layer}", attention[0], 1, 1 if long else 2)
 
 
 def trunk(goldens, model, tokenizer):

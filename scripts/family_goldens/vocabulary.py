@@ -1,16 +1,13 @@
-"""Tiny tokenizers in the shape that each family ships, trained on a fixed list of words and characters.
+"""Tiny WordPiece and byte-level tokenizers in the shape that each family ships (Unigram: unigram.py), trained on a fixed list of words and characters.
 
 Nothing here reads a collection: the words below are all that the trainers see, so a tokenizer is the same on every run.
 Trainers run on one thread, for ties are then broken the same way each time.
 """
 
 import json
-import math
-from collections import Counter
 
 from tokenizers import (
     AddedToken,
-    Regex,
     Tokenizer,
     decoders,
     models,
@@ -164,71 +161,4 @@ def modernbert(size):
         pair="[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1",
         special_tokens=[(token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]")],
     )
-    return tokenizer
-
-
-def trained_unigram(size, normalizer):
-    """`size` Unigram pieces with log probabilities.
-
-    The pieces come from BPE merges and the scores from how often a piece stands in the corpus, because the Unigram
-    trainer of tokenizers gives another vocabulary on each run. Rounded, so that every processor writes the same.
-    """
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.normalizer = normalizer
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
-    trainer = trainers.BpeTrainer(vocab_size=size, min_frequency=0, special_tokens=[], show_progress=False)
-    tokenizer.train_from_iterator(corpus(), trainer)
-    words = Counter(word for line in corpus() for word, _ in pieces_of(tokenizer, line))
-    counts = {
-        piece: sum(times * word.count(piece) for word, times in words.items()) for piece in tokenizer.get_vocab()
-    }
-    total = sum(counts.values())
-    scored = [(piece, round(math.log(max(count, 1) / total), 4)) for piece, count in counts.items()]
-    assert len(scored) == size, f"{len(scored)} pieces instead of {size}"
-    return sorted(scored, key=lambda item: (-item[1], item[0]))
-
-
-def xlm_roberta(size):
-    """Unigram over metaspaces with <s> a </s></s> b </s>; ids in fairseq's order, the mask last."""
-    normalizer = normalizers.Sequence([normalizers.Nmt(), normalizers.NFKC(), normalizers.Replace(Regex(" {2,}"), " ")])
-    first = [("<s>", 0.0), ("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
-    pieces = trained_unigram(size - 5, normalizer)
-    tokenizer = Tokenizer(models.Unigram([*first, *pieces, ("<mask>", 0.0)], unk_id=3))
-    tokenizer.normalizer = normalizer
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace(prepend_scheme="always")]
-    )
-    tokenizer.decoder = decoders.Metaspace(prepend_scheme="always")
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single=["<s>", "$A", "</s>"],
-        pair=["<s>", "$A", "</s>", "</s>", "$B", "</s>"],
-        special_tokens=[("<s>", 0), ("</s>", 2)],
-    )
-    tokenizer.add_special_tokens(special("<s>", "<pad>", "</s>", "<unk>", mask="<mask>"))
-    return tokenizer
-
-
-def albert(size):
-    """Unigram over metaspaces, lower-cased and without accents; [CLS] a [SEP] b [SEP] with types 0 and 1."""
-    normalizer = normalizers.Sequence(
-        [
-            normalizers.Replace("``", '"'),
-            normalizers.Replace("''", '"'),
-            normalizers.NFKD(),
-            normalizers.StripAccents(),
-            normalizers.Lowercase(),
-            normalizers.Replace(Regex(" {2,}"), " "),
-        ]
-    )
-    first = [("<pad>", 0.0), ("<unk>", 0.0), ("[CLS]", 0.0), ("[SEP]", 0.0), ("[MASK]", 0.0)]
-    tokenizer = Tokenizer(models.Unigram([*first, *trained_unigram(size - 5, normalizer)], unk_id=1))
-    tokenizer.normalizer = normalizer
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
-    tokenizer.decoder = decoders.Metaspace(prepend_scheme="always")
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS]:0 $A:0 [SEP]:0",
-        pair="[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1",
-        special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
-    )
-    tokenizer.add_special_tokens(special("<pad>", "<unk>", "[CLS]", "[SEP]", mask="[MASK]"))
     return tokenizer
