@@ -33,7 +33,7 @@ fn encode(criterion: &mut Criterion) {
         let row = encoder.passage_row(&[], &body).expect("the row fits");
         group.throughput(Throughput::Elements(row.len() as u64));
         group.bench_function(precision.as_str(), |bencher| {
-            bencher.iter(|| encoder.submit(black_box(row.clone())).and_then(berth_encoder::PendingRow::wait));
+            bencher.iter(|| encoder.submit_passage(black_box(row.clone())).and_then(berth_encoder::PendingRow::wait));
         });
         if precision == Precision::Fp32 {
             let text = SENTENCE.repeat(10);

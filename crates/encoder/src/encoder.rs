@@ -5,12 +5,13 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::thread;
 
-use berth_types::{Embedding, Fingerprint, ModelCard, Precision};
+use berth_types::{Device, Embedding, Fingerprint, Head, ModelCard, Precision};
 
 use crate::cpu::{CpuFeatures, cpu_features, plan_threads};
-use crate::session::{GraphSession, GraphSource};
-use crate::workers::{PendingRow, Workers};
-use crate::{Error, InstalledModel, Runtime, TextTokenizer, ThreadPlan};
+use crate::run::GraphRunner;
+use crate::session::{Graph, GraphSource};
+use crate::workers::{Pending, Workers};
+use crate::{Error, InstalledModel, Lane, Row, Runtime, TextTokenizer, ThreadPlan};
 
 const TOKENIZER: &str = "tokenizer.json";
 
@@ -19,32 +20,64 @@ const TOKENIZER: &str = "tokenizer.json";
 pub struct EncoderOptions {
     /// Numbers to compute in; by the processor when `None`.
     pub precision: Option<Precision>,
-    /// Sessions that work at the same time; by the cores when `None`.
+    /// What the model is asked for.
+    pub head: Head,
+    /// Layers whose outputs are fetched, from 0, in this order; all when `None`. Only for hidden states and attention.
+    pub layers: Option<Vec<usize>>,
+    /// Where it runs.
+    pub device: Device,
+    /// Rows in the model at the same time; by the cores when `None`.
     pub workers: Option<usize>,
-    /// Rows that wait for a worker before `submit` blocks.
+    /// Most memory that model and runs may take; as much as they need when `None`.
+    pub memory_limit_bytes: Option<u64>,
+    /// Rows that wait in each lane for a worker before `submit` blocks.
     pub queue_rows: usize,
 }
 
 impl Default for EncoderOptions {
     fn default() -> Self {
         // Rows take tens of milliseconds each: a short queue keeps every worker busy and a stop prompt.
-        Self { precision: None, workers: None, queue_rows: 64 }
+        Self {
+            precision: None,
+            head: Head::Sentence,
+            layers: None,
+            device: Device::Cpu,
+            workers: None,
+            memory_limit_bytes: None,
+            queue_rows: 64,
+        }
     }
 }
 
-/// Turns strings into unit-norm rows.
+/// Runs a model for one head: turns strings into unit-norm rows, or rows of ids into whatever else the head gives.
 ///
 /// Each row is run alone, so that its vector depends on its own ids and nothing else: not on order, number of workers
-/// or neighbours. Dropping the encoder finishes what is queued and joins the workers.
+/// or neighbours. Dropping the encoder finishes what is queued and still waited for, and joins the workers.
 pub struct Encoder {
     card: ModelCard,
     tokenizer: TextTokenizer,
+    head: Head,
     precision: Precision,
     plan: ThreadPlan,
     fingerprint: Fingerprint,
     query_prompt: Vec<u32>,
     passage_prompt: Vec<u32>,
     workers: Workers,
+}
+
+/// A row that is becoming a vector.
+#[derive(Debug)]
+pub struct PendingRow(Pending);
+
+impl PendingRow {
+    /// Waits for the vector.
+    ///
+    /// # Errors
+    /// `BadRow` when what the model gave has no direction; otherwise as [`Pending::wait`].
+    pub fn wait(self) -> Result<Embedding, Error> {
+        let values = self.0.wait()?.into_iter().next().unwrap_or_default().values;
+        Ok(Embedding::normalized(values)?)
+    }
 }
 
 /// A query's row, and how much of the query it stands for.
@@ -69,32 +102,49 @@ impl Encoder {
     pub fn open(model: &InstalledModel, runtime: &Runtime, options: &EncoderOptions) -> Result<Self, Error> {
         let features = cpu_features();
         let precision = options.precision.unwrap_or_else(|| features.default_precision());
-        let fingerprint = fingerprint(model, precision, features)?;
+        let fingerprint = fingerprint(model, options.head, precision, features)?;
         let plan = plan(options.workers);
         let card = model.card().clone();
 
-        let graph_file = precision.graph_file();
-        let graph = Arc::new(model.read_checked(&graph_file)?);
+        let graph_file = options.head.graph_file(precision);
         let graph_path = model.dir().join(&graph_file);
-        let (runtime, dimensions) = (runtime.clone(), card.dimensions);
-        let open_session = move || {
-            let source =
-                GraphSource { path: &graph_path, bytes: &graph, dimensions, intra_threads: plan.intra_threads };
-            let mut session = GraphSession::open(&runtime, &source)?;
-            Ok(move |row: &[u32]| session.run(row))
+        let open_graph = || {
+            let source = GraphSource {
+                path: &graph_path,
+                bytes: &model.read_checked(&graph_file)?,
+                head: options.head,
+                card: &card,
+                layers: options.layers.as_deref(),
+                intra_threads: plan.intra_threads,
+            };
+            Graph::open(runtime, &source)
         };
-        let open_tokenizer =
-            || TextTokenizer::from_bytes(&model.dir().join(TOKENIZER), &model.read_checked(TOKENIZER)?);
-        let (workers, tokenizer) = Workers::start(plan.workers, options.queue_rows, open_session, open_tokenizer)?;
+        let (graph, tokenizer) = thread::scope(|scope| {
+            let graph = scope.spawn(open_graph);
+            let tokenizer = model
+                .read_checked(TOKENIZER)
+                .and_then(|bytes| TextTokenizer::from_bytes(&model.dir().join(TOKENIZER), &bytes));
+            (graph.join().unwrap_or(Err(Error::WorkerLost)), tokenizer)
+        });
+        let (graph, tokenizer) = (graph?, tokenizer?);
+        let runs = (0..plan.workers).map(|_| GraphRunner::new(Arc::clone(&graph)));
+        let runs = runs.map(|mut runner| move |row: &Row| runner.run(row)).collect();
+        let workers = Workers::start(runs, options.queue_rows)?;
 
         let query_prompt = tokenizer.tokenize(&card.prompts.query)?.ids;
         let passage_prompt = tokenizer.tokenize(&card.prompts.passage)?.ids;
-        Ok(Self { card, tokenizer, precision, plan, fingerprint, query_prompt, passage_prompt, workers })
+        let head = options.head;
+        Ok(Self { card, tokenizer, head, precision, plan, fingerprint, query_prompt, passage_prompt, workers })
     }
 
     /// The model's card.
     pub fn card(&self) -> &ModelCard {
         &self.card
+    }
+
+    /// What the model is asked for.
+    pub fn head(&self) -> Head {
+        self.head
     }
 
     /// Numbers that the graph computes in.
@@ -132,16 +182,30 @@ impl Encoder {
         Ok(row)
     }
 
-    /// Hands `row` to the workers; blocks while their queue is full.
+    /// Hands `row` to the workers; blocks while its lane is full. Returns the outputs of the encoder's head once waited
+    /// for; dropping what is returned takes the row back.
     ///
     /// # Errors
-    /// `RowEmpty` or `RowTooLong` for a row that the model does not take, `WorkerLost` when all workers died.
-    pub fn submit(&self, row: Vec<u32>) -> Result<PendingRow, Error> {
-        if row.is_empty() {
-            return Err(Error::RowEmpty);
+    /// `RowEmpty`, `RowTooLong`, `RowTypes` or `RowPositions` for a row that the model does not take, `WorkerLost` when
+    /// all workers died.
+    pub fn submit(&self, row: Row, lane: Lane) -> Result<Pending, Error> {
+        row.check(self.card.max_tokens)?;
+        self.workers.submit(row, lane)
+    }
+
+    /// Hands a row of ids to the workers, to become a vector; blocks while the lane of bulk work is full.
+    ///
+    /// # Errors
+    /// `WrongHead` unless the encoder was opened for sentences, otherwise as [`submit`](Self::submit).
+    pub fn submit_passage(&self, row: Vec<u32>) -> Result<PendingRow, Error> {
+        self.submit_sentence(row, Lane::Bulk)
+    }
+
+    fn submit_sentence(&self, row: Vec<u32>, lane: Lane) -> Result<PendingRow, Error> {
+        if self.head != Head::Sentence {
+            return Err(Error::WrongHead { opened: self.head, needed: Head::Sentence });
         }
-        self.check_length(&row)?;
-        self.workers.submit(row)
+        Ok(PendingRow(self.submit(Row::from(row), lane)?))
     }
 
     /// Encodes `rows` on all workers; answers in the order of `rows`.
@@ -149,7 +213,7 @@ impl Encoder {
     /// # Errors
     /// The first row's failure.
     pub fn encode_rows(&self, rows: Vec<Vec<u32>>) -> Result<Vec<Embedding>, Error> {
-        let pending = rows.into_iter().map(|row| self.submit(row)).collect::<Result<Vec<_>, Error>>()?;
+        let pending = rows.into_iter().map(|row| self.submit_passage(row)).collect::<Result<Vec<_>, Error>>()?;
         pending.into_iter().map(PendingRow::wait).collect()
     }
 
@@ -164,7 +228,7 @@ impl Encoder {
         let read_tokens = tokens.ids.len().min(self.card.max_tokens.saturating_sub(reserved));
         let read = &tokens.ids[..read_tokens];
         let row = [self.tokenizer.prefix(), &self.query_prompt, read, self.tokenizer.suffix()].concat();
-        let embedding = self.submit(row)?.wait()?;
+        let embedding = self.submit_sentence(row, Lane::Query)?.wait()?;
         Ok(QueryRow { embedding, tokens: tokens.ids.len(), read_tokens, unknown: tokens.unknown })
     }
 
@@ -183,10 +247,15 @@ fn plan(workers: Option<usize>) -> ThreadPlan {
     }
 }
 
-fn fingerprint(model: &InstalledModel, precision: Precision, features: CpuFeatures) -> Result<Fingerprint, Error> {
+fn fingerprint(
+    model: &InstalledModel,
+    head: Head,
+    precision: Precision,
+    features: CpuFeatures,
+) -> Result<Fingerprint, Error> {
     let card = model.card();
     let parts = [
-        ("graph", model.hash_of(&precision.graph_file())?.to_owned()),
+        ("graph", model.hash_of(&head.graph_file(precision))?.to_owned()),
         ("tokenizer", model.hash_of(TOKENIZER)?.to_owned()),
         ("precision", precision.as_str().to_owned()),
         ("kernel", features.kernel(precision)?.to_owned()),

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use berth_types::{EmbeddingError, ErrorKind};
+use berth_types::{EmbeddingError, ErrorKind, Head};
 use thiserror::Error;
 
 /// Why a model could not be opened, or a text could not become a row.
@@ -156,22 +156,26 @@ pub enum Error {
         /// What ONNX Runtime says.
         message: String,
     },
-    /// The graph's inputs or outputs are not those of a sentence encoder.
-    #[error("{} is no sentence encoder: {problem}", path.display())]
+    /// The graph's inputs or outputs are not those of its head.
+    #[error("{} does not serve head {head}: {problem}", path.display())]
     GraphInterface {
         /// The graph.
         path: PathBuf,
+        /// What it was opened for.
+        head: Head,
         /// What is missing or unknown.
         problem: String,
     },
-    /// The graph's rows are not as long as the card says.
-    #[error("{} gives rows of {received} values, the model card says {expected}", path.display())]
+    /// An output of the graph does not have the size that the card says.
+    #[error("{} gives {received} values in {output}, the model card says {expected}", path.display())]
     DimensionMismatch {
         /// The graph.
         path: PathBuf,
-        /// Dimensions in the card.
+        /// The output.
+        output: String,
+        /// Size in the card.
         expected: usize,
-        /// Dimensions of the graph.
+        /// Size in the graph.
         received: i64,
     },
     /// A row has more ids than the model takes.
@@ -185,6 +189,30 @@ pub enum Error {
     /// A row has no ids at all.
     #[error("a row without tokens cannot be encoded")]
     RowEmpty,
+    /// A row does not have one token type for each id.
+    #[error("a row of {tokens} tokens comes with {types} token types")]
+    RowTypes {
+        /// Ids in the row.
+        tokens: usize,
+        /// Types in the row.
+        types: usize,
+    },
+    /// A row asks for the scores of a position that it does not have.
+    #[error("a row of {tokens} tokens has no position {position}")]
+    RowPositions {
+        /// Ids in the row.
+        tokens: usize,
+        /// The position, from 0.
+        position: u32,
+    },
+    /// The encoder was opened for something else.
+    #[error("this encoder was opened for head {opened}, but head {needed} is needed")]
+    WrongHead {
+        /// What it was opened for.
+        opened: Head,
+        /// What was asked.
+        needed: Head,
+    },
     /// ONNX Runtime failed on a row.
     #[error("ONNX Runtime failed on a row of {tokens} tokens: {message}")]
     Run {
@@ -213,6 +241,9 @@ impl Error {
             | Self::CardSyntax { .. }
             | Self::CardValue { .. }
             | Self::RowTooLong { .. }
+            | Self::RowTypes { .. }
+            | Self::RowPositions { .. }
+            | Self::WrongHead { .. }
             | Self::RowEmpty => ErrorKind::InvalidInput,
             Self::ManifestSyntax { .. }
             | Self::ManifestFormat { .. }

@@ -1,34 +1,40 @@
-//! Threads that take rows from one bounded queue and answer each through its own channel.
+//! Threads that take rows from two bounded queues, queries first, and answer each through its own channel.
 //!
 //! What a worker does with a row is given as a function, so that this file knows neither models nor ONNX Runtime.
 
 use std::convert::Infallible;
+use std::sync::{Arc, Weak};
 use std::thread::{self, JoinHandle};
 
-use berth_types::Embedding;
-use crossbeam_channel::{Receiver, Sender, bounded, select};
+use crossbeam_channel::{Receiver, Sender, bounded, select, select_biased};
 
-use crate::Error;
+use crate::{Error, Lane, Row, Tensor};
+
+/// Answer of one row: the head's outputs.
+pub(crate) type Answer = Result<Vec<Tensor>, Error>;
 
 struct Job {
-    row: Vec<u32>,
-    reply: Sender<Result<Embedding, Error>>,
+    row: Row,
+    reply: Sender<Answer>,
+    /// Gone when nobody waits for the row any more.
+    wanted: Weak<()>,
 }
 
-/// A row that is being encoded.
+/// A row that waits for the model or is inside it. Dropping it takes the row back, unless a worker has it already.
 #[derive(Debug)]
-pub struct PendingRow {
-    answer: Receiver<Result<Embedding, Error>>,
+pub struct Pending {
+    answer: Receiver<Answer>,
     /// Carries nothing; disconnected once no worker is left.
     alive: Receiver<Infallible>,
+    _wanted: Arc<()>,
 }
 
-impl PendingRow {
-    /// Waits for the row.
+impl Pending {
+    /// Waits for the row; returns the head's outputs in their order.
     ///
     /// # Errors
     /// Whatever went wrong with this row; `WorkerLost` when the thread that had it died.
-    pub fn wait(self) -> Result<Embedding, Error> {
+    pub fn wait(self) -> Result<Vec<Tensor>, Error> {
         // A worker that unwinds drops the sender. Rows that no worker took stay in the queue, senders and all: those are
         // lost when the last worker is gone.
         select! {
@@ -38,80 +44,70 @@ impl PendingRow {
     }
 }
 
-/// The threads and their queue. Dropping it finishes the rows in the queue and joins the threads.
+/// The threads and their queues. Dropping it finishes the rows in the queues that somebody waits for, and joins the
+/// threads.
 pub(crate) struct Workers {
-    queue: Option<Sender<Job>>,
+    lanes: Option<Lanes<Sender<Job>>>,
     alive: Receiver<Infallible>,
     threads: Vec<JoinHandle<()>>,
 }
 
+/// One thing for each lane.
+#[derive(Clone)]
+struct Lanes<T> {
+    query: T,
+    bulk: T,
+}
+
 impl Workers {
-    /// Starts `count` threads; each calls `open` for a function of its own, all at the same time. `meanwhile` runs on
-    /// the calling thread until they are ready.
+    /// Starts a thread for each of `runs`, which is what it does with a row. `queue_rows` rows may wait in each lane.
     ///
     /// # Errors
-    /// The first failure of `open` or of `meanwhile`, or `Spawn`.
-    pub(crate) fn start<Open, Run, Extra>(
-        count: usize,
-        queue_rows: usize,
-        open: Open,
-        meanwhile: impl FnOnce() -> Result<Extra, Error>,
-    ) -> Result<(Self, Extra), Error>
+    /// `Spawn`.
+    pub(crate) fn start<Run>(runs: Vec<Run>, queue_rows: usize) -> Result<Self, Error>
     where
-        Open: Fn() -> Result<Run, Error> + Clone + Send + 'static,
-        Run: FnMut(&[u32]) -> Result<Vec<f32>, Error>,
+        Run: FnMut(&Row) -> Answer + Send + 'static,
     {
-        let (queue, jobs) = bounded::<Job>(queue_rows);
-        let (ready, opened) = bounded::<Result<(), Error>>(count);
+        let (query, queries) = bounded::<Job>(queue_rows);
+        let (bulk, bulks) = bounded::<Job>(queue_rows);
         let (living, alive) = bounded::<Infallible>(0);
-        let mut workers = Self { queue: Some(queue), alive, threads: Vec::with_capacity(count) };
-        for number in 0..count {
-            let (open, ready, jobs) = (open.clone(), ready.clone(), jobs.clone());
-            let living = living.clone();
+        let lanes = Some(Lanes { query, bulk });
+        let jobs = Lanes { query: queries, bulk: bulks };
+        let mut workers = Self { lanes, alive, threads: Vec::with_capacity(runs.len()) };
+        for (number, run) in runs.into_iter().enumerate() {
+            let (jobs, living) = (jobs.clone(), living.clone());
             let thread = thread::Builder::new()
                 .name(format!("encode-{number}"))
                 .spawn(move || {
                     let _living = living;
-                    let outcome = open();
-                    // What the sessions were opened from is not needed any more.
-                    drop(open);
-                    match outcome {
-                        Ok(run) => {
-                            if ready.send(Ok(())).is_ok() {
-                                drop(ready);
-                                work(&jobs, run);
-                            }
-                        }
-                        // Nobody listens only when another failure was reported already.
-                        Err(error) => drop(ready.send(Err(error))),
-                    }
+                    work(&jobs, run);
                 })
                 .map_err(Error::Spawn)?;
             workers.threads.push(thread);
         }
-        drop((open, ready, jobs, living));
-        let extra = meanwhile()?;
-        for _ in 0..count {
-            opened.recv().unwrap_or(Err(Error::WorkerLost))?;
-        }
-        Ok((workers, extra))
+        Ok(workers)
     }
 
-    /// Queues `row`; blocks while the queue is full.
+    /// Queues `row`; blocks while its lane is full.
     ///
     /// # Errors
     /// `WorkerLost` when every worker died.
-    pub(crate) fn submit(&self, row: Vec<u32>) -> Result<PendingRow, Error> {
+    pub(crate) fn submit(&self, row: Row, lane: Lane) -> Result<Pending, Error> {
         let (reply, answer) = bounded(1);
-        let queue = self.queue.as_ref().ok_or(Error::WorkerLost)?;
-        queue.send(Job { row, reply }).map_err(|_| Error::WorkerLost)?;
-        Ok(PendingRow { answer, alive: self.alive.clone() })
+        let wanted = Arc::new(());
+        let lanes = self.lanes.as_ref().ok_or(Error::WorkerLost)?;
+        let queue = match lane {
+            Lane::Query => &lanes.query,
+            Lane::Bulk => &lanes.bulk,
+        };
+        queue.send(Job { row, reply, wanted: Arc::downgrade(&wanted) }).map_err(|_| Error::WorkerLost)?;
+        Ok(Pending { answer, alive: self.alive.clone(), _wanted: wanted })
     }
 }
 
 impl Drop for Workers {
     fn drop(&mut self) {
-        self.queue = None;
+        self.lanes = None;
         for thread in self.threads.drain(..) {
             // A panic of the thread reached whoever waited for its row, as `WorkerLost`.
             let _ = thread.join();
@@ -119,85 +115,165 @@ impl Drop for Workers {
     }
 }
 
-fn work(jobs: &Receiver<Job>, mut run: impl FnMut(&[u32]) -> Result<Vec<f32>, Error>) {
-    for job in jobs {
-        let answer = run(&job.row).and_then(|values| Ok(Embedding::normalized(values)?));
+fn work(jobs: &Lanes<Receiver<Job>>, mut run: impl FnMut(&Row) -> Answer) {
+    while let Some(job) = jobs.next() {
+        if job.wanted.strong_count() == 0 {
+            continue;
+        }
+        let answer = run(&job.row);
         // The one who asked may have gone; the row is then of no use.
         let _ = job.reply.send(answer);
     }
 }
 
+impl Lanes<Receiver<Job>> {
+    /// The next row, queries before bulk; waits for one. `None` when both lanes are closed and empty.
+    fn next(&self) -> Option<Job> {
+        select_biased! {
+            recv(self.query) -> job => job.or_else(|_| self.bulk.recv()).ok(),
+            recv(self.bulk) -> job => job.or_else(|_| self.query.recv()).ok(),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use super::*;
 
-    type Run = fn(&[u32]) -> Result<Vec<f32>, Error>;
+    type Run = fn(&Row) -> Answer;
 
     fn start(count: usize, queue_rows: usize, run: Run) -> Workers {
-        Workers::start(count, queue_rows, move || Ok(run), || Ok(())).unwrap().0
+        Workers::start(vec![run; count], queue_rows).unwrap()
     }
 
-    fn one_hot(row: &[u32]) -> Result<Vec<f32>, Error> {
-        match row[0] {
+    fn row(id: u32) -> Row {
+        Row::from(vec![id])
+    }
+
+    fn submit(workers: &Workers, id: u32) -> Result<Pending, Error> {
+        workers.submit(row(id), Lane::Bulk)
+    }
+
+    fn number(pending: Pending) -> f32 {
+        pending.wait().unwrap()[0].values[0]
+    }
+
+    /// Gives a row's id back, or fails in a way that the id asks for.
+    fn echo(row: &Row) -> Answer {
+        match row.ids[0] {
             13 => Err(Error::RowEmpty),
             66 => panic!("a worker dies here on purpose"),
-            id => Ok((0..12).map(|position| f32::from(u8::from(position == id % 12))).collect()),
+            id => Ok(vec![Tensor { shape: vec![1], values: vec![id as f32] }]),
         }
+    }
+
+    /// One worker that notes the order of its rows, and that waits before each for a word from the test.
+    fn gated(queue_rows: usize) -> (Workers, Sender<()>, Arc<Mutex<Vec<u32>>>) {
+        let (go, gate) = bounded::<()>(0);
+        let order = Arc::new(Mutex::new(Vec::new()));
+        let noted = Arc::clone(&order);
+        let run = move |row: &Row| {
+            noted.lock().unwrap().push(row.ids[0]);
+            gate.recv().unwrap();
+            echo(row)
+        };
+        (Workers::start(vec![run], queue_rows).unwrap(), go, order)
     }
 
     #[test]
     fn every_row_gets_its_own_answer() {
-        let workers = start(3, 2, one_hot);
-        let pending: Vec<_> = (0..12).map(|id| workers.submit(vec![id]).unwrap()).collect();
+        let workers = start(3, 2, echo);
+        let pending: Vec<_> = (0..12).map(|id| submit(&workers, id).unwrap()).collect();
         for (id, row) in pending.into_iter().enumerate() {
-            assert_eq!(row.wait().unwrap().as_slice()[id], 1.0);
+            assert_eq!(number(row), id as f32);
         }
     }
 
     #[test]
+    fn a_query_overtakes_bulk_rows_that_wait() {
+        let (workers, go, order) = gated(8);
+        let mut pending: Vec<_> = (0..4).map(|id| submit(&workers, id).unwrap()).collect();
+        // The first row is with the worker once it was noted; from here on everything waits.
+        while order.lock().unwrap().is_empty() {
+            thread::yield_now();
+        }
+        pending.extend([20, 21].map(|id| workers.submit(row(id), Lane::Query).unwrap()));
+        for _ in 0..6 {
+            go.send(()).unwrap();
+        }
+        for row in pending {
+            row.wait().unwrap();
+        }
+        assert_eq!(*order.lock().unwrap(), [0, 20, 21, 1, 2, 3]);
+    }
+
+    #[test]
+    fn a_full_bulk_lane_does_not_hold_up_a_query() {
+        let (workers, go, order) = gated(1);
+        let first = submit(&workers, 0).unwrap();
+        while order.lock().unwrap().is_empty() {
+            thread::yield_now();
+        }
+        let waiting = submit(&workers, 1).unwrap();
+        let query = workers.submit(row(2), Lane::Query).unwrap();
+        for _ in 0..3 {
+            go.send(()).unwrap();
+        }
+        assert_eq!([first, query, waiting].map(number), [0.0, 2.0, 1.0]);
+        assert_eq!(*order.lock().unwrap(), [0, 2, 1]);
+    }
+
+    #[test]
+    fn a_row_that_nobody_waits_for_is_passed_over() {
+        let (workers, go, order) = gated(8);
+        let first = submit(&workers, 0).unwrap();
+        while order.lock().unwrap().is_empty() {
+            thread::yield_now();
+        }
+        drop(submit(&workers, 1).unwrap());
+        drop(workers.submit(row(2), Lane::Query).unwrap());
+        let last = submit(&workers, 3).unwrap();
+        for _ in 0..2 {
+            go.send(()).unwrap();
+        }
+        assert_eq!([first, last].map(number), [0.0, 3.0]);
+        assert_eq!(*order.lock().unwrap(), [0, 3]);
+    }
+
+    #[test]
     fn a_failing_row_fails_alone() {
-        let workers = start(1, 4, one_hot);
-        let (bad, good) = (workers.submit(vec![13]).unwrap(), workers.submit(vec![1]).unwrap());
+        let workers = start(1, 4, echo);
+        let (bad, good) = (submit(&workers, 13).unwrap(), submit(&workers, 1).unwrap());
         assert!(matches!(bad.wait(), Err(Error::RowEmpty)));
         assert!(good.wait().is_ok());
     }
 
     #[test]
-    fn a_row_that_is_no_vector_is_an_error() {
-        let workers = start(1, 1, |_| Ok(vec![0.0, f32::NAN]));
-        assert!(matches!(workers.submit(vec![1]).unwrap().wait(), Err(Error::BadRow(_))));
-    }
-
-    #[test]
     fn a_dead_worker_is_an_error_and_never_a_hang() {
-        let workers = start(1, 8, one_hot);
-        let pending: Vec<_> = [1, 66, 2, 3].map(|id| workers.submit(vec![id])).into_iter().flatten().collect();
-        let answers: Vec<_> = pending.into_iter().map(PendingRow::wait).collect();
+        let workers = start(1, 8, echo);
+        let pending: Vec<_> = [1, 66, 2, 3].map(|id| submit(&workers, id)).into_iter().flatten().collect();
+        let answers: Vec<_> = pending.into_iter().map(Pending::wait).collect();
         assert!(answers[0].is_ok());
         assert!(answers[1..].iter().all(|answer| matches!(answer, Err(Error::WorkerLost))));
-        assert!(matches!(workers.submit(vec![4]).and_then(PendingRow::wait), Err(Error::WorkerLost)));
+        assert!(matches!(submit(&workers, 4).and_then(Pending::wait), Err(Error::WorkerLost)));
     }
 
     #[test]
     fn the_living_carry_on_when_one_worker_dies() {
-        let workers = start(2, 1, one_hot);
-        assert!(matches!(workers.submit(vec![66]).unwrap().wait(), Err(Error::WorkerLost)));
+        let workers = start(2, 1, echo);
+        assert!(matches!(submit(&workers, 66).unwrap().wait(), Err(Error::WorkerLost)));
         for id in 0..12 {
-            assert!(workers.submit(vec![id]).unwrap().wait().is_ok());
+            assert!(submit(&workers, id).unwrap().wait().is_ok());
         }
     }
 
     #[test]
     fn dropping_finishes_what_is_queued() {
-        let workers = start(1, 8, one_hot);
-        let pending: Vec<_> = (0..8).map(|id| workers.submit(vec![id]).unwrap()).collect();
+        let workers = start(1, 8, echo);
+        let pending: Vec<_> = (0..8).map(|id| submit(&workers, id).unwrap()).collect();
         drop(workers);
         assert!(pending.into_iter().all(|row| row.wait().is_ok()));
-    }
-
-    #[test]
-    fn a_worker_that_cannot_open_fails_the_start() {
-        let failed = Workers::start(2, 1, || Err::<Run, _>(Error::RowEmpty), || Ok(()));
-        assert!(matches!(failed.err(), Some(Error::RowEmpty)));
     }
 }

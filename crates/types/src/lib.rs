@@ -1,6 +1,7 @@
 //! Plain data shared by all crates: documents, chunks, embeddings, queries, hits. No I/O.
 
 mod card;
+mod device;
 mod document;
 mod embedding;
 mod error;
@@ -11,6 +12,7 @@ mod precision;
 mod search;
 
 pub use card::{CardFile, CardSource, InputMeaning, LateCard, ModelCard, Problem, Prompts, ReadyMade};
+pub use device::{Device, UnknownDevice};
 pub use document::{Chunk, Document, DocumentRecord};
 pub use embedding::{ContentKey, Embedding, EmbeddingError};
 pub use error::ErrorKind;

@@ -29,7 +29,7 @@ fn a_row_never_depends_on_its_neighbours() {
                 reversed.reverse();
                 let ordered = together.encode_rows(rows.clone()).unwrap();
                 for (position, row) in rows.into_iter().enumerate() {
-                    let single = bits(&alone.submit(row).unwrap().wait().unwrap());
+                    let single = bits(&alone.submit_passage(row).unwrap().wait().unwrap());
                     prop_assert_eq!(&single, &bits(&ordered[position]));
                     prop_assert_eq!(&single, &bits(&reversed[position]));
                 }
@@ -45,11 +45,11 @@ fn a_row_at_the_limit_is_encoded_and_one_over_is_refused() {
     let room = encoder.card().max_tokens - encoder.reserved_tokens(3);
     let full = encoder.passage_row(&[2000; 3], &vec![2001; room]).unwrap();
     assert_eq!(full.len(), encoder.card().max_tokens);
-    assert!(encoder.submit(full).unwrap().wait().is_ok());
+    assert!(encoder.submit_passage(full).unwrap().wait().is_ok());
     let over = encoder.passage_row(&[2000; 3], &vec![2001; room + 1]);
     assert!(matches!(over, Err(Error::RowTooLong { tokens: 513, max_tokens: 512 })));
-    assert!(matches!(encoder.submit(vec![2000; 513]), Err(Error::RowTooLong { .. })));
-    assert!(matches!(encoder.submit(Vec::new()), Err(Error::RowEmpty)));
+    assert!(matches!(encoder.submit_passage(vec![2000; 513]), Err(Error::RowTooLong { .. })));
+    assert!(matches!(encoder.submit_passage(Vec::new()), Err(Error::RowEmpty)));
 }
 
 #[test]
@@ -66,8 +66,8 @@ fn a_long_query_says_how_much_of_it_was_read() {
 fn an_id_outside_the_vocabulary_fails_its_row_alone() {
     for precision in precisions() {
         let encoder = encoder(precision, 1);
-        let bad = encoder.submit(vec![101, 4_000_000, 102]).unwrap();
-        let good = encoder.submit(vec![101, 2000, 102]).unwrap();
+        let bad = encoder.submit_passage(vec![101, 4_000_000, 102]).unwrap();
+        let good = encoder.submit_passage(vec![101, 2000, 102]).unwrap();
         assert!(matches!(bad.wait(), Err(Error::Run { tokens: 3, .. })));
         assert!(good.wait().is_ok());
     }

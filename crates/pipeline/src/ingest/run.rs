@@ -300,7 +300,7 @@ impl<'a> Run<'a> {
             } else {
                 self.rows_in_flight += 1;
                 self.report.tokens += chunk.row.len() as u64;
-                Row::Pending(self.encoder.submit(take(&mut chunk.row))?)
+                Row::Pending(self.encoder.submit_passage(take(&mut chunk.row))?)
             };
             self.last_encoding().hand_in(chunk, row);
         }

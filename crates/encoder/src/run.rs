@@ -1,0 +1,348 @@
+//! Runs of an open graph, from several threads at once.
+//!
+//! `ort` lets a session be run through `&mut` only, because not all execution providers stand concurrent runs. ONNX
+//! Runtime's own promise is that `Run` may be called from any number of threads on one session, and on the CPU provider
+//! it holds: kernels are constant while they run, and the arena and the caches of a session are behind locks. Sharing
+//! one session means one copy of the weights, so the raw call is made here, for the CPU provider only.
+
+use std::ffi::c_void;
+use std::ptr;
+use std::sync::Arc;
+
+use half::f16;
+use half::slice::HalfFloatSliceExt;
+use ort::AsPointer;
+use ort::memory::MemoryInfo;
+use ort::sys;
+
+use crate::interface::{Axis, Filling, Input, Output};
+use crate::session::Graph;
+use crate::{Error, Row, Tensor};
+
+/// One thread's buffers for the inputs of a shared graph.
+pub(crate) struct GraphRunner {
+    graph: Arc<Graph>,
+    buffers: Vec<Buffer>,
+    memory: MemoryInfo<'static>,
+}
+
+/// Buffer of one input, in the integer type that the graph declares.
+enum Buffer {
+    I32(Vec<i32>),
+    I64(Vec<i64>),
+}
+
+/// Rows that run together, each padded to `tokens`.
+#[derive(Debug, Clone, Copy)]
+struct Batch<'a> {
+    rows: &'a [Row],
+    tokens: usize,
+}
+
+impl GraphRunner {
+    pub(crate) fn new(graph: Arc<Graph>) -> Self {
+        let buffer = |input: &Input| if input.wide { Buffer::I64(Vec::new()) } else { Buffer::I32(Vec::new()) };
+        let buffers = graph.interface.inputs.iter().map(buffer).collect();
+        Self { graph, buffers, memory: MemoryInfo::default() }
+    }
+
+    /// Runs the graph on one row, without padding, so that what comes out depends on nothing else.
+    ///
+    /// Returns the head's outputs in their order, without the axis of rows.
+    ///
+    /// # Errors
+    /// `Run` when ONNX Runtime fails or gives another shape.
+    pub(crate) fn run(&mut self, row: &Row) -> Result<Vec<Tensor>, Error> {
+        let batch = Batch { rows: std::slice::from_ref(row), tokens: row.ids.len() };
+        let mut answers = self.run_batch(batch)?;
+        Ok(answers.pop().unwrap_or_default())
+    }
+
+    fn run_batch(&mut self, batch: Batch<'_>) -> Result<Vec<Vec<Tensor>>, Error> {
+        let failed = |message: String| Error::Run { tokens: batch.tokens, message };
+        let graph = Arc::clone(&self.graph);
+        let mut inputs = Vec::with_capacity(self.buffers.len());
+        for (input, buffer) in graph.interface.inputs.iter().zip(&mut self.buffers) {
+            let value = match buffer {
+                Buffer::I32(buffer) => {
+                    fill(buffer, input.filling, batch, |id| id as i32);
+                    Value::over(&self.memory, buffer, &shape_of(input.filling, batch), INT32)
+                }
+                Buffer::I64(buffer) => {
+                    fill(buffer, input.filling, batch, i64::from);
+                    Value::over(&self.memory, buffer, &shape_of(input.filling, batch), INT64)
+                }
+            };
+            inputs.push(value.map_err(|error| failed(error.to_string()))?);
+        }
+        let outputs = graph.run_raw(&inputs).map_err(|error| failed(error.to_string()))?;
+        let mut answers: Vec<Vec<Tensor>> = vec![Vec::with_capacity(outputs.len()); batch.rows.len()];
+        for (output, value) in graph.interface.outputs.iter().zip(&outputs) {
+            read(output, value, batch, &mut answers).map_err(failed)?;
+        }
+        Ok(answers)
+    }
+}
+
+const INT32: sys::ONNXTensorElementDataType = sys::ONNXTensorElementDataType::ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32;
+const INT64: sys::ONNXTensorElementDataType = sys::ONNXTensorElementDataType::ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64;
+const FLOAT16: sys::ONNXTensorElementDataType = sys::ONNXTensorElementDataType::ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16;
+const FLOAT: sys::ONNXTensorElementDataType = sys::ONNXTensorElementDataType::ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT;
+
+impl Graph {
+    /// Runs the session; `inputs` are in the order of the interface, and so are the values returned.
+    fn run_raw(&self, inputs: &[Value<'_>]) -> ort::Result<Vec<Value<'static>>> {
+        let input_names: Vec<_> = self.input_names.iter().map(|name| name.as_ptr()).collect();
+        let output_names: Vec<_> = self.output_names.iter().map(|name| name.as_ptr()).collect();
+        let input_values: Vec<*const sys::OrtValue> = inputs.iter().map(|value| value.pointer.cast_const()).collect();
+        let mut output_values: Vec<*mut sys::OrtValue> = vec![ptr::null_mut(); output_names.len()];
+        // SAFETY: the session is alive as long as `self`; names are C strings and values tensors that live through the
+        // call; the lists are as long as stated. The call changes nothing of the session that another thread sees: this
+        // is the CPU provider, for which ONNX Runtime documents concurrent calls (see the head of this file).
+        let status = unsafe {
+            (ort::api().Run)(
+                self.session.ptr().cast_mut(),
+                ptr::null(),
+                input_names.as_ptr(),
+                input_values.as_ptr(),
+                input_values.len(),
+                output_names.as_ptr(),
+                output_names.len(),
+                output_values.as_mut_ptr(),
+            )
+        };
+        // Values that were made belong to this function, also when the call failed.
+        let values: Vec<Value<'static>> = output_values.into_iter().map(Value::owned).collect();
+        // SAFETY: the status comes from the call above and is not used again.
+        unsafe { ort::Error::result_from_status(status) }?;
+        Ok(values)
+    }
+}
+
+/// A tensor of ONNX Runtime's; one made over a buffer lives no longer than the buffer.
+struct Value<'a> {
+    pointer: *mut sys::OrtValue,
+    buffer: std::marker::PhantomData<&'a ()>,
+}
+
+impl<'a> Value<'a> {
+    /// A tensor over `buffer`, which holds as many elements as `shape` says, of the type that `element` names.
+    fn over<T>(
+        memory: &MemoryInfo<'_>,
+        buffer: &'a [T],
+        shape: &[i64],
+        element: sys::ONNXTensorElementDataType,
+    ) -> ort::Result<Self> {
+        let mut pointer = ptr::null_mut();
+        // SAFETY: the buffer and the shape are as long as stated, and the buffer outlives the tensor by its lifetime. An
+        // input is only read.
+        let status = unsafe {
+            (ort::api().CreateTensorWithDataAsOrtValue)(
+                memory.ptr(),
+                buffer.as_ptr().cast_mut().cast::<c_void>(),
+                size_of_val(buffer),
+                shape.as_ptr(),
+                shape.len(),
+                element,
+                &raw mut pointer,
+            )
+        };
+        // SAFETY: the status comes from the call above and is not used again.
+        unsafe { ort::Error::result_from_status(status) }?;
+        Ok(Self { pointer, buffer: std::marker::PhantomData })
+    }
+
+    /// Takes over a value that ONNX Runtime made; null stands for none.
+    fn owned(pointer: *mut sys::OrtValue) -> Self {
+        Self { pointer, buffer: std::marker::PhantomData }
+    }
+
+    /// Element type, sizes and data of a tensor in the processor's memory.
+    fn contents(&self) -> ort::Result<Contents<'_>> {
+        let (mut element, mut sizes, mut axes) = (FLOAT, ptr::null(), 0);
+        // SAFETY: the value is a tensor that is alive; the call fills the three places.
+        let status = unsafe {
+            (ort::api().GetTensorElementTypeAndShapeDataReference)(
+                self.pointer,
+                &raw mut element,
+                &raw mut sizes,
+                &raw mut axes,
+            )
+        };
+        // SAFETY: the status comes from the call above and is not used again.
+        unsafe { ort::Error::result_from_status(status) }?;
+        let mut data = ptr::null_mut();
+        // SAFETY: as above.
+        let status = unsafe { (ort::api().GetTensorMutableData)(self.pointer, &raw mut data) };
+        // SAFETY: as above.
+        unsafe { ort::Error::result_from_status(status) }?;
+        // SAFETY: the sizes belong to the tensor, `axes` of them, and live as long as it; for a scalar there are none.
+        let shape = if axes == 0 { &[] } else { unsafe { std::slice::from_raw_parts(sizes, axes) } };
+        Ok(Contents { element, shape, data: data.cast_const() })
+    }
+}
+
+struct Contents<'a> {
+    element: sys::ONNXTensorElementDataType,
+    shape: &'a [i64],
+    data: *const c_void,
+}
+
+impl<'a> Contents<'a> {
+    /// The elements of the tensor.
+    ///
+    /// # Safety
+    /// The tensor holds `count` elements of type `T` in the processor's memory.
+    unsafe fn elements<T>(&self, count: usize) -> &'a [T] {
+        // A tensor of no elements may have no address.
+        if count == 0 {
+            return &[];
+        }
+        // SAFETY: the caller vouches for type and number; ONNX Runtime aligns tensors to 64 bytes, and they live as long
+        // as the value that is borrowed.
+        unsafe { std::slice::from_raw_parts(self.data.cast(), count) }
+    }
+}
+
+impl Drop for Value<'_> {
+    fn drop(&mut self) {
+        if !self.pointer.is_null() {
+            // SAFETY: the value belongs to this one and is not used after it.
+            unsafe { (ort::api().ReleaseValue)(self.pointer) };
+        }
+    }
+}
+
+fn shape_of(filling: Filling, batch: Batch<'_>) -> Vec<i64> {
+    match filling {
+        Filling::Positions => vec![batch.rows.iter().map(|row| row.positions.len() as i64).sum()],
+        _ => vec![batch.rows.len() as i64, batch.tokens as i64],
+    }
+}
+
+/// Fills `buffer` with what `filling` says, row after row; padding is zero.
+fn fill<T: From<u8> + Copy>(buffer: &mut Vec<T>, filling: Filling, batch: Batch<'_>, number: impl Fn(u32) -> T) {
+    buffer.clear();
+    for (position, row) in batch.rows.iter().enumerate() {
+        match filling {
+            Filling::Ids => buffer.extend(row.ids.iter().map(|&id| number(id))),
+            Filling::Mask => buffer.extend(row.ids.iter().map(|_| T::from(1))),
+            Filling::Types => buffer.extend(row.types.iter().map(|&kind| T::from(kind))),
+            Filling::Places { first } => buffer.extend((0..row.ids.len() as u32).map(|place| number(first + place))),
+            Filling::Positions => {
+                buffer.extend(row.positions.iter().map(|&position| number(position)));
+                continue;
+            }
+        }
+        buffer.resize((position + 1) * batch.tokens, T::from(0));
+    }
+}
+
+/// Hands each row its part of an output, without what belongs to padding.
+fn read(output: &Output, value: &Value<'_>, batch: Batch<'_>, answers: &mut [Vec<Tensor>]) -> Result<(), String> {
+    let contents = value.contents().map_err(|error| error.to_string())?;
+    let shape: Vec<usize> = contents.shape.iter().map(|&size| size.max(0) as usize).collect();
+    let positions = batch.rows.iter().map(|row| row.positions.len()).sum();
+    let expected = output.sizes(batch.rows.len(), batch.tokens, positions);
+    let fits = expected.len() == shape.len()
+        && expected.iter().zip(&shape).all(|(expected, size)| expected.is_none_or(|expected| expected == *size));
+    if !fits {
+        let expected: Vec<String> =
+            expected.iter().map(|size| size.map_or("any".to_owned(), |size| size.to_string())).collect();
+        return Err(format!("its output {} has shape {shape:?}, not [{}]", output.name, expected.join(", ")));
+    }
+    let row_shape = &shape[1..];
+    let row_values: usize = row_shape.iter().product();
+    let count = row_values * batch.rows.len();
+    match contents.element {
+        FLOAT => {
+            // SAFETY: a tensor of this type and shape holds `count` 32-bit floats.
+            let values = unsafe { contents.elements::<f32>(count) };
+            share_out(output, row_shape, values, batch, answers, <[f32]>::to_vec);
+        }
+        FLOAT16 => {
+            // SAFETY: the same with 16-bit floats; `f16` is transparent over its 16 bits.
+            let values = unsafe { contents.elements::<f16>(count) };
+            share_out(output, row_shape, values, batch, answers, HalfFloatSliceExt::to_f32_vec);
+        }
+        other => return Err(format!("its output {} holds {other:?}", output.name)),
+    }
+    Ok(())
+}
+
+fn share_out<T>(
+    output: &Output,
+    row_shape: &[usize],
+    values: &[T],
+    batch: Batch<'_>,
+    answers: &mut [Vec<Tensor>],
+    widen: impl Fn(&[T]) -> Vec<f32>,
+) {
+    let row_values: usize = row_shape.iter().product();
+    for (number, (row, answer)) in batch.rows.iter().zip(answers).enumerate() {
+        let values = widen(&values[number * row_values..(number + 1) * row_values]);
+        let tensor = Tensor { shape: row_shape.to_vec(), values };
+        answer.push(cut_padding(tensor, &output.axes[1..], row.ids.len()));
+    }
+}
+
+/// Leaves of each axis of tokens its first `tokens`.
+fn cut_padding(tensor: Tensor, axes: &[Axis], tokens: usize) -> Tensor {
+    let shape: Vec<usize> = axes
+        .iter()
+        .zip(&tensor.shape)
+        .map(|(axis, &size)| if *axis == Axis::Tokens { size.min(tokens) } else { size })
+        .collect();
+    if shape == tensor.shape {
+        return tensor;
+    }
+    let mut values = Vec::with_capacity(shape.iter().product());
+    copy_part(&tensor.values, &tensor.shape, &shape, &mut values);
+    Tensor { shape, values }
+}
+
+fn copy_part(values: &[f32], from: &[usize], to: &[usize], copied: &mut Vec<f32>) {
+    let (Some((_, from_rest)), Some((&count, to_rest))) = (from.split_first(), to.split_first()) else {
+        copied.extend_from_slice(values);
+        return;
+    };
+    let stride: usize = from_rest.iter().product();
+    for number in 0..count {
+        copy_part(&values[number * stride..(number + 1) * stride], from_rest, to_rest, copied);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batch_of(rows: &[Row], tokens: usize) -> Batch<'_> {
+        Batch { rows, tokens }
+    }
+
+    #[test]
+    fn inputs_are_padded_on_the_right() {
+        let rows = [Row { ids: vec![7, 8, 9], types: vec![0, 1, 1], positions: vec![1] }, Row::from(vec![5])];
+        let check = |filling, expected: &[i64]| {
+            let mut buffer = Vec::new();
+            fill(&mut buffer, filling, batch_of(&rows, 4), i64::from);
+            assert_eq!(buffer, expected, "{filling:?}");
+        };
+        check(Filling::Ids, &[7, 8, 9, 0, 5, 0, 0, 0]);
+        check(Filling::Mask, &[1, 1, 1, 0, 1, 0, 0, 0]);
+        check(Filling::Types, &[0, 1, 1, 0, 0, 0, 0, 0]);
+        check(Filling::Places { first: 2 }, &[2, 3, 4, 0, 2, 0, 0, 0]);
+        check(Filling::Positions, &[1]);
+    }
+
+    #[test]
+    fn what_belongs_to_padding_is_cut_off() {
+        let tensor = Tensor { shape: vec![2, 3, 3], values: (0..18_u8).map(f32::from).collect() };
+        let axes = [Axis::Any, Axis::Tokens, Axis::Tokens];
+        let cut = cut_padding(tensor.clone(), &axes, 2);
+        assert_eq!(cut.shape, [2, 2, 2]);
+        assert_eq!(cut.values, [0.0, 1.0, 3.0, 4.0, 9.0, 10.0, 12.0, 13.0]);
+        assert_eq!(cut_padding(tensor.clone(), &axes, 3), tensor);
+        assert_eq!(cut_padding(tensor.clone(), &[Axis::Any; 3], 1), tensor);
+    }
+}
