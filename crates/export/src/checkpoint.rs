@@ -1,131 +1,95 @@
-//! Opens `model.safetensors` and hands out its tensors as checked f32.
+//! Hands out the tensors of a checkpoint as checked f32.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use half::{bf16, f16};
-use memmap2::Mmap;
-use safetensors::{Dtype, SafeTensors};
+use safetensors::Dtype;
+use safetensors::tensor::TensorView;
 
 use crate::Error;
+use crate::shards::{Tensors, WeightsFiles};
 
-/// Word embeddings, by which the prefix of all names is found.
-const LANDMARK: &str = "embeddings.word_embeddings.weight";
-
-/// A weights file mapped into memory.
-#[derive(Debug)]
-pub(crate) struct WeightsFile {
-    path: PathBuf,
-    bytes: Mmap,
-}
-
-impl WeightsFile {
-    /// Maps `model.safetensors` of a checkpoint folder.
-    ///
-    /// # Errors
-    /// `FileMissing` (saying what is there instead) or `Read`.
-    pub(crate) fn open(checkpoint: &Path) -> Result<Self, Error> {
-        let path = checkpoint.join("model.safetensors");
-        let failed = |source| Error::Read { path: path.clone(), source };
-        let file = match File::open(&path) {
-            Ok(file) => file,
-            Err(source) if source.kind() == io::ErrorKind::NotFound => {
-                return Err(Error::FileMissing { hint: alternative(checkpoint), path });
-            }
-            Err(source) => return Err(failed(source)),
-        };
-        // SAFETY: the map is read-only and private to this value. Another process that truncates the file while it is
-        // read would end this one with SIGBUS, as with every mapped file; checkpoints are not written in place.
-        let bytes = unsafe { Mmap::map(&file) }.map_err(failed)?;
-        Ok(Self { path, bytes })
-    }
-
-    /// Reads the container's header and finds the prefix of the names.
-    ///
-    /// # Errors
-    /// `Container` when lengths or offsets do not add up.
-    pub(crate) fn weights(&self) -> Result<Weights<'_>, Error> {
-        let tensors = SafeTensors::deserialize(&self.bytes)
-            .map_err(|source| Error::Container { path: self.path.clone(), source })?;
-        let prefix = if tensors.tensor(&format!("bert.{LANDMARK}")).is_ok() { "bert." } else { "" };
-        Ok(Weights { path: &self.path, tensors, prefix, read: RefCell::default() })
-    }
-}
-
-/// Explains the absence of `model.safetensors` where another layout is there.
-fn alternative(checkpoint: &Path) -> Option<&'static str> {
-    if checkpoint.join("model.safetensors.index.json").exists() {
-        return Some("weights in several files are not supported; save them as one");
-    }
-    if checkpoint.join("pytorch_model.bin").exists() {
-        return Some("pytorch_model.bin is not read; save the model as safetensors");
-    }
-    None
-}
-
-/// The tensors of a weights file, named as in `BertModel`.
+/// The tensors of a checkpoint.
 #[derive(Debug)]
 pub(crate) struct Weights<'a> {
-    path: &'a Path,
-    tensors: SafeTensors<'a>,
-    prefix: &'static str,
+    tensors: Tensors<'a>,
+    prefix: String,
     read: RefCell<BTreeMap<String, u64>>,
 }
 
-impl Weights<'_> {
-    /// Values of a tensor, row-major, converted to f32.
+impl<'a> Weights<'a> {
+    /// Reads the headers of `files` and finds what stands before the encoder's names: nothing, or the name under which
+    /// a model with a head keeps its encoder, such as `bert.`. `landmark` is a tensor that every encoder has.
+    ///
+    /// # Errors
+    /// `Container`, `ShardLacks` or `TensorTwice` when the files do not add up.
+    pub(crate) fn read(files: &'a WeightsFiles, landmark: &str) -> Result<Self, Error> {
+        let tensors = files.tensors()?;
+        let prefixes = tensors.places.keys().filter_map(|name| name.strip_suffix(landmark));
+        let prefix =
+            prefixes.filter(|prefix| prefix.is_empty() || prefix.ends_with('.')).min_by_key(|prefix| prefix.len());
+        let prefix = prefix.unwrap_or_default().to_owned();
+        Ok(Self { tensors, prefix, read: RefCell::default() })
+    }
+
+    /// Full name of a tensor of the encoder.
+    pub(crate) fn full(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
+    /// Whether there is a tensor of the full name `tensor`.
+    pub(crate) fn has(&self, tensor: &str) -> bool {
+        self.tensors.places.contains_key(tensor)
+    }
+
+    /// Shape of the tensor of the full name `tensor`.
+    pub(crate) fn shape(&self, tensor: &str) -> Option<Vec<usize>> {
+        Some(self.view(tensor)?.1.shape().to_vec())
+    }
+
+    /// Values of the tensor of the full name `tensor`, row-major, converted to f32.
     ///
     /// Names that end in `LayerNorm.weight` or `LayerNorm.bias` are found under `gamma` and `beta` too, which old
     /// checkpoints use.
     ///
     /// # Errors
     /// `TensorMissing`, `TensorShape`, `TensorType` or `TensorNotFinite`, each naming the tensor.
-    pub(crate) fn values(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, Error> {
-        let tensor = format!("{}{name}", self.prefix);
-        let view = self
-            .tensors
-            .tensor(&tensor)
-            .or_else(|missing| match old_name(&tensor) {
-                Some(old) => self.tensors.tensor(&old),
-                None => Err(missing),
-            })
-            .map_err(|_| Error::TensorMissing { path: self.path.to_owned(), tensor: tensor.clone() })?;
+    pub(crate) fn values(&self, tensor: &str, shape: &[usize]) -> Result<Vec<f32>, Error> {
+        let found = self.view(tensor).or_else(|| self.view(&old_name(tensor)?));
+        let (tensor, (path, view)) = (tensor.to_owned(), found.ok_or_else(|| self.missing(tensor))?);
+        let path = path.to_owned();
         if view.shape() != shape {
-            return Err(Error::TensorShape {
-                path: self.path.to_owned(),
-                tensor,
-                expected: shape.to_vec(),
-                received: view.shape().to_vec(),
-            });
+            let (expected, received) = (shape.to_vec(), view.shape().to_vec());
+            return Err(Error::TensorShape { path, tensor, expected, received });
         }
         let Some(values) = to_f32(view.dtype(), view.data()) else {
             let received = format!("{:?}", view.dtype());
-            return Err(Error::TensorType { path: self.path.to_owned(), tensor, received });
+            return Err(Error::TensorType { path, tensor, received });
         };
         if let Some(position) = values.iter().position(|value| !value.is_finite()) {
             let value = values[position];
-            return Err(Error::TensorNotFinite { path: self.path.to_owned(), tensor, position, value });
+            return Err(Error::TensorNotFinite { path, tensor, position, value });
         }
         self.read.borrow_mut().insert(tensor, values.len() as u64);
         Ok(values)
     }
 
-    /// Refuses a file that holds more layers than `layers`.
+    /// Refuses files that hold layers (or groups of them) beyond `count` in the folder of names `layers`.
     ///
     /// # Errors
     /// `LayerBeyondConfig`, naming the first tensor beyond.
-    pub(crate) fn check_layers(&self, layers: usize) -> Result<(), Error> {
-        let prefix = format!("{}encoder.layer.", self.prefix);
-        let beyond = |name: &&str| {
+    pub(crate) fn check_layers(&self, layers: &str, field: &'static str, count: usize) -> Result<(), Error> {
+        let prefix = self.full(&format!("{layers}."));
+        let beyond = |name: &&String| {
             let number = name.strip_prefix(&prefix).and_then(|rest| rest.split('.').next());
-            number.and_then(|number| number.parse::<usize>().ok()).is_some_and(|layer| layer >= layers)
+            number.and_then(|number| number.parse::<usize>().ok()).is_some_and(|layer| layer >= count)
         };
-        match self.tensors.names().into_iter().filter(beyond).min() {
-            Some(tensor) => {
-                Err(Error::LayerBeyondConfig { path: self.path.to_owned(), tensor: tensor.to_owned(), layers })
+        match self.tensors.places.iter().find(|(name, _)| beyond(name)) {
+            Some((tensor, &file)) => {
+                let path = self.tensors.files[file].0.to_owned();
+                Err(Error::LayerBeyondConfig { path, tensor: tensor.clone(), field, layers: count })
             }
             None => Ok(()),
         }
@@ -134,6 +98,16 @@ impl Weights<'_> {
     /// Number of values in all tensors handed out so far.
     pub(crate) fn parameters(&self) -> u64 {
         self.read.borrow().values().sum()
+    }
+
+    fn view(&self, tensor: &str) -> Option<(&'a Path, TensorView<'_>)> {
+        let (path, file) = &self.tensors.files[*self.tensors.places.get(tensor)?];
+        Some((path, file.tensor(tensor).ok()?))
+    }
+
+    fn missing(&self, tensor: &str) -> Error {
+        // Of several files the first stands for all.
+        Error::TensorMissing { path: self.tensors.files[0].0.to_owned(), tensor: tensor.to_owned() }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use berth_types::ErrorKind;
+use berth_types::{ErrorKind, Head};
 use safetensors::SafeTensorError;
 use thiserror::Error;
 
@@ -86,6 +86,45 @@ pub enum Error {
         /// What does not add up.
         source: SafeTensorError,
     },
+    /// The index of weights in several files cannot be read.
+    #[error("{} is no index of weights: {message}", path.display())]
+    IndexSyntax {
+        /// The index.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// A file of weights lacks a tensor that the index says it has.
+    #[error("{} has no tensor {tensor}, which {} says it has; download both again", shard.display(), index.display())]
+    ShardLacks {
+        /// The index.
+        index: PathBuf,
+        /// The file that lacks it.
+        shard: PathBuf,
+        /// The tensor's name.
+        tensor: String,
+    },
+    /// Two files of weights hold a tensor of the same name.
+    #[error("{} holds tensor {tensor}, which another file of the weights holds too", path.display())]
+    TensorTwice {
+        /// The second file.
+        path: PathBuf,
+        /// The tensor's name.
+        tensor: String,
+    },
+    /// The checkpoint has no weights for the head that is asked for.
+    #[error("{} has no weights for the head '{head}' (tensor {tensor} is not there); it serves {}", path.display(),
+        available.iter().map(|head| head.as_str()).collect::<Vec<_>>().join(", "))]
+    HeadMissing {
+        /// The checkpoint.
+        path: PathBuf,
+        /// The head.
+        head: Head,
+        /// The tensor that tells the head.
+        tensor: String,
+        /// Heads that it has weights for.
+        available: Vec<Head>,
+    },
     /// A tensor that the configuration implies is not in the file.
     #[error("{} has no tensor {tensor}, which config.json implies", path.display())]
     TensorMissing {
@@ -129,12 +168,14 @@ pub enum Error {
         value: f32,
     },
     /// The file holds more layers than the configuration says, so that one of them is wrong.
-    #[error("{} holds tensor {tensor}, but config.json says num_hidden_layers {layers}", path.display())]
+    #[error("{} holds tensor {tensor}, but config.json says {field} {layers}", path.display())]
     LayerBeyondConfig {
         /// The file.
         path: PathBuf,
         /// The first tensor beyond.
         tensor: String,
+        /// The field that says otherwise.
+        field: &'static str,
         /// Layers in the configuration.
         layers: usize,
     },
@@ -164,12 +205,15 @@ impl Error {
         match self {
             Self::FileMissing { .. } => ErrorKind::NotFound,
             Self::Read { .. } | Self::Write { .. } => ErrorKind::Unavailable,
-            Self::Unsupported { .. } | Self::TooLarge { .. } => ErrorKind::InvalidInput,
+            Self::Unsupported { .. } | Self::HeadMissing { .. } | Self::TooLarge { .. } => ErrorKind::InvalidInput,
             Self::PathOutside { .. }
             | Self::ConfigSyntax { .. }
             | Self::ConfigMissing { .. }
             | Self::ConfigValue { .. }
             | Self::Container { .. }
+            | Self::IndexSyntax { .. }
+            | Self::ShardLacks { .. }
+            | Self::TensorTwice { .. }
             | Self::TensorMissing { .. }
             | Self::TensorShape { .. }
             | Self::TensorType { .. }

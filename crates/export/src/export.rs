@@ -2,15 +2,21 @@
 
 use std::path::Path;
 
-use berth_types::{Pooling, Precision};
+use berth_types::{Head, Pooling, Precision};
 
-use crate::bert;
-use crate::checkpoint::WeightsFile;
-use crate::config::BertConfig;
-use crate::{Error, atomic, onnx};
+use crate::assembly::Assembly;
+use crate::checkpoint::Weights;
+use crate::paths::inside;
+use crate::shape::Shape;
+use crate::shards::WeightsFiles;
+use crate::{Error, atomic, heads, onnx, sentence, trunk};
+
+const CONFIG: &str = "config.json";
+/// A tensor that every encoder has, by which the prefix of all names is found.
+const LANDMARK: &str = "embeddings.word_embeddings.weight";
 
 /// Changes whenever the bytes of a graph may change. Equal checkpoint, options and version give equal bytes.
-pub const EXPORTER_VERSION: &str = "1";
+pub const EXPORTER_VERSION: &str = "2";
 
 /// Bytes that one protobuf message may have.
 const LARGEST_MODEL: u64 = (1 << 31) - 1;
@@ -18,19 +24,22 @@ const LARGEST_MODEL: u64 = (1 << 31) - 1;
 /// What the graph computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ExportOptions {
+    /// What the model is asked for.
+    pub head: Head,
     /// Arithmetic of the matrix products.
     pub precision: Precision,
     /// How token states become one vector.
     pub pooling: Pooling,
     /// Whether that vector is scaled to unit norm.
     pub normalize: bool,
-    /// Whether the token states are a second output, `token_embeddings`.
+    /// Whether the token states are a second output of the head `sentence`, `token_embeddings`.
     pub token_embeddings: bool,
 }
 
 impl Default for ExportOptions {
     fn default() -> Self {
-        Self { precision: Precision::Fp32, pooling: Pooling::Mean, normalize: true, token_embeddings: false }
+        let (head, precision, pooling) = (Head::Sentence, Precision::Fp32, Pooling::Mean);
+        Self { head, precision, pooling, normalize: true, token_embeddings: false }
     }
 }
 
@@ -51,20 +60,38 @@ pub struct ExportReport {
     pub vocabulary: usize,
 }
 
-/// Writes the graph of the BERT checkpoint in folder `checkpoint` to the file `out`.
+/// Writes the graph of the checkpoint in folder `checkpoint` to the file `out`.
 ///
-/// The graph takes `input_ids`, `attention_mask` and `token_type_ids`, int64 `[batch, sequence]`, and returns
-/// `sentence_embedding`, f32 `[batch, hidden]`, and `token_embeddings`, f32 `[batch, sequence, hidden]`, when asked.
-/// The checkpoint is checked whole before anything is written; the file appears by a rename.
+/// The graph takes `input_ids`, `attention_mask` and, where the family knows more than one token type,
+/// `token_type_ids`, int64 `[batch, sequence]`, and returns what [`Head`] says, in f32. `Dense` modules of a
+/// sentence-transformers folder are part of the head `sentence`. The checkpoint is checked whole before anything is
+/// written; the file appears by a rename.
 ///
 /// # Errors
 /// What is wrong with the checkpoint, or `Write`. Nothing is left behind, and an older file at `out` stays.
 pub fn export(checkpoint: &Path, options: &ExportOptions, out: &Path) -> Result<ExportReport, Error> {
-    let config = BertConfig::read(&checkpoint.join("config.json"))?;
-    let file = WeightsFile::open(checkpoint)?;
-    let weights = file.weights()?;
-    weights.check_layers(config.layers)?;
-    let finished = bert::graph(&config, &weights, *options)?;
+    let shape = Shape::read(&inside(checkpoint, CONFIG)?)?;
+    let files = WeightsFiles::open(checkpoint)?;
+    let weights = Weights::read(&files, LANDMARK)?;
+    match shape.sharing {
+        None => weights.check_layers(shape.family.layers(), shape.family.keys().layers, shape.layers)?,
+        Some(sharing) => weights.check_layers(shape.family.layers(), "num_hidden_groups", sharing.groups)?,
+    }
+    let steps = match options.head {
+        Head::Sentence => sentence::read(checkpoint, shape.hidden)?.steps,
+        _ => Vec::new(),
+    };
+    let mut assembly = Assembly::new(&weights, options.precision);
+    let trunk = trunk::build(&mut assembly, &shape, options.head == Head::Attention)?;
+    heads::build(&mut assembly, &shape, &trunk, (options, &steps, checkpoint))?;
+    let metadata = [
+        ("head", options.head.to_string()),
+        ("precision", options.precision.to_string()),
+        ("pooling", options.pooling.to_string()),
+        ("normalize", options.normalize.to_string()),
+        ("max_tokens", shape.max_tokens().to_string()),
+    ];
+    let finished = assembly.graph.finish(EXPORTER_VERSION, &metadata);
     let parameters = weights.parameters();
     let bytes = onnx::model_bytes(&finished.model, &finished.graph, &finished.initializers);
     if bytes > LARGEST_MODEL {
@@ -75,9 +102,9 @@ pub fn export(checkpoint: &Path, options: &ExportOptions, out: &Path) -> Result<
     Ok(ExportReport {
         parameters,
         bytes,
-        layers: config.layers,
-        dimensions: config.hidden,
-        max_tokens: config.positions,
-        vocabulary: config.vocabulary,
+        layers: shape.layers,
+        dimensions: steps.last().map_or(shape.hidden, |step| step.outputs),
+        max_tokens: shape.max_tokens(),
+        vocabulary: shape.vocabulary,
     })
 }

@@ -1,5 +1,7 @@
 //! Collects nodes and initializers of a graph under names that are given in order, so that equal input gives equal bytes.
 
+use std::collections::HashSet;
+
 use crate::onnx::{
     Attribute, Dimension, Element, Entry, Graph, Model, Node, OperatorSet, Tensor, TensorShape, TensorType, ValueInfo,
     ValueType,
@@ -20,6 +22,8 @@ pub(crate) type Value = String;
 pub(crate) struct GraphBuilder {
     graph: Graph,
     initializers: Vec<Tensor>,
+    /// Names of the initializers.
+    names: HashSet<String>,
 }
 
 /// A finished graph: what goes before the weights, and the weights.
@@ -39,12 +43,22 @@ pub(crate) struct Branch<'a> {
     pub(crate) settings: &'a [Setting],
 }
 
+/// A length of an output.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Length {
+    /// Differs from run to run.
+    Named(&'static str),
+    /// Always the same.
+    Fixed(usize),
+}
+
 /// An attribute of a node.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Setting {
     Int(&'static str, i64),
     Float(&'static str, f32),
     Text(&'static str, &'static str),
+    Ints(&'static str, &'static [i64]),
 }
 
 impl GraphBuilder {
@@ -55,12 +69,18 @@ impl GraphBuilder {
         name.to_owned()
     }
 
-    /// Declares an output; its last length is `width`, the others are named.
-    pub(crate) fn output(&mut self, name: &str, element: Element, lengths: &[&str], width: usize) {
-        let mut dimensions: Vec<Dimension> =
-            lengths.iter().map(|&length| Dimension { name: Some(length.to_owned()), value: None }).collect();
-        dimensions.push(Dimension { name: None, value: Some(width as i64) });
-        self.graph.output.push(value_info(name, element, dimensions));
+    /// Declares an output of f32 with the lengths `lengths`.
+    pub(crate) fn output(&mut self, name: &str, lengths: &[Length]) {
+        let dimensions = lengths.iter().map(|length| match *length {
+            Length::Named(name) => Dimension { name: Some(name.to_owned()), value: None },
+            Length::Fixed(value) => Dimension { name: None, value: Some(value as i64) },
+        });
+        self.graph.output.push(value_info(name, Element::F32, dimensions.collect()));
+    }
+
+    /// Whether there is a value of this name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.graph.node.iter().any(|node| node.output.iter().any(|output| output == name))
     }
 
     /// Adds a standard operator with one output of the name `output`.
@@ -139,7 +159,11 @@ impl GraphBuilder {
         Finished { model, graph: self.graph, initializers: self.initializers }
     }
 
+    /// Adds an initializer, unless there is one of this name: equal names stand for equal tensors.
     fn initializer(&mut self, name: &str, element: Element, shape: &[usize], raw_data: Vec<u8>) -> Value {
+        if !self.names.insert(name.to_owned()) {
+            return name.to_owned();
+        }
         self.initializers.push(Tensor {
             dims: shape.iter().map(|&length| length as i64).collect(),
             data_type: Some(element as i32),
@@ -171,6 +195,9 @@ fn attribute(setting: Setting) -> Attribute {
         Setting::Int(name, value) => (name, Attribute { i: Some(value), kind: Some(2), ..Attribute::default() }),
         Setting::Text(name, value) => {
             (name, Attribute { s: Some(value.into()), kind: Some(3), ..Attribute::default() })
+        }
+        Setting::Ints(name, values) => {
+            (name, Attribute { ints: values.to_vec(), kind: Some(7), ..Attribute::default() })
         }
     };
     name.clone_into(&mut attribute.name);

@@ -1,20 +1,28 @@
-//! Checkpoint (`config.json` and `model.safetensors`, Hugging Face layout) to ONNX graph.
+//! Checkpoint (`config.json` and safetensors, Hugging Face layout) to ONNX graph.
 //!
-//! [`export`] reads a BERT encoder and writes one self-contained graph: token ids in, pooled and normalised
-//! embeddings out. The graph is written already fused for the CPU provider of ONNX Runtime; running it is left to
-//! the encoder, and this library names no runtime.
+//! [`export`] reads an encoder of the BERT family and writes one self-contained graph: token ids in, what the chosen head
+//! gives out. The graph is written already fused for the CPU provider of ONNX Runtime; running it is left to the
+//! encoder, and this library names no runtime.
 
+mod assembly;
 mod atomic;
 mod balance;
-mod bert;
 mod checkpoint;
 mod config;
 mod error;
 mod export;
+mod family;
 mod graph;
+mod heads;
 mod onnx;
 mod paths;
+mod pool;
 mod quantize;
+mod relative;
+mod sentence;
+mod shape;
+mod shards;
+mod trunk;
 
 pub use error::Error;
 pub use export::{EXPORTER_VERSION, ExportOptions, ExportReport, export};

@@ -90,7 +90,9 @@ pub(crate) struct Attribute {
     pub(crate) s: Option<Vec<u8>>,
     #[prost(message, optional, tag = "6")]
     pub(crate) g: Option<Graph>,
-    /// `AttributeType`: 1 float, 2 int, 3 string, 5 graph.
+    #[prost(int64, repeated, packed = "false", tag = "8")]
+    pub(crate) ints: Vec<i64>,
+    /// `AttributeType`: 1 float, 2 int, 3 string, 5 graph, 7 ints.
     #[prost(int32, optional, tag = "20")]
     pub(crate) kind: Option<i32>,
 }

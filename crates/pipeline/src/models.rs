@@ -234,8 +234,8 @@ fn build(card: &ModelCard, checkpoint: &Path, building: &Path) -> Result<u64, Er
     }
     let mut parameters = 0;
     for precision in [Precision::Fp32, Precision::Int8] {
-        let options =
-            ExportOptions { precision, pooling: card.pooling, normalize: card.normalize, token_embeddings: false };
+        let (pooling, normalize) = (card.pooling, card.normalize);
+        let options = ExportOptions { precision, pooling, normalize, ..ExportOptions::default() };
         let graph = building.join(precision.graph_file());
         parameters = export(checkpoint, &options, &graph)?.parameters;
     }

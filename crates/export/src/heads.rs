@@ -1,0 +1,274 @@
+//! What stands on the encoder: one head a graph, with the outputs that `Head` documents.
+
+use std::path::Path;
+
+use berth_types::Head;
+
+use crate::assembly::{Assembly, Linear, Norm};
+use crate::checkpoint::Weights;
+use crate::export::ExportOptions;
+use crate::family::Family;
+use crate::graph::{Length, Setting, Value};
+use crate::onnx::Element;
+use crate::sentence::Step;
+use crate::shape::{Activation, Shape};
+use crate::trunk::Trunk;
+use crate::{Error, pool};
+
+const BATCH: Length = Length::Named("batch");
+const SEQUENCE: Length = Length::Named("sequence");
+
+/// Names of a masked language model's head.
+struct MaskedNames {
+    dense: &'static str,
+    norm: &'static str,
+    activation: Option<Activation>,
+    /// Candidates; the word table where none is there, because the two are tied.
+    decoder: &'static [&'static str],
+    bias: &'static [&'static str],
+}
+
+/// The hidden layer between the first token's state and a classifier.
+struct Classifier {
+    hidden: Option<(String, Activation)>,
+    output: &'static str,
+}
+
+/// Adds the head to `trunk` and declares its outputs.
+///
+/// # Errors
+/// `HeadMissing` when the checkpoint has no weights for it, or what is wrong with a tensor.
+pub(crate) fn build(
+    assembly: &mut Assembly<'_>,
+    shape: &Shape,
+    trunk: &Trunk,
+    (options, steps, checkpoint): (&ExportOptions, &[Step], &Path),
+) -> Result<(), Error> {
+    check(assembly.weights, shape, options.head, checkpoint)?;
+    let graph = &mut assembly.graph;
+    match options.head {
+        Head::Sentence => {
+            sentence(assembly, shape, trunk, *options, steps);
+            if options.token_embeddings {
+                token_embeddings(assembly, shape, trunk);
+            }
+        }
+        Head::Tokens => token_embeddings(assembly, shape, trunk),
+        Head::Layers => {
+            for (number, states) in trunk.states.iter().enumerate() {
+                let output = graph.node("Identity", &[states], &format!("hidden_states.{number}"), &[]);
+                graph.output(&output, &[BATCH, SEQUENCE, Length::Fixed(shape.hidden)]);
+            }
+        }
+        Head::Attention => {
+            for (number, weights) in trunk.attentions.iter().enumerate() {
+                let output = graph.node("Identity", &[weights], &format!("attentions.{number}"), &[]);
+                graph.output(&output, &[BATCH, Length::Fixed(shape.heads), SEQUENCE, SEQUENCE]);
+            }
+        }
+        Head::FillMask => {
+            let positions = graph.input("positions", Element::I64, &["count"]);
+            let chosen = graph.node("Gather", &[trunk.last(), &positions], "head.chosen", &[Setting::Int("axis", 1)]);
+            masked_logits(assembly, shape, &chosen, "logits")?;
+            let vocabulary = Length::Fixed(shape.vocabulary);
+            assembly.graph.output("logits", &[BATCH, Length::Named("count"), vocabulary]);
+        }
+        Head::Sparse => {
+            let logits = masked_logits(assembly, shape, trunk.last(), "head.logits")?;
+            sparse(assembly, &logits, shape);
+        }
+        Head::Classify => classify(assembly, shape, trunk)?,
+        Head::Entities => {
+            let labels = labels(assembly.weights, "classifier.weight");
+            let linear = Linear { name: "classifier", inputs: shape.hidden, outputs: labels, bias: true };
+            assembly.exact(linear, trunk.last(), "logits")?;
+            assembly.graph.output("logits", &[BATCH, SEQUENCE, Length::Fixed(labels)]);
+        }
+        Head::Late => {
+            let dimensions = labels(assembly.weights, "linear.weight");
+            let linear = Linear { name: "linear", inputs: shape.hidden, outputs: dimensions, bias: false };
+            let vectors = assembly.exact(linear, trunk.last(), "head.vectors")?;
+            pool::normalize(&mut assembly.graph, &vectors, "token_vectors");
+            assembly.graph.output("token_vectors", &[BATCH, SEQUENCE, Length::Fixed(dimensions)]);
+        }
+        // `Head` may grow.
+        head => unreachable!("check() refuses {head}"),
+    }
+    Ok(())
+}
+
+/// Heads for which `weights` has what they need.
+pub(crate) fn available(weights: &Weights<'_>, shape: &Shape) -> Vec<Head> {
+    Head::ALL
+        .into_iter()
+        .filter(|&head| telling_tensor(weights, shape, head).is_none_or(|tensor| weights.has(&tensor)))
+        .collect()
+}
+
+/// The tensor whose presence tells that a checkpoint has a head; none for heads that need no weights of their own.
+fn telling_tensor(weights: &Weights<'_>, shape: &Shape, head: Head) -> Option<String> {
+    let tensor = match head {
+        Head::Sentence | Head::Tokens | Head::Layers | Head::Attention => return None,
+        Head::FillMask | Head::Sparse => format!("{}.weight", masked_names(shape).dense),
+        Head::Classify => {
+            let classifier = classifier(weights, shape);
+            let hidden = classifier.hidden.map(|(name, _)| format!("{name}.weight"));
+            let output = format!("{}.weight", classifier.output);
+            match hidden {
+                Some(hidden) if weights.has(&output) => hidden,
+                _ => output,
+            }
+        }
+        Head::Entities => "classifier.weight".to_owned(),
+        _ => "linear.weight".to_owned(),
+    };
+    Some(tensor)
+}
+
+fn check(weights: &Weights<'_>, shape: &Shape, head: Head, checkpoint: &Path) -> Result<(), Error> {
+    match telling_tensor(weights, shape, head) {
+        Some(tensor) if !weights.has(&tensor) => {
+            let available = available(weights, shape);
+            Err(Error::HeadMissing { path: checkpoint.to_owned(), head, tensor, available })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Rows of the matrix `tensor`, which its presence was checked for: the number of labels or dimensions.
+fn labels(weights: &Weights<'_>, tensor: &str) -> usize {
+    weights.shape(tensor).and_then(|shape| shape.first().copied()).unwrap_or_default()
+}
+
+fn sentence(assembly: &mut Assembly<'_>, shape: &Shape, trunk: &Trunk, options: ExportOptions, steps: &[Step]) {
+    let output = "sentence_embedding";
+    let mut width = shape.hidden;
+    let mut vectors = pool::pool(&mut assembly.graph, options.pooling, trunk.last(), "pooled");
+    for (number, step) in steps.iter().enumerate() {
+        let at = format!("dense.{number}");
+        let linear = Linear { name: &at, inputs: step.inputs, outputs: step.outputs, bias: step.bias.is_some() };
+        vectors = assembly.exact_values(linear, &step.weight, step.bias.as_deref(), &vectors, &format!("{at}.output"));
+        if let Some(activation) = step.activation {
+            vectors = assembly.activation(activation, &vectors, &format!("{at}.bent"));
+        }
+        width = step.outputs;
+    }
+    if options.normalize {
+        pool::normalize(&mut assembly.graph, &vectors, output);
+    } else {
+        assembly.graph.node("Identity", &[&vectors], output, &[]);
+    }
+    assembly.graph.output(output, &[BATCH, Length::Fixed(width)]);
+}
+
+fn token_embeddings(assembly: &mut Assembly<'_>, shape: &Shape, trunk: &Trunk) {
+    let output = assembly.graph.node("Identity", &[trunk.last()], "token_embeddings", &[]);
+    assembly.graph.output(&output, &[BATCH, SEQUENCE, Length::Fixed(shape.hidden)]);
+}
+
+fn masked_names(shape: &Shape) -> MaskedNames {
+    let gelu = Some(Activation::Gelu);
+    match shape.family {
+        Family::Bert => MaskedNames {
+            dense: "cls.predictions.transform.dense",
+            norm: "cls.predictions.transform.LayerNorm",
+            activation: None,
+            decoder: &["cls.predictions.decoder.weight"],
+            bias: &["cls.predictions.bias", "cls.predictions.decoder.bias"],
+        },
+        Family::Roberta | Family::Mpnet => MaskedNames {
+            dense: "lm_head.dense",
+            norm: "lm_head.layer_norm",
+            activation: gelu,
+            decoder: &["lm_head.decoder.weight"],
+            bias: &["lm_head.bias", "lm_head.decoder.bias"],
+        },
+        Family::DistilBert => MaskedNames {
+            dense: "vocab_transform",
+            norm: "vocab_layer_norm",
+            activation: None,
+            decoder: &["vocab_projector.weight"],
+            bias: &["vocab_projector.bias"],
+        },
+        Family::Albert => MaskedNames {
+            dense: "predictions.dense",
+            norm: "predictions.LayerNorm",
+            activation: None,
+            decoder: &["predictions.decoder.weight"],
+            bias: &["predictions.bias", "predictions.decoder.bias"],
+        },
+        Family::Electra => MaskedNames {
+            dense: "generator_predictions.dense",
+            norm: "generator_predictions.LayerNorm",
+            activation: gelu,
+            decoder: &["generator_lm_head.weight"],
+            bias: &["generator_lm_head.bias"],
+        },
+    }
+}
+
+/// Scores of the vocabulary for `states`, `[…, vocabulary]`.
+fn masked_logits(assembly: &mut Assembly<'_>, shape: &Shape, states: &str, output: &str) -> Result<Value, Error> {
+    let names = masked_names(shape);
+    // The head works in the width of the word table where that is another one.
+    let width = shape.embedding;
+    let dense = Linear { name: names.dense, inputs: shape.hidden, outputs: width, bias: true };
+    let turned = assembly.linear(dense, states, "head.dense")?;
+    let bent = assembly.activation(names.activation.unwrap_or(shape.activation), &turned, "head.bent");
+    let norm = Norm { name: names.norm, width, epsilon: shape.epsilon, bias: true };
+    let states = assembly.norm(norm, &bent, "head.states")?;
+
+    let weights = assembly.weights;
+    let word_table = weights.full("embeddings.word_embeddings.weight");
+    let decoder = names.decoder.iter().copied().find(|name| weights.has(name)).unwrap_or(&word_table);
+    let bias = names.bias.iter().copied().find(|name| weights.has(name)).unwrap_or(names.bias[0]);
+    let matrix = weights.values(decoder, &[shape.vocabulary, width])?;
+    let bias = weights.values(bias, &[shape.vocabulary])?;
+    let linear = Linear { name: "head.decoder", inputs: width, outputs: shape.vocabulary, bias: true };
+    Ok(assembly.product_of(linear, &matrix, &bias, &states, output))
+}
+
+/// `max over real tokens of log(1 + relu(logits))`. The maximum comes first: both functions rise with their argument.
+fn sparse(assembly: &mut Assembly<'_>, logits: &str, shape: &Shape) {
+    let graph = &mut assembly.graph;
+    let largest = pool::pool(graph, berth_types::Pooling::Max, logits, "head.largest");
+    let positive = graph.node("Relu", &[&largest], "head.positive", &[]);
+    let one = graph.f32("constant.one_f32", &[], &[1.0]);
+    let shifted = graph.node("Add", &[&positive, &one], "head.shifted", &[]);
+    let output = graph.node("Log", &[&shifted], "sparse_embedding", &[]);
+    graph.output(&output, &[BATCH, Length::Fixed(shape.vocabulary)]);
+}
+
+fn classifier(weights: &Weights<'_>, shape: &Shape) -> Classifier {
+    let hidden = |name: &str, activation| Some((name.to_owned(), activation));
+    match shape.family {
+        Family::Bert => {
+            Classifier { hidden: hidden(&weights.full("pooler.dense"), Activation::Tanh), output: "classifier" }
+        }
+        Family::Albert => {
+            Classifier { hidden: hidden(&weights.full("pooler"), Activation::Tanh), output: "classifier" }
+        }
+        Family::DistilBert => Classifier { hidden: hidden("pre_classifier", Activation::Relu), output: "classifier" },
+        Family::Roberta | Family::Mpnet => {
+            Classifier { hidden: hidden("classifier.dense", Activation::Tanh), output: "classifier.out_proj" }
+        }
+        Family::Electra => {
+            Classifier { hidden: hidden("classifier.dense", Activation::Gelu), output: "classifier.out_proj" }
+        }
+    }
+}
+
+fn classify(assembly: &mut Assembly<'_>, shape: &Shape, trunk: &Trunk) -> Result<(), Error> {
+    let classifier = classifier(assembly.weights, shape);
+    let mut states = pool::pool(&mut assembly.graph, berth_types::Pooling::Cls, trunk.last(), "head.first");
+    if let Some((name, activation)) = &classifier.hidden {
+        let linear = Linear { name, inputs: shape.hidden, outputs: shape.hidden, bias: true };
+        let turned = assembly.exact(linear, &states, "head.dense")?;
+        states = assembly.activation(*activation, &turned, "head.bent");
+    }
+    let labels = labels(assembly.weights, &format!("{}.weight", classifier.output));
+    let linear = Linear { name: classifier.output, inputs: shape.hidden, outputs: labels, bias: true };
+    assembly.exact(linear, &states, "logits")?;
+    assembly.graph.output("logits", &[BATCH, Length::Fixed(labels)]);
+    Ok(())
+}
