@@ -43,10 +43,10 @@ fn tensor(name: &str, harm: impl FnOnce(&mut Values), words: &[&str]) {
 
 #[test]
 fn configurations_of_other_models_are_refused_by_name() {
-    config("model_type", json!("roberta"), InvalidInput, &["\"roberta\"", "supported: bert"]);
+    config("model_type", json!("gpt2"), InvalidInput, &["\"gpt2\"", "supported: bert, roberta, xlm-roberta"]);
     config("model_type", json!(7), Corrupted, &["7", "a string"]);
     config("position_embedding_type", json!("relative_key"), InvalidInput, &["relative_key", "supported: absolute"]);
-    config("hidden_act", json!("swish"), InvalidInput, &["swish", "gelu, gelu_new, gelu_pytorch_tanh, relu"]);
+    config("hidden_act", json!("mish"), InvalidInput, &["mish", "gelu, gelu_new, gelu_pytorch_tanh, relu"]);
     config("is_decoder", json!(true), InvalidInput, &["true", "supported: false"]);
     config("add_cross_attention", json!(true), InvalidInput, &["true", "supported: false"]);
 }
@@ -94,7 +94,7 @@ fn files_that_are_missing_or_no_json_are_named() {
     let as_shards = |folder: &Path| {
         fs::rename(weights(folder), folder.join("model.safetensors.index.json")).unwrap();
     };
-    check(&tiny, as_shards, NotFound, &["in several files are not supported"]);
+    check(&tiny, as_shards, Corrupted, &["model.safetensors.index.json is no index of weights"]);
     let as_pickle = |folder: &Path| fs::rename(weights(folder), folder.join("pytorch_model.bin")).unwrap();
     check(&tiny, as_pickle, NotFound, &["pytorch_model.bin is not read"]);
 }

@@ -1,5 +1,6 @@
 //! Exports checkpoints, runs the graphs in ONNX Runtime and compares them with independent arithmetic.
 
+mod families;
 mod faults;
 mod goldens;
 mod reference;

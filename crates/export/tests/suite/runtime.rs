@@ -16,13 +16,15 @@ pub(crate) struct Batch {
     ids: Vec<i64>,
     mask: Vec<i64>,
     types: Vec<i64>,
+    /// Positions whose vocabulary scores are wanted.
+    positions: Vec<i64>,
 }
 
 impl Batch {
     /// Rows padded with id 0 to the longest one, or to `length` where that is more.
     pub(crate) fn padded(rows: &[&[i64]], length: usize) -> Self {
         let length = rows.iter().map(|row| row.len()).max().unwrap_or(0).max(length);
-        let mut batch = Self { rows: rows.len(), ids: vec![], mask: vec![], types: vec![] };
+        let mut batch = Self { rows: rows.len(), ids: vec![], mask: vec![], types: vec![], positions: vec![] };
         for row in rows {
             let padding = length - row.len();
             batch.ids.extend(row.iter().copied().chain(vec![0; padding]));
@@ -34,6 +36,11 @@ impl Batch {
 
     pub(crate) fn single(ids: &[i64]) -> Self {
         Self::padded(&[ids], 0)
+    }
+
+    pub(crate) fn at(mut self, positions: &[i64]) -> Self {
+        self.positions = positions.to_vec();
+        self
     }
 
     pub(crate) fn with_types(mut self, types: &[i64]) -> Self {
@@ -54,11 +61,20 @@ pub(crate) fn open(graph: &Path) -> Session {
 pub(crate) fn run(session: &mut Session, batch: &Batch, name: &str) -> (Vec<i64>, Vec<f32>) {
     let shape = [batch.rows, batch.ids.len() / batch.rows];
     let tensor = |values: &Vec<i64>| Tensor::from_array((shape, values.clone())).unwrap();
-    let inputs = ort::inputs! {
-        "input_ids" => tensor(&batch.ids),
-        "attention_mask" => tensor(&batch.mask),
-        "token_type_ids" => tensor(&batch.types),
-    };
+    let inputs: Vec<(String, Tensor<i64>)> = session
+        .inputs()
+        .iter()
+        .map(|input| {
+            let value = match input.name() {
+                "input_ids" => tensor(&batch.ids),
+                "attention_mask" => tensor(&batch.mask),
+                "token_type_ids" => tensor(&batch.types),
+                "positions" => Tensor::from_array(([batch.positions.len()], batch.positions.clone())).unwrap(),
+                other => panic!("an input {other}"),
+            };
+            (input.name().to_owned(), value)
+        })
+        .collect();
     let outputs = session.run(inputs).unwrap();
     let (shape, values) = outputs[name].try_extract_tensor::<f32>().unwrap();
     (shape.to_vec(), values.to_vec())
