@@ -104,8 +104,8 @@ pub enum Error {
         /// The tensor's name.
         tensor: String,
     },
-    /// Two files of weights hold a tensor of the same name.
-    #[error("{} holds tensor {tensor}, which another file of the weights holds too", path.display())]
+    /// A tensor of one name stands in the weights twice, in one file or in two.
+    #[error("{} holds tensor {tensor}, which the weights hold already; the files are damaged", path.display())]
     TensorTwice {
         /// The second file.
         path: PathBuf,
@@ -178,6 +178,32 @@ pub enum Error {
         field: &'static str,
         /// Layers in the configuration.
         layers: usize,
+    },
+    /// The file only names the real one, as a repository keeps large files.
+    #[error("{} is a pointer of git-lfs, not the file itself; fetch it with `git lfs pull`", path.display())]
+    Pointer {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The tokenizer's file cannot be read.
+    #[error("{} is no usable tokenizer: {message}", path.display())]
+    TokenizerSyntax {
+        /// The file.
+        path: PathBuf,
+        /// What the parser says.
+        message: String,
+    },
+    /// The tokenizer knows more tokens than the model has embeddings of.
+    #[error("{}: token {token:?} has id {id}, but the model has {rows} word embeddings; the files are of two models", path.display())]
+    TokenBeyondTable {
+        /// The tokenizer's file.
+        path: PathBuf,
+        /// The token of the largest id.
+        token: String,
+        /// Its id.
+        id: u64,
+        /// Rows of the table of word embeddings.
+        rows: usize,
     },
     /// A ready-made graph, or a file of its weights, is missing.
     #[error("{} is missing, which a ready-made model needs", path.display())]
@@ -266,6 +292,9 @@ impl Error {
             | Self::TooLarge { .. }
             | Self::GraphUnsupported { .. } => ErrorKind::InvalidInput,
             Self::PathOutside { .. }
+            | Self::Pointer { .. }
+            | Self::TokenizerSyntax { .. }
+            | Self::TokenBeyondTable { .. }
             | Self::GraphDamaged { .. }
             | Self::GraphTensor { .. }
             | Self::GraphNode { .. }

@@ -9,6 +9,7 @@ mod atomic;
 mod balance;
 mod checkpoint;
 mod config;
+mod door;
 mod error;
 mod export;
 mod family;

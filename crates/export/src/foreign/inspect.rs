@@ -11,12 +11,11 @@ use super::external::{self, ExternalFile};
 use super::role::{self, GraphRole, GraphValue};
 use super::schema;
 use super::wire::Budget;
+use crate::door::LFS_POINTER;
 use crate::{Error, paths};
 
 /// Bytes that one protobuf message may have.
 const LARGEST_GRAPH: u64 = (1 << 31) - 1;
-/// How a file begins that stands for another one in a repository.
-const LFS_POINTER: &[u8] = b"version https://git-lfs";
 
 /// What a graph file says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,7 +94,7 @@ fn describe(
 ) -> Result<GraphDescription, Error> {
     let damaged = |at: usize, problem: String| Error::GraphDamaged { path: path.to_owned(), at, problem };
     if bytes.starts_with(LFS_POINTER) {
-        return Err(damaged(0, "it is a pointer of git-lfs; fetch the file itself".to_owned()));
+        return Err(Error::Pointer { path: path.to_owned() });
     }
     let model = schema::model(bytes, &Budget::new()).map_err(|fault| damaged(fault.at, fault.problem))?;
     let graph = model.graph.as_ref().ok_or_else(|| damaged(bytes.len(), "it holds no graph".to_owned()))?;
