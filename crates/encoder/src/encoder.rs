@@ -5,9 +5,10 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::thread;
 
-use berth_types::{Device, Embedding, Fingerprint, Head, ModelCard, Precision};
+use berth_types::{Device, Embedding, Fingerprint, Head, ModelCard, Precision, ReadyMade};
 
 use crate::cpu::{CpuFeatures, cpu_features, plan_threads};
+use crate::interface::Wanted;
 use crate::run::GraphRunner;
 use crate::session::{Graph, GraphSource};
 use crate::workers::{Pending, Workers};
@@ -101,23 +102,18 @@ impl Encoder {
     /// where it would lose accuracy.
     pub fn open(model: &InstalledModel, runtime: &Runtime, options: &EncoderOptions) -> Result<Self, Error> {
         let features = cpu_features();
-        let precision = options.precision.unwrap_or_else(|| features.default_precision());
-        let fingerprint = fingerprint(model, options.head, precision, features)?;
+        let (card, head) = (model.card().clone(), options.head);
+        let precision = options.precision.unwrap_or_else(|| default_for(&card, features));
+        let (graph_file, ready_made) = graph_of(model, head, precision);
+        let fingerprint = fingerprint(model, head, &graph_file, precision, features)?;
         let plan = plan(options.workers);
-        let card = model.card().clone();
 
-        let graph_file = options.head.graph_file(precision);
-        let graph_path = model.dir().join(&graph_file);
         let open_graph = || {
-            let source = GraphSource {
-                path: &graph_path,
-                bytes: &model.read_checked(&graph_file)?,
-                head: options.head,
-                card: &card,
-                layers: options.layers.as_deref(),
-                intra_threads: plan.intra_threads,
-            };
-            Graph::open(runtime, &source)
+            let path = &model.dir().join(&graph_file);
+            let wanted = Wanted { head, card: &card, ready_made, layers: options.layers.as_deref() };
+            let external = external_files(model, &graph_file, ready_made)?;
+            let bytes = &model.read_checked(&graph_file)?;
+            Graph::open(runtime, GraphSource { path, bytes, external, wanted, intra_threads: plan.intra_threads })
         };
         let (graph, tokenizer) = thread::scope(|scope| {
             let graph = scope.spawn(open_graph);
@@ -133,7 +129,6 @@ impl Encoder {
 
         let query_prompt = tokenizer.tokenize(&card.prompts.query)?.ids;
         let passage_prompt = tokenizer.tokenize(&card.prompts.passage)?.ids;
-        let head = options.head;
         Ok(Self { card, tokenizer, head, precision, plan, fingerprint, query_prompt, passage_prompt, workers })
     }
 
@@ -247,15 +242,52 @@ fn plan(workers: Option<usize>) -> ThreadPlan {
     }
 }
 
+/// The file of the graph for `head`, and what is known of it when it was not made here. A graph that was made for the
+/// head goes before one that serves it in part.
+fn graph_of(model: &InstalledModel, head: Head, precision: Precision) -> (String, Option<&ReadyMade>) {
+    let own = head.graph_file(precision);
+    let ready = model.card().ready_made.as_ref();
+    match ready.and_then(|ready| Some((ready, ready.graphs.get(&precision)?))) {
+        Some((ready, file)) if !model.files().contains_key(&own) => (file.clone(), Some(ready)),
+        _ => (own, None),
+    }
+}
+
+/// The processor's own precision, unless the model comes with graphs of others only: then the most exact of those.
+fn default_for(card: &ModelCard, features: CpuFeatures) -> Precision {
+    let default = features.default_precision();
+    match &card.ready_made {
+        Some(ready) if !ready.graphs.contains_key(&default) => {
+            ready.graphs.keys().next_back().copied().unwrap_or(default)
+        }
+        _ => default,
+    }
+}
+
+/// The files that the graph keeps weights in, under the names that it has for them: paths from its own folder.
+fn external_files(
+    model: &InstalledModel,
+    graph_file: &str,
+    ready: Option<&ReadyMade>,
+) -> Result<Vec<(String, Vec<u8>)>, Error> {
+    let folder = graph_file.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let named = |file: &String| {
+        let name = file.strip_prefix(folder).map_or(file.as_str(), |name| name.trim_start_matches('/'));
+        Ok((name.to_owned(), model.read_checked(file)?))
+    };
+    ready.map_or(&[][..], |ready| &ready.external).iter().map(named).collect()
+}
+
 fn fingerprint(
     model: &InstalledModel,
     head: Head,
+    graph_file: &str,
     precision: Precision,
     features: CpuFeatures,
 ) -> Result<Fingerprint, Error> {
     let card = model.card();
     let parts = [
-        ("graph", model.hash_of(&head.graph_file(precision))?.to_owned()),
+        ("graph", model.hash_of(graph_file)?.to_owned()),
         ("tokenizer", model.hash_of(TOKENIZER)?.to_owned()),
         ("precision", precision.as_str().to_owned()),
         ("kernel", features.kernel(precision)?.to_owned()),
@@ -266,6 +298,10 @@ fn fingerprint(
         ("query_prompt", card.prompts.query.clone()),
         ("passage_prompt", card.prompts.passage.clone()),
     ];
-    let parts: BTreeMap<String, String> = parts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    let mut parts: BTreeMap<String, String> = parts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    // Indexes that were built before there were heads are of sentences, and name none.
+    if head != Head::Sentence {
+        parts.insert("head".to_owned(), head.to_string());
+    }
     Ok(Fingerprint { model: card.name.clone(), parts })
 }

@@ -10,6 +10,7 @@ mod error;
 mod interface;
 mod library;
 mod model;
+mod pooling;
 mod row;
 mod run;
 mod runtime;
@@ -22,6 +23,7 @@ pub use cpu::{CpuFeatures, ThreadPlan, cpu_features, default_precision, plan_thr
 pub use encoder::{Encoder, EncoderOptions, PendingRow, QueryRow};
 pub use error::Error;
 pub use model::{FileEntry, FileState, FileVerdict, InstalledModel};
+pub use pooling::{pool, shorten};
 pub use row::{Lane, Row, Tensor};
 pub use runtime::Runtime;
 pub use tokenizer::{TextTokenizer, Tokens};

@@ -15,7 +15,8 @@ use ort::AsPointer;
 use ort::memory::MemoryInfo;
 use ort::sys;
 
-use crate::interface::{Axis, Filling, Input, Output};
+use crate::interface::{After, Axis, Filling, Input, Output};
+use crate::pooling::pool;
 use crate::session::Graph;
 use crate::{Error, Row, Tensor};
 
@@ -80,7 +81,29 @@ impl GraphRunner {
         for (output, value) in graph.interface.outputs.iter().zip(&outputs) {
             read(output, value, batch, &mut answers).map_err(failed)?;
         }
+        for (row, tensors) in batch.rows.iter().zip(&mut answers) {
+            for tensor in tensors {
+                finish(graph.interface.after, tensor, row);
+            }
+        }
         Ok(answers)
+    }
+}
+
+/// Does outside of the graph what the graph does not do.
+fn finish(after: After, tensor: &mut Tensor, row: &Row) {
+    let width = tensor.shape.last().copied().unwrap_or(0);
+    match after {
+        After::Keep => {}
+        After::Pool(pooling) => {
+            tensor.values = pool(pooling, &tensor.values, width);
+            tensor.shape = vec![width];
+        }
+        After::Pick => {
+            let scores = |&position: &u32| &tensor.values[position as usize * width..(position as usize + 1) * width];
+            tensor.values = row.positions.iter().flat_map(scores).copied().collect();
+            tensor.shape = vec![row.positions.len(), width];
+        }
     }
 }
 
@@ -228,7 +251,7 @@ fn fill<T: From<u8> + Copy>(buffer: &mut Vec<T>, filling: Filling, batch: Batch<
             Filling::Ids => buffer.extend(row.ids.iter().map(|&id| number(id))),
             Filling::Mask => buffer.extend(row.ids.iter().map(|_| T::from(1))),
             Filling::Types => buffer.extend(row.types.iter().map(|&kind| T::from(kind))),
-            Filling::Places { first } => buffer.extend((0..row.ids.len() as u32).map(|place| number(first + place))),
+            Filling::Places => buffer.extend((0..row.ids.len() as u32).map(&number)),
             Filling::Positions => {
                 buffer.extend(row.positions.iter().map(|&position| number(position)));
                 continue;
@@ -331,8 +354,21 @@ mod tests {
         check(Filling::Ids, &[7, 8, 9, 0, 5, 0, 0, 0]);
         check(Filling::Mask, &[1, 1, 1, 0, 1, 0, 0, 0]);
         check(Filling::Types, &[0, 1, 1, 0, 0, 0, 0, 0]);
-        check(Filling::Places { first: 2 }, &[2, 3, 4, 0, 2, 0, 0, 0]);
+        check(Filling::Places, &[0, 1, 2, 0, 0, 0, 0, 0]);
         check(Filling::Positions, &[1]);
+    }
+
+    #[test]
+    fn what_the_graph_leaves_is_done_outside() {
+        let tensor = Tensor { shape: vec![3, 2], values: vec![1.0, 2.0, 3.0, 4.0, 5.0, 9.0] };
+        let finished = |after, positions: &[u32]| {
+            let mut tensor = tensor.clone();
+            finish(after, &mut tensor, &Row { positions: positions.to_vec(), ..Row::from(vec![7; 3]) });
+            (tensor.shape, tensor.values)
+        };
+        assert_eq!(finished(After::Keep, &[]), (vec![3, 2], tensor.values.clone()));
+        assert_eq!(finished(After::Pool(berth_types::Pooling::Mean), &[]), (vec![2], vec![3.0, 5.0]));
+        assert_eq!(finished(After::Pick, &[2, 0]), (vec![2, 2], vec![5.0, 9.0, 1.0, 2.0]));
     }
 
     #[test]

@@ -4,12 +4,12 @@ use std::ffi::CString;
 use std::path::Path;
 use std::sync::Arc;
 
-use berth_types::{Head, ModelCard};
+use berth_types::Head;
 use ort::session::Session;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::value::{Outlet, TensorElementType, ValueType};
 
-use crate::interface::{Element, Interface, Misfit, Port};
+use crate::interface::{Element, Interface, Misfit, Port, Wanted};
 use crate::{Error, Runtime};
 
 /// A graph that is open. It holds the weights; what a run needs beside them is in a [`GraphRunner`](crate::run::GraphRunner).
@@ -26,12 +26,10 @@ pub(crate) struct GraphSource<'a> {
     pub(crate) path: &'a Path,
     /// The graph, already checked against its hash.
     pub(crate) bytes: &'a [u8],
+    /// Files in which the graph keeps weights outside of itself, by the names that it has for them; checked likewise.
+    pub(crate) external: Vec<(String, Vec<u8>)>,
     /// What it is asked for.
-    pub(crate) head: Head,
-    /// What is known of the model.
-    pub(crate) card: &'a ModelCard,
-    /// Layers whose outputs are fetched, of heads that have one for each.
-    pub(crate) layers: Option<&'a [usize]>,
+    pub(crate) wanted: Wanted<'a>,
     /// Threads inside a run.
     pub(crate) intra_threads: usize,
 }
@@ -41,19 +39,24 @@ impl Graph {
     ///
     /// # Errors
     /// `GraphRefused`, `GraphInterface` or `DimensionMismatch` when the graph is not the one that the card describes.
-    pub(crate) fn open(runtime: &Runtime, source: &GraphSource<'_>) -> Result<Arc<Self>, Error> {
-        let path = source.path;
+    pub(crate) fn open(runtime: &Runtime, source: GraphSource<'_>) -> Result<Arc<Self>, Error> {
+        let GraphSource { path, bytes, external, wanted, intra_threads } = source;
         let refused = |error: ort::Error| Error::GraphRefused { path: path.to_path_buf(), message: error.to_string() };
-        let mut builder = configure(runtime, source.intra_threads).map_err(refused)?;
-        let session = builder.commit_from_memory(source.bytes).map_err(refused)?;
+        let mut builder = configure(runtime, intra_threads).map_err(refused)?;
+        for (name, bytes) in external {
+            builder = builder
+                .with_external_initializer_file_in_memory(name, bytes.into())
+                .map_err(|error| refused(error.into()))?;
+        }
+        let session = builder.commit_from_memory(bytes).map_err(refused)?;
 
         let ports = |outlets: &[Outlet]| outlets.iter().map(port).collect::<Vec<Port>>();
         let (inputs, outputs) = (ports(session.inputs()), ports(session.outputs()));
-        let interface = Interface::of(source.head, source.card, source.layers, &inputs, &outputs)
-            .map_err(|misfit| misfit_error(source, misfit))?;
+        let misfit = |misfit| misfit_error(path, wanted.head, misfit);
+        let interface = Interface::of(wanted, &inputs, &outputs).map_err(misfit)?;
         let name = |name: &String| {
             let problem = format!("the name {name:?} has a zero byte");
-            CString::new(name.as_str()).map_err(|_| misfit_error(source, Misfit::Problem(problem)))
+            CString::new(name.as_str()).map_err(|_| misfit(Misfit::Problem(problem)))
         };
         let input_names = interface.inputs.iter().map(|input| name(&input.name)).collect::<Result<_, Error>>()?;
         let output_names = interface.outputs.iter().map(|output| name(&output.name)).collect::<Result<_, Error>>()?;
@@ -61,10 +64,10 @@ impl Graph {
     }
 }
 
-fn misfit_error(source: &GraphSource<'_>, misfit: Misfit) -> Error {
-    let path = source.path.to_path_buf();
+fn misfit_error(path: &Path, head: Head, misfit: Misfit) -> Error {
+    let path = path.to_path_buf();
     match misfit {
-        Misfit::Problem(problem) => Error::GraphInterface { path, head: source.head, problem },
+        Misfit::Problem(problem) => Error::GraphInterface { path, head, problem },
         Misfit::Size { output, expected, received } => Error::DimensionMismatch { path, output, expected, received },
     }
 }

@@ -9,7 +9,7 @@ use crate::checkpoint::Weights;
 use crate::paths::inside;
 use crate::shape::Shape;
 use crate::shards::WeightsFiles;
-use crate::{Error, atomic, door, heads, onnx, sentence, trunk};
+use crate::{Error, atomic, heads, onnx, sentence, trunk};
 
 const CONFIG: &str = "config.json";
 /// A tensor that every encoder has, by which the prefix of all names is found.
@@ -71,7 +71,6 @@ pub struct ExportReport {
 /// What is wrong with the checkpoint, or `Write`. Nothing is left behind, and an older file at `out` stays.
 pub fn export(checkpoint: &Path, options: &ExportOptions, out: &Path) -> Result<ExportReport, Error> {
     let shape = Shape::read(&inside(checkpoint, CONFIG)?)?;
-    door::check_vocabulary(checkpoint, shape.vocabulary)?;
     let files = WeightsFiles::open(checkpoint)?;
     let weights = Weights::read(&files, LANDMARK)?;
     match shape.sharing {

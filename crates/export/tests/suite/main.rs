@@ -2,9 +2,7 @@
 
 mod families;
 mod faults;
-mod foreign;
 mod goldens;
-mod ready_made;
 mod reference;
 mod runtime;
 mod synthetic;
