@@ -174,14 +174,14 @@ fn masked_names(shape: &Shape) -> MaskedNames {
             norm: "cls.predictions.transform.LayerNorm",
             activation: None,
             decoder: &["cls.predictions.decoder.weight"],
-            bias: &["cls.predictions.bias", "cls.predictions.decoder.bias"],
+            bias: &["cls.predictions.decoder.bias", "cls.predictions.bias"],
         },
         Family::Roberta | Family::Mpnet => MaskedNames {
             dense: "lm_head.dense",
             norm: "lm_head.layer_norm",
             activation: gelu,
             decoder: &["lm_head.decoder.weight"],
-            bias: &["lm_head.bias", "lm_head.decoder.bias"],
+            bias: &["lm_head.decoder.bias", "lm_head.bias"],
         },
         Family::DistilBert => MaskedNames {
             dense: "vocab_transform",
@@ -195,7 +195,7 @@ fn masked_names(shape: &Shape) -> MaskedNames {
             norm: "predictions.LayerNorm",
             activation: None,
             decoder: &["predictions.decoder.weight"],
-            bias: &["predictions.bias", "predictions.decoder.bias"],
+            bias: &["predictions.decoder.bias", "predictions.bias"],
         },
         Family::Electra => MaskedNames {
             dense: "generator_predictions.dense",
