@@ -75,6 +75,34 @@ impl Fields {
         }
     }
 
+    /// A list of strings.
+    pub(crate) fn words(&self, field: &'static str) -> Result<Option<Vec<String>>, Error> {
+        let Some(value) = self.present(field) else { return Ok(None) };
+        let words = value.as_array().and_then(|list| list.iter().map(|word| Some(word.as_str()?.to_owned())).collect());
+        words.map(Some).ok_or_else(|| self.wrong(field, "a list of strings"))
+    }
+
+    /// A switch, or `otherwise` where the field is absent.
+    pub(crate) fn switch(&self, field: &'static str, otherwise: bool) -> Result<bool, Error> {
+        let Some(value) = self.present(field) else { return Ok(otherwise) };
+        value.as_bool().ok_or_else(|| self.wrong(field, "true or false"))
+    }
+
+    /// Base of the rotary angles of the layers `kind`: in `rope_parameters` of newer files, in the field `old` of older
+    /// ones, `otherwise` where it stands nowhere.
+    pub(crate) fn theta(&self, kind: &str, old: &'static str, otherwise: f64) -> Result<f64, Error> {
+        let nested = self.present("rope_parameters").and_then(|parameters| parameters.get(kind));
+        if let Some(rope) = nested.and_then(|parameters| parameters.get("rope_type")).and_then(Value::as_str) {
+            self.one_of("rope_parameters", rope, &["default"])?;
+        }
+        let (field, value) = match nested.and_then(|parameters| parameters.get("rope_theta")) {
+            Some(theta) => ("rope_parameters", Some(theta)),
+            None => (old, self.present(old)),
+        };
+        let Some(value) = value else { return Ok(otherwise) };
+        value.as_f64().filter(|theta| (1.0..=1e12).contains(theta)).ok_or_else(|| self.wrong(field, "a base from 1"))
+    }
+
     pub(crate) fn present(&self, field: &str) -> Option<&Value> {
         self.fields.get(field).filter(|value| !value.is_null())
     }

@@ -12,8 +12,6 @@ use crate::shards::WeightsFiles;
 use crate::{Error, atomic, heads, onnx, sentence, trunk};
 
 const CONFIG: &str = "config.json";
-/// A tensor that every encoder has, by which the prefix of all names is found.
-const LANDMARK: &str = "embeddings.word_embeddings.weight";
 
 /// Changes whenever the bytes of a graph may change. Equal checkpoint, options and version give equal bytes.
 pub const EXPORTER_VERSION: &str = "2";
@@ -72,7 +70,7 @@ pub struct ExportReport {
 pub fn export(checkpoint: &Path, options: &ExportOptions, out: &Path) -> Result<ExportReport, Error> {
     let shape = Shape::read(&inside(checkpoint, CONFIG)?)?;
     let files = WeightsFiles::open(checkpoint)?;
-    let weights = Weights::read(&files, LANDMARK)?;
+    let weights = Weights::read(&files, shape.family.word_table())?;
     match shape.sharing {
         None => weights.check_layers(shape.family.layers(), shape.family.keys().layers, shape.layers)?,
         Some(sharing) => weights.check_layers(shape.family.layers(), "num_hidden_groups", sharing.groups)?,

@@ -5,7 +5,7 @@ use crate::config::Fields;
 
 /// Values of `model_type` that can be exported.
 pub(crate) const MODEL_TYPES: &[&str] =
-    &["bert", "roberta", "xlm-roberta", "camembert", "distilbert", "albert", "electra", "mpnet"];
+    &["bert", "roberta", "xlm-roberta", "camembert", "distilbert", "albert", "electra", "mpnet", "modernbert"];
 
 /// A family of encoders whose checkpoints agree in names and arithmetic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +17,7 @@ pub(crate) enum Family {
     Albert,
     Electra,
     Mpnet,
+    ModernBert,
 }
 
 /// Fields of `config.json` that hold the sizes.
@@ -27,6 +28,7 @@ pub(crate) struct Keys {
     pub(crate) heads: &'static str,
     pub(crate) intermediate: &'static str,
     pub(crate) activation: &'static str,
+    pub(crate) epsilon: &'static str,
 }
 
 const KEYS: Keys = Keys {
@@ -35,9 +37,18 @@ const KEYS: Keys = Keys {
     heads: "num_attention_heads",
     intermediate: "intermediate_size",
     activation: "hidden_act",
+    epsilon: "layer_norm_eps",
 };
-const DISTIL_KEYS: Keys =
-    Keys { hidden: "dim", layers: "n_layers", heads: "n_heads", intermediate: "hidden_dim", activation: "activation" };
+const DISTIL_KEYS: Keys = Keys {
+    hidden: "dim",
+    layers: "n_layers",
+    heads: "n_heads",
+    intermediate: "hidden_dim",
+    activation: "activation",
+    ..KEYS
+};
+
+const MODERN_KEYS: Keys = Keys { activation: "hidden_activation", epsilon: "norm_eps", ..KEYS };
 
 /// What a layer's tensors are called, without `.weight` and `.bias`.
 #[derive(Debug, Clone)]
@@ -65,16 +76,29 @@ impl Family {
             "albert" => Self::Albert,
             "electra" => Self::Electra,
             "mpnet" => Self::Mpnet,
+            "modernbert" => Self::ModernBert,
             _ => Self::Bert,
         })
     }
 
     pub(crate) fn keys(self) -> Keys {
-        if self == Self::DistilBert { DISTIL_KEYS } else { KEYS }
+        match self {
+            Self::DistilBert => DISTIL_KEYS,
+            Self::ModernBert => MODERN_KEYS,
+            _ => KEYS,
+        }
     }
 
     pub(crate) fn has_token_types(self) -> bool {
-        !matches!(self, Self::DistilBert | Self::Mpnet)
+        !matches!(self, Self::DistilBert | Self::Mpnet | Self::ModernBert)
+    }
+
+    /// Name of the word table, by which the prefix of all names is found too.
+    pub(crate) fn word_table(self) -> &'static str {
+        match self {
+            Self::ModernBert => "embeddings.tok_embeddings.weight",
+            _ => "embeddings.word_embeddings.weight",
+        }
     }
 
     /// Name of the projection between embeddings and layers, where widths differ or the family always has one.
@@ -91,6 +115,7 @@ impl Family {
         match self {
             Self::DistilBert => "transformer.layer",
             Self::Albert => "encoder.albert_layer_groups",
+            Self::ModernBert => "layers",
             _ => "encoder.layer",
         }
     }
@@ -103,7 +128,8 @@ impl Family {
             LayerNames { inputs: [query, key, value], attended, attention_norm, wide, narrow, norm }
         };
         match self {
-            Self::Bert | Self::Roberta | Self::Electra => names([
+            // ModernBERT has other parts, which its own builder names.
+            Self::Bert | Self::Roberta | Self::Electra | Self::ModernBert => names([
                 "attention.self.query",
                 "attention.self.key",
                 "attention.self.value",

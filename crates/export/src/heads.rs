@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
-use berth_types::Head;
+use berth_types::{Head, Pooling};
 
 use crate::assembly::{Assembly, Linear, Norm};
 use crate::checkpoint::Weights;
 use crate::export::ExportOptions;
 use crate::family::Family;
 use crate::graph::{Length, Setting, Value};
+use crate::modern::Modern;
 use crate::onnx::Element;
 use crate::sentence::Step;
 use crate::shape::{Activation, Shape};
@@ -30,7 +31,7 @@ struct MaskedNames {
 
 /// The hidden layer between the first token's state and a classifier.
 struct Classifier {
-    hidden: Option<(String, Activation)>,
+    hidden: (String, Activation),
     output: &'static str,
 }
 
@@ -80,8 +81,12 @@ pub(crate) fn build(
         Head::Classify => classify(assembly, shape, trunk)?,
         Head::Entities => {
             let labels = labels(assembly.weights, "classifier.weight");
+            let states = match &shape.modern {
+                Some(modern) => modern_head(assembly, shape, modern, trunk.last())?,
+                None => trunk.last().to_owned(),
+            };
             let linear = Linear { name: "classifier", inputs: shape.hidden, outputs: labels, bias: true };
-            assembly.exact(linear, trunk.last(), "logits")?;
+            assembly.exact(linear, &states, "logits")?;
             assembly.graph.output("logits", &[BATCH, SEQUENCE, Length::Fixed(labels)]);
         }
         Head::Late => {
@@ -109,15 +114,12 @@ pub(crate) fn available(weights: &Weights<'_>, shape: &Shape) -> Vec<Head> {
 fn telling_tensor(weights: &Weights<'_>, shape: &Shape, head: Head) -> Option<String> {
     let tensor = match head {
         Head::Sentence | Head::Tokens | Head::Layers | Head::Attention => return None,
+        Head::FillMask | Head::Sparse if shape.family == Family::ModernBert => "decoder.bias".to_owned(),
         Head::FillMask | Head::Sparse => format!("{}.weight", masked_names(shape).dense),
         Head::Classify => {
             let classifier = classifier(weights, shape);
-            let hidden = classifier.hidden.map(|(name, _)| format!("{name}.weight"));
             let output = format!("{}.weight", classifier.output);
-            match hidden {
-                Some(hidden) if weights.has(&output) => hidden,
-                _ => output,
-            }
+            if weights.has(&output) { format!("{}.weight", classifier.hidden.0) } else { output }
         }
         Head::Entities => "classifier.weight".to_owned(),
         _ => "linear.weight".to_owned(),
@@ -204,6 +206,13 @@ fn masked_names(shape: &Shape) -> MaskedNames {
             decoder: &["generator_lm_head.weight"],
             bias: &["generator_lm_head.bias"],
         },
+        Family::ModernBert => MaskedNames {
+            dense: "head.dense",
+            norm: "head.norm",
+            activation: None,
+            decoder: &["decoder.weight"],
+            bias: &["decoder.bias"],
+        },
     }
 }
 
@@ -212,18 +221,25 @@ fn masked_logits(assembly: &mut Assembly<'_>, shape: &Shape, states: &str, outpu
     let names = masked_names(shape);
     // The head works in the width of the word table where that is another one.
     let width = shape.embedding;
-    let dense = Linear { name: names.dense, inputs: shape.hidden, outputs: width, bias: true };
-    let turned = assembly.linear(dense, states, "head.dense")?;
-    let bent = assembly.activation(names.activation.unwrap_or(shape.activation), &turned, "head.bent");
-    let norm = Norm { name: names.norm, width, epsilon: shape.epsilon, bias: true };
-    let states = assembly.norm(norm, &bent, "head.states")?;
+    let states = if let Some(modern) = &shape.modern {
+        modern_head(assembly, shape, modern, states)?
+    } else {
+        let dense = Linear { name: names.dense, inputs: shape.hidden, outputs: width, bias: true };
+        let turned = assembly.linear(dense, states, "head.dense")?;
+        let bent = assembly.activation(names.activation.unwrap_or(shape.activation), &turned, "head.bent");
+        let norm = Norm { name: names.norm, width, epsilon: shape.epsilon, bias: true };
+        assembly.norm(norm, &bent, "head.states")?
+    };
 
     let weights = assembly.weights;
-    let word_table = weights.full("embeddings.word_embeddings.weight");
+    let word_table = weights.full(shape.family.word_table());
     let decoder = names.decoder.iter().copied().find(|name| weights.has(name)).unwrap_or(&word_table);
     let bias = names.bias.iter().copied().find(|name| weights.has(name)).unwrap_or(names.bias[0]);
     let matrix = weights.values(decoder, &[shape.vocabulary, width])?;
-    let bias = weights.values(bias, &[shape.vocabulary])?;
+    let bias = match &shape.modern {
+        Some(modern) if !modern.decoder_bias => vec![0.0; shape.vocabulary],
+        _ => weights.values(bias, &[shape.vocabulary])?,
+    };
     let linear = Linear { name: "head.decoder", inputs: width, outputs: shape.vocabulary, bias: true };
     Ok(assembly.product_of(linear, &matrix, &bias, &states, output))
 }
@@ -231,7 +247,7 @@ fn masked_logits(assembly: &mut Assembly<'_>, shape: &Shape, states: &str, outpu
 /// `max over real tokens of log(1 + relu(logits))`. The maximum comes first: both functions rise with their argument.
 fn sparse(assembly: &mut Assembly<'_>, logits: &str, shape: &Shape) {
     let graph = &mut assembly.graph;
-    let largest = pool::pool(graph, berth_types::Pooling::Max, logits, "head.largest");
+    let largest = pool::pool(graph, Pooling::Max, logits, "head.largest");
     let positive = graph.node("Relu", &[&largest], "head.positive", &[]);
     let one = graph.f32("constant.one_f32", &[], &[1.0]);
     let shifted = graph.node("Add", &[&positive, &one], "head.shifted", &[]);
@@ -240,35 +256,46 @@ fn sparse(assembly: &mut Assembly<'_>, logits: &str, shape: &Shape) {
 }
 
 fn classifier(weights: &Weights<'_>, shape: &Shape) -> Classifier {
-    let hidden = |name: &str, activation| Some((name.to_owned(), activation));
-    match shape.family {
-        Family::Bert => {
-            Classifier { hidden: hidden(&weights.full("pooler.dense"), Activation::Tanh), output: "classifier" }
+    let (hidden, activation, output) = match shape.family {
+        Family::Bert => (weights.full("pooler.dense"), Activation::Tanh, "classifier"),
+        Family::Albert => (weights.full("pooler"), Activation::Tanh, "classifier"),
+        Family::DistilBert => ("pre_classifier".to_owned(), Activation::Relu, "classifier"),
+        Family::Roberta | Family::Mpnet => ("classifier.dense".to_owned(), Activation::Tanh, "classifier.out_proj"),
+        Family::Electra => ("classifier.dense".to_owned(), Activation::Gelu, "classifier.out_proj"),
+        Family::ModernBert => {
+            let modern = shape.modern.as_ref().map_or(Activation::Gelu, |modern| modern.classifier_activation);
+            ("head.dense".to_owned(), modern, "classifier")
         }
-        Family::Albert => {
-            Classifier { hidden: hidden(&weights.full("pooler"), Activation::Tanh), output: "classifier" }
-        }
-        Family::DistilBert => Classifier { hidden: hidden("pre_classifier", Activation::Relu), output: "classifier" },
-        Family::Roberta | Family::Mpnet => {
-            Classifier { hidden: hidden("classifier.dense", Activation::Tanh), output: "classifier.out_proj" }
-        }
-        Family::Electra => {
-            Classifier { hidden: hidden("classifier.dense", Activation::Gelu), output: "classifier.out_proj" }
-        }
-    }
+    };
+    Classifier { hidden: (hidden, activation), output }
 }
 
 fn classify(assembly: &mut Assembly<'_>, shape: &Shape, trunk: &Trunk) -> Result<(), Error> {
     let classifier = classifier(assembly.weights, shape);
-    let mut states = pool::pool(&mut assembly.graph, berth_types::Pooling::Cls, trunk.last(), "head.first");
-    if let Some((name, activation)) = &classifier.hidden {
+    let mean = shape.modern.as_ref().is_some_and(|modern| modern.classifier_mean);
+    let pooling = if mean { Pooling::Mean } else { Pooling::Cls };
+    let pooled = pool::pool(&mut assembly.graph, pooling, trunk.last(), "head.pooled");
+    let states = if let Some(modern) = &shape.modern {
+        modern_head(assembly, shape, modern, &pooled)?
+    } else {
+        let (name, activation) = &classifier.hidden;
         let linear = Linear { name, inputs: shape.hidden, outputs: shape.hidden, bias: true };
-        let turned = assembly.exact(linear, &states, "head.dense")?;
-        states = assembly.activation(*activation, &turned, "head.bent");
-    }
+        let turned = assembly.exact(linear, &pooled, "head.dense")?;
+        assembly.activation(*activation, &turned, "head.bent")
+    };
     let labels = labels(assembly.weights, &format!("{}.weight", classifier.output));
     let linear = Linear { name: classifier.output, inputs: shape.hidden, outputs: labels, bias: true };
     assembly.exact(linear, &states, "logits")?;
     assembly.graph.output("logits", &[BATCH, Length::Fixed(labels)]);
     Ok(())
+}
+
+/// What ModernBERT puts between its encoder and any head that predicts: a product, a nonlinearity and a norm.
+fn modern_head(assembly: &mut Assembly<'_>, shape: &Shape, modern: &Modern, states: &str) -> Result<Value, Error> {
+    let width = shape.hidden;
+    let dense = Linear { name: "head.dense", inputs: width, outputs: width, bias: modern.classifier_bias };
+    let turned = assembly.exact(dense, states, "head.turned")?;
+    let bent = assembly.activation(modern.classifier_activation, &turned, "head.bent");
+    let norm = Norm { name: "head.norm", width, epsilon: shape.epsilon, bias: modern.norm_bias };
+    assembly.norm(norm, &bent, "head.states")
 }

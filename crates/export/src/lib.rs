@@ -14,6 +14,7 @@ mod export;
 mod family;
 mod graph;
 mod heads;
+mod modern;
 mod onnx;
 mod paths;
 mod pool;

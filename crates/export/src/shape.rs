@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::Error;
 use crate::config::Fields;
 use crate::family::Family;
+use crate::modern::Modern;
 
 /// Values of `position_embedding_type` that can be exported.
 const POSITIONS: &[&str] = &["absolute"];
@@ -39,6 +40,8 @@ pub(crate) struct Shape {
     pub(crate) sharing: Option<Sharing>,
     /// Buckets of the relative position bias (MPNet).
     pub(crate) relative_buckets: Option<usize>,
+    /// What only ModernBERT has.
+    pub(crate) modern: Option<Modern>,
 }
 
 /// How layers share weights (ALBERT).
@@ -119,6 +122,9 @@ impl Shape {
         }
         let layers = fields.size(keys.layers, MOST_LAYERS)?;
         let default_activation = if family == Family::Albert { Activation::GeluTanh } else { Activation::Gelu };
+        if family == Family::ModernBert && !(hidden / heads).is_multiple_of(2) {
+            return Err(fields.wrong(keys.heads, "heads of an even width, since rotary positions turn pairs"));
+        }
         let shape = Self {
             family,
             hidden,
@@ -130,11 +136,15 @@ impl Shape {
             position_rows: fields.size("max_position_embeddings", LARGEST_TABLE)?,
             position_offset: Self::position_offset(family, fields)?,
             token_types: if family.has_token_types() { fields.size("type_vocab_size", LARGEST_TABLE)? } else { 0 },
-            epsilon: fields.epsilon("layer_norm_eps", 1e-12)?,
+            epsilon: fields.epsilon(keys.epsilon, if family == Family::ModernBert { 1e-5 } else { 1e-12 })?,
             activation: Activation::read(fields, keys.activation, default_activation)?,
             sharing: if family == Family::Albert { Some(Self::sharing(fields, layers)?) } else { None },
             relative_buckets: match family {
                 Family::Mpnet => Some(Self::relative_buckets(fields)?),
+                _ => None,
+            },
+            modern: match family {
+                Family::ModernBert => Some(Modern::read(fields, layers)?),
                 _ => None,
             },
         };

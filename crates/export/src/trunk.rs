@@ -9,10 +9,10 @@
 use crate::Error;
 use crate::assembly::{Assembly, Linear, Norm};
 use crate::family::LayerNames;
-use crate::graph::{Branch, Setting, Value};
+use crate::graph::{Branch, GraphBuilder, Setting, Value};
 use crate::onnx::Element;
-use crate::relative;
 use crate::shape::Shape;
+use crate::{modern, relative};
 
 /// Least value that is added to the score of a masked token; the softmax of anything near it is zero.
 const MASKED: f32 = -1e9;
@@ -37,6 +37,9 @@ impl Trunk {
 /// # Errors
 /// What is wrong with a tensor.
 pub(crate) fn build(assembly: &mut Assembly<'_>, shape: &Shape, attentions: bool) -> Result<Trunk, Error> {
+    if let Some(modern) = &shape.modern {
+        return modern::build(assembly, shape, modern, attentions);
+    }
     let mut builder = Builder { assembly, shape, bias: Value::new() };
     let embedded = builder.embeddings()?;
     let mut trunk = Trunk { states: vec![embedded], attentions: Vec::new() };
@@ -91,7 +94,7 @@ impl Builder<'_, '_> {
 
         let full = |name: &str| self.assembly.weights.full(name);
         let (word_table, position_table, type_table, norm) = (
-            full("embeddings.word_embeddings.weight"),
+            full(shape.family.word_table()),
             full("embeddings.position_embeddings.weight"),
             full("embeddings.token_type_embeddings.weight"),
             full("embeddings.LayerNorm"),
@@ -192,7 +195,8 @@ impl Builder<'_, '_> {
             &[Setting::Int("axis", 2), Setting::Int("num_outputs", 3)],
         );
         if attentions {
-            let (context, weights) = self.spelled_out(at, &parts);
+            let graph = &mut self.assembly.graph;
+            let (context, weights) = spelled_out(graph, self.shape, &format!("{at}.attention"), &parts, &self.bias);
             return Ok((context, Some(weights)));
         }
         let [query, key, value] = parts.each_ref().map(String::as_str);
@@ -205,39 +209,43 @@ impl Builder<'_, '_> {
         let output = format!("{at}.attention.context");
         Ok((self.assembly.graph.choose("mask.full", branch("full", &whole), branch("masked", &masked), &output), None))
     }
+}
 
-    /// Attention in single steps: the context, `[batch, sequence, hidden]`, and the weights.
-    fn spelled_out(&mut self, at: &str, parts: &[String; 3]) -> (Value, Value) {
-        let (hidden, heads) = (self.shape.hidden, self.shape.heads);
-        let graph = &mut self.assembly.graph;
-        let by_head = graph.i64("constant.by_head", &[4], &[0, 0, heads as i64, (hidden / heads) as i64]);
-        let whole = graph.i64("constant.whole", &[3], &[0, 0, hidden as i64]);
-        let mut sorted = |part: &str, order: &'static [i64]| {
-            let split = graph.node("Reshape", &[part, &by_head], &format!("{part}.split"), &[]);
-            graph.node("Transpose", &[&split], &format!("{part}.heads"), &[Setting::Ints("perm", order)])
-        };
-        let query = sorted(&parts[0], &[0, 2, 1, 3]);
-        let key = sorted(&parts[1], &[0, 2, 3, 1]);
-        let value = sorted(&parts[2], &[0, 2, 1, 3]);
-        let dots = graph.node("MatMul", &[&query, &key], &format!("{at}.attention.dots"), &[]);
-        let scale = graph.f32("constant.head_scale", &[], &[1.0 / ((hidden / heads) as f32).sqrt()]);
-        let mut scores = graph.node("Mul", &[&dots, &scale], &format!("{at}.attention.scaled"), &[]);
-        if !self.bias.is_empty() {
-            scores = graph.node("Add", &[&scores, &self.bias], &format!("{at}.attention.placed"), &[]);
-        }
-        let penalty = penalty(graph);
-        let scores = graph.node("Add", &[&scores, &penalty], &format!("{at}.attention.scores"), &[]);
-        let weights =
-            graph.node("Softmax", &[&scores], &format!("{at}.attention.weights"), &[Setting::Int("axis", -1)]);
-        let mixed = graph.node("MatMul", &[&weights, &value], &format!("{at}.attention.mixed"), &[]);
-        let order = [Setting::Ints("perm", &[0, 2, 1, 3])];
-        let turned = graph.node("Transpose", &[&mixed], &format!("{at}.attention.turned"), &order);
-        (graph.node("Reshape", &[&turned, &whole], &format!("{at}.attention.context"), &[]), weights)
+/// Attention in single steps: the context, `[batch, sequence, hidden]`, and the weights.
+pub(crate) fn spelled_out(
+    graph: &mut GraphBuilder,
+    shape: &Shape,
+    at: &str,
+    parts: &[String; 3],
+    bias: &str,
+) -> (Value, Value) {
+    let (hidden, heads) = (shape.hidden, shape.heads);
+    let by_head = graph.i64("constant.by_head", &[4], &[0, 0, heads as i64, (hidden / heads) as i64]);
+    let whole = graph.i64("constant.whole", &[3], &[0, 0, hidden as i64]);
+    let mut sorted = |part: &str, order: &'static [i64]| {
+        let split = graph.node("Reshape", &[part, &by_head], &format!("{part}.split"), &[]);
+        graph.node("Transpose", &[&split], &format!("{part}.heads"), &[Setting::Ints("perm", order)])
+    };
+    let query = sorted(&parts[0], &[0, 2, 1, 3]);
+    let key = sorted(&parts[1], &[0, 2, 3, 1]);
+    let value = sorted(&parts[2], &[0, 2, 1, 3]);
+    let dots = graph.node("MatMul", &[&query, &key], &format!("{at}.dots"), &[]);
+    let scale = graph.f32("constant.head_scale", &[], &[1.0 / ((hidden / heads) as f32).sqrt()]);
+    let mut scores = graph.node("Mul", &[&dots, &scale], &format!("{at}.scaled"), &[]);
+    if !bias.is_empty() {
+        scores = graph.node("Add", &[&scores, bias], &format!("{at}.placed"), &[]);
     }
+    let penalty = penalty(graph);
+    let scores = graph.node("Add", &[&scores, &penalty], &format!("{at}.scores"), &[]);
+    let weights = graph.node("Softmax", &[&scores], &format!("{at}.weights"), &[Setting::Int("axis", -1)]);
+    let mixed = graph.node("MatMul", &[&weights, &value], &format!("{at}.mixed"), &[]);
+    let order = [Setting::Ints("perm", &[0, 2, 1, 3])];
+    let turned = graph.node("Transpose", &[&mixed], &format!("{at}.turned"), &order);
+    (graph.node("Reshape", &[&turned, &whole], &format!("{at}.context"), &[]), weights)
 }
 
 /// What is added to the scores of masked tokens: `[batch, 1, 1, sequence]`, zero for real ones.
-pub(crate) fn penalty(graph: &mut crate::graph::GraphBuilder) -> Value {
+pub(crate) fn penalty(graph: &mut GraphBuilder) -> Value {
     if graph.has("mask.penalty") {
         return "mask.penalty".to_owned();
     }
@@ -252,7 +260,7 @@ pub(crate) fn penalty(graph: &mut crate::graph::GraphBuilder) -> Value {
 }
 
 /// `inputs` without the empty ones at the end.
-fn given<'i, 's>(inputs: &'i [&'s str]) -> &'i [&'s str] {
+pub(crate) fn given<'i, 's>(inputs: &'i [&'s str]) -> &'i [&'s str] {
     let last = inputs.iter().rposition(|input| !input.is_empty()).map_or(0, |last| last + 1);
     &inputs[..last]
 }

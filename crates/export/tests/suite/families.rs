@@ -32,7 +32,8 @@ struct Text {
 #[derive(Deserialize)]
 struct Output {
     text: String,
-    output: String,
+    #[serde(rename = "output")]
+    name: String,
     tensor: String,
     /// Positions of the sequence that were kept; all where there are none.
     #[serde(default)]
@@ -70,7 +71,7 @@ fn check(folder: &Path) -> usize {
     let mut sessions: BTreeMap<Head, Session> = BTreeMap::new();
     let mut compared = 0;
     for golden in &goldens.outputs {
-        let Some((head, output)) = head_of(name, &golden.output) else { continue };
+        let Some((head, output)) = head_of(name, &golden.name) else { continue };
         let session = sessions.entry(head).or_insert_with(|| {
             let graph = scratch.path().join(format!("{head}.onnx"));
             export(folder, &ExportOptions { head, ..ExportOptions::default() }, &graph).unwrap();
@@ -94,7 +95,7 @@ fn check(folder: &Path) -> usize {
             Head::Attention => rows(&values, shape[3] as usize, shape[1] as usize, text.ids.len(), &positions),
             _ => rows(&values, shape[2] as usize, 1, text.ids.len(), &positions),
         };
-        let at = format!("{name}, text {:?}, {}", golden.text, golden.output);
+        let at = format!("{name}, text {:?}, {}", golden.text, golden.name);
         assert_eq!(received.len(), expected.len(), "{at}: {shape:?} where {:?} is right", view.shape());
         let difference = received.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(difference <= DIFFERENCE, "{at}: {difference}");
@@ -169,4 +170,9 @@ fn electra_equals_transformers() {
 #[test]
 fn mpnet_equals_transformers() {
     check_family("mpnet-");
+}
+
+#[test]
+fn modernbert_equals_transformers() {
+    check_family("modernbert-");
 }
