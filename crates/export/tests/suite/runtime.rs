@@ -38,6 +38,13 @@ impl Batch {
         Self::padded(&[ids], 0)
     }
 
+    /// Attends only to the ids where `mask` is one.
+    pub(crate) fn attending(mut self, mask: &[i64]) -> Self {
+        assert_eq!(mask.len(), self.mask.len());
+        self.mask = mask.to_vec();
+        self
+    }
+
     pub(crate) fn at(mut self, positions: &[i64]) -> Self {
         self.positions = positions.to_vec();
         self
