@@ -20,6 +20,7 @@ from pathlib import Path
 os.environ |= {"TOKENIZERS_PARALLELISM": "false", "RAYON_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 
 import safetensors
+import sentence_transformers
 import tokenizers
 import torch
 import transformers
@@ -41,6 +42,7 @@ def versions():
         "transformers": transformers.__version__,
         "tokenizers": tokenizers.__version__,
         "safetensors": safetensors.__version__,
+        "sentence-transformers": sentence_transformers.__version__,
     }
 
 
@@ -71,13 +73,16 @@ def make(spec):
     folder.mkdir(parents=True)
     configs.write(folder / "config.json", configuration(spec))
     configs.write_tokenizer(folder, spec.family, spec.limit, spec.lowercase, spec.files)
+    if spec.finish:
+        spec.finish(spec, folder)
     draw(spec, folder)
     recorded = record(spec, folder)
     recorded.assert_telling(spec.name)
     recorded.write(folder, versions(), {"about": spec.about} if spec.about else None)
-    for file in folder.iterdir():
+    files = [file for file in folder.rglob("*") if file.is_file()]
+    for file in files:
         file.chmod(0o644)
-    size = sum(file.stat().st_size for file in folder.iterdir())
+    size = sum(file.stat().st_size for file in files)
     print(f"{spec.name}: {size:,} bytes, {len(recorded.outputs)} outputs")
 
 
@@ -126,6 +131,7 @@ def record(spec, folder):
     if spec.head == "entities":
         extra["names"] = "Maria and John Peter live in South Seoul, work at the United University of London."
     recorded = Goldens(texts.texts_for(tokenizer, spec.limit, spec.pairs, extra), spec.limit)
+    recorded.folder, recorded.hidden = folder, spec.hidden
     same_rows(spec, folder, recorded.texts)
     plan.RECORD[spec.record or spec.head](recorded, model, tokenizer)
     return recorded

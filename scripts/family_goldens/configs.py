@@ -5,7 +5,7 @@ import json
 from . import unigram, vocabulary
 
 # Ids in a vocabulary. Small enough for the folder, large enough for bytes, scripts and some whole words.
-VOCABULARY = 560
+VOCABULARY = 528
 
 # What all checkpoints of BERT's line state.
 COMMON = {
@@ -113,7 +113,7 @@ def config(family, hidden, limit):
                 "norm_bias": False,
                 "norm_eps": 1e-05,
                 "num_attention_heads": 4,
-                "num_hidden_layers": 5,
+                "num_hidden_layers": 4,
                 "pad_token_id": pad,
                 "position_embedding_type": "absolute",
                 "sep_token_id": sep,

@@ -13,6 +13,8 @@ class Goldens:
 
     def __init__(self, texts, limit):
         self.texts = texts
+        # Where the checkpoint is, and its values a token; set by who loads it.
+        self.folder, self.hidden = None, None
         self.limit = limit
         self.outputs = []
         self.tensors = {}
@@ -39,9 +41,9 @@ class Goldens:
         save_file(self.tensors, folder / "goldens.safetensors")
         head = {"recorded": versions | {"seed": SEED, "by": "scripts/record_family_goldens.py"}, "max_tokens": self.limit}
         head |= notes or {}
-        parts = [f" {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in head.items()]
+        parts = [f" {json.dumps(key)}: {line(value)}" for key, value in head.items()]
         for key, rows in (("texts", self.texts), ("outputs", self.outputs)):
-            lines = ",\n".join("  " + json.dumps(row, ensure_ascii=False) for row in rows)
+            lines = ",\n".join("  " + line(row) for row in rows)
             parts.append(f' "{key}": [\n{lines}\n ]')
         (folder / "goldens.json").write_text("{\n" + ",\n".join(parts) + "\n}\n", encoding="utf-8")
 
@@ -66,6 +68,11 @@ class Goldens:
             if len(alike) > 1 and tensors[0].ndim == 1:
                 spread = torch.stack(alike).std(dim=0).max()
                 assert spread > 1e-2, f"{folder}: {output} hardly depends on the text ({spread:.1e})"
+
+
+def line(value):
+    """JSON on one line, without blanks: rows of ids are long."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def chosen(length, count):
@@ -129,7 +136,7 @@ def mlm(goldens, model, tokenizer):
     """Logits over the vocabulary at a few positions, the masked one among them where there is one."""
     for text in goldens.texts:
         logits = forward(model, tokenizer, text).logits[0]
-        goldens.keep(text, "logits", logits, 0, 2 if text["name"] != "masked" else 16)
+        goldens.keep(text, "logits", logits, 0, {"masked": 16, "sentence": 4}.get(text["name"], 1))
 
 
 def classify(goldens, model, tokenizer):

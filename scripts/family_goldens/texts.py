@@ -30,8 +30,10 @@ def filler(count, turn=0):
 def row_of(tokenizer, text, second=None, limit=None):
     """Ids and types of a text or pair; with `limit`, cut as transformers cuts (the longer side first)."""
     cut = {"truncation": True, "max_length": limit} if limit else {"truncation": False}
-    encoded = tokenizer(text, second, return_token_type_ids=True, return_offsets_mapping=True, padding=False, **cut)
-    return encoded["input_ids"], encoded["token_type_ids"], encoded["offset_mapping"]
+    # As lists, for transformers takes an empty second text by itself for none.
+    pair = [text] if second is None else [[text, second]]
+    encoded = tokenizer(pair, return_token_type_ids=True, return_offsets_mapping=True, padding=False, **cut)
+    return encoded["input_ids"][0], encoded["token_type_ids"][0], encoded["offset_mapping"][0]
 
 
 def text_of_length(tokenizer, length, second=None, prefix=""):

@@ -18,7 +18,8 @@ def charsmap():
     """
     composed = [unicodedata.normalize("NFD", character) for character in CHARACTERS]
     blanks = {blank: " " for blank in "\t\n\r\u00a0\u2002\u2003\u2009\u3000"}
-    folded = {source: unicodedata.normalize("NFKC", source) for source in [*composed, *CHARACTERS, "ﬁ", "Ａ", "１", "㎏", "™"]}
+    sources = [*composed, *CHARACTERS, "ﬁ", "Ａ", "１", "㎏", "™"]
+    folded = {source: unicodedata.normalize("NFKC", source) for source in sources}
     wanted = {source: target for source, target in (folded | blanks).items() if source != target}
     texts, values = b"", {}
     for target in sorted(set(wanted.values())):

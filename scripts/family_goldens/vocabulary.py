@@ -1,4 +1,4 @@
-"""Tiny WordPiece and byte-level tokenizers in the shape that each family ships (Unigram: unigram.py), trained on a fixed list of words and characters.
+"""Tiny WordPiece and byte-level tokenizers in the shape that each family ships, trained on a fixed list of words.
 
 Nothing here reads a collection: the words below are all that the trainers see, so a tokenizer is the same on every run.
 Trainers run on one thread, for ties are then broken the same way each time.
@@ -92,7 +92,8 @@ def special(*tokens, mask=None):
 def bert(size, lowercase=True):
     """WordPiece with [CLS] a [SEP] b [SEP]; types 0 and 1."""
     names = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    vocabulary = numbered(train_wordpiece(size, names, lowercase=lowercase))
+    # BERT's vocabularies keep free places at the end of the special pieces; ColBERT marks queries and documents by them.
+    vocabulary = numbered(train_wordpiece(size, [*names, "[unused0]", "[unused1]"], lowercase=lowercase))
     tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
