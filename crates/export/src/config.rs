@@ -1,12 +1,14 @@
 //! Reads fields of `config.json` and refuses values that cannot be right.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use crate::Error;
+use crate::{Error, door};
+
+/// Bytes of a `config.json` that names the labels of 100,000 classes.
+const LARGEST_CONFIG: u64 = 16 << 20;
 
 /// The fields of a `config.json`.
 #[derive(Debug)]
@@ -21,7 +23,7 @@ impl Fields {
     /// # Errors
     /// `FileMissing`, `Read` or `ConfigSyntax`, each naming the file.
     pub(crate) fn read(path: &Path) -> Result<Self, Error> {
-        let bytes = fs::read(path).map_err(|source| match source.kind() {
+        let bytes = door::read_small(path, LARGEST_CONFIG).map_err(|source| match source.kind() {
             io::ErrorKind::NotFound => Error::FileMissing { path: path.to_owned(), hint: None },
             _ => Error::Read { path: path.to_owned(), source },
         })?;

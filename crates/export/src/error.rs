@@ -104,8 +104,8 @@ pub enum Error {
         /// The tensor's name.
         tensor: String,
     },
-    /// Two files of weights hold a tensor of the same name.
-    #[error("{} holds tensor {tensor}, which another file of the weights holds too", path.display())]
+    /// A tensor of one name stands in the weights twice, in one file or in two.
+    #[error("{} holds tensor {tensor}, which the weights hold already; the files are damaged", path.display())]
     TensorTwice {
         /// The second file.
         path: PathBuf,
@@ -179,6 +179,88 @@ pub enum Error {
         /// Layers in the configuration.
         layers: usize,
     },
+    /// The file only names the real one, as a repository keeps large files.
+    #[error("{} is a pointer of git-lfs, not the file itself; fetch it with `git lfs pull`", path.display())]
+    Pointer {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The tokenizer's file cannot be read.
+    #[error("{} is no usable tokenizer: {message}", path.display())]
+    TokenizerSyntax {
+        /// The file.
+        path: PathBuf,
+        /// What the parser says.
+        message: String,
+    },
+    /// The tokenizer knows more tokens than the model has embeddings of.
+    #[error("{}: token {token:?} has id {id}, but the model has {rows} word embeddings; the files are of two models", path.display())]
+    TokenBeyondTable {
+        /// The tokenizer's file.
+        path: PathBuf,
+        /// The token of the largest id.
+        token: String,
+        /// Its id.
+        id: u64,
+        /// Rows of the table of word embeddings.
+        rows: usize,
+    },
+    /// A ready-made graph, or a file of its weights, is missing.
+    #[error("{} is missing, which a ready-made model needs", path.display())]
+    GraphFileMissing {
+        /// The file that had to be there.
+        path: PathBuf,
+    },
+    /// The bytes of a ready-made graph are no intact protobuf of the ONNX schema.
+    #[error("{} is no intact ONNX graph: at byte {at}: {problem}", path.display())]
+    GraphDamaged {
+        /// The graph.
+        path: PathBuf,
+        /// Offset of the field at fault.
+        at: usize,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A tensor of a ready-made graph is not what it declares.
+    #[error("{}: tensor {tensor} {problem}", path.display())]
+    GraphTensor {
+        /// The graph.
+        path: PathBuf,
+        /// The tensor's name.
+        tensor: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A node of a ready-made graph does not fit the rest.
+    #[error("{}: node {node} {problem}", path.display())]
+    GraphNode {
+        /// The graph.
+        path: PathBuf,
+        /// The node's name and operator.
+        node: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The inputs or outputs of a ready-made graph are not those of an encoder, or it is not clear what they are.
+    #[error("{}: {problem}", path.display())]
+    GraphInterface {
+        /// The graph.
+        path: PathBuf,
+        /// What is unknown or unclear.
+        problem: String,
+    },
+    /// A ready-made graph needs what is not run here.
+    #[error("{}: {what} {value} is not supported; supported: {supported}", path.display())]
+    GraphUnsupported {
+        /// The graph.
+        path: PathBuf,
+        /// The kind of thing.
+        what: &'static str,
+        /// Which one.
+        value: String,
+        /// What is run.
+        supported: String,
+    },
     /// The graph would pass the limit of one protobuf message.
     #[error("{} would become a graph of {bytes} bytes, beyond the {limit} of one ONNX file", path.display())]
     TooLarge {
@@ -203,10 +285,20 @@ impl Error {
     /// What kind of failure this is.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::FileMissing { .. } => ErrorKind::NotFound,
+            Self::FileMissing { .. } | Self::GraphFileMissing { .. } => ErrorKind::NotFound,
             Self::Read { .. } | Self::Write { .. } => ErrorKind::Unavailable,
-            Self::Unsupported { .. } | Self::HeadMissing { .. } | Self::TooLarge { .. } => ErrorKind::InvalidInput,
+            Self::Unsupported { .. }
+            | Self::HeadMissing { .. }
+            | Self::TooLarge { .. }
+            | Self::GraphUnsupported { .. } => ErrorKind::InvalidInput,
             Self::PathOutside { .. }
+            | Self::Pointer { .. }
+            | Self::TokenizerSyntax { .. }
+            | Self::TokenBeyondTable { .. }
+            | Self::GraphDamaged { .. }
+            | Self::GraphTensor { .. }
+            | Self::GraphNode { .. }
+            | Self::GraphInterface { .. }
             | Self::ConfigSyntax { .. }
             | Self::ConfigMissing { .. }
             | Self::ConfigValue { .. }

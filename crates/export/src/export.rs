@@ -9,7 +9,7 @@ use crate::checkpoint::Weights;
 use crate::paths::inside;
 use crate::shape::Shape;
 use crate::shards::WeightsFiles;
-use crate::{Error, atomic, heads, onnx, sentence, trunk};
+use crate::{Error, atomic, door, heads, onnx, sentence, trunk};
 
 const CONFIG: &str = "config.json";
 
@@ -69,6 +69,7 @@ pub struct ExportReport {
 /// What is wrong with the checkpoint, or `Write`. Nothing is left behind, and an older file at `out` stays.
 pub fn export(checkpoint: &Path, options: &ExportOptions, out: &Path) -> Result<ExportReport, Error> {
     let shape = Shape::read(&inside(checkpoint, CONFIG)?)?;
+    door::check_vocabulary(checkpoint, shape.vocabulary)?;
     let files = WeightsFiles::open(checkpoint)?;
     let weights = Weights::read(&files, shape.family.word_table())?;
     match shape.sharing {

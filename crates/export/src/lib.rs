@@ -9,9 +9,11 @@ mod atomic;
 mod balance;
 mod checkpoint;
 mod config;
+mod door;
 mod error;
 mod export;
 mod family;
+mod foreign;
 mod graph;
 mod heads;
 mod modern;
@@ -27,4 +29,8 @@ mod trunk;
 
 pub use error::Error;
 pub use export::{EXPORTER_VERSION, ExportOptions, ExportReport, export};
+pub use foreign::{
+    ElementType, ExternalFile, GraphDescription, GraphRole, GraphValue, ReadyGraph, find_graphs, inspect_graph,
+    inspect_graph_bytes, ready_made,
+};
 pub use paths::inside;

@@ -5,6 +5,9 @@ use std::path::{Component, Path, PathBuf};
 
 use crate::Error;
 
+/// Folders between a snapshot and its graphs or modules: the revision, and one such as `onnx`.
+const DEEPEST_IN_SNAPSHOT: usize = 2;
+
 /// The path of the file that a checkpoint calls `relative`, which has to lie inside `folder`.
 ///
 /// Names come from foreign files (a list of shards, the external data of a graph), and a folder may hold symbolic links:
@@ -57,9 +60,10 @@ fn bad_name(relative: &str) -> Option<&'static str> {
     })
 }
 
-/// The folder to which the links of `root` lead when it is a snapshot of the hub's cache.
+/// The folder to which the links of `root` lead when it is a snapshot of the hub's cache, or a folder in one.
 fn blobs_of(root: &Path) -> Option<PathBuf> {
-    let snapshots = root.parent().filter(|parent| parent.file_name().is_some_and(|name| name == "snapshots"))?;
+    let is_snapshots = |folder: &&Path| folder.file_name().is_some_and(|name| name == "snapshots");
+    let snapshots = root.ancestors().skip(1).take(DEEPEST_IN_SNAPSHOT).find(is_snapshots)?;
     Some(snapshots.parent()?.join("blobs"))
 }
 
@@ -138,6 +142,7 @@ mod tests {
         symlink("../../../models--two/blobs/cafe", one.join("other")).unwrap();
         assert!(inside(&one, "model.safetensors").is_ok());
         assert!(inside(&one, "onnx/model.onnx").is_ok());
+        assert!(inside(&one.join("onnx"), "model.onnx").is_ok());
         assert!(refusal(&one, "other").contains("symbolic link"));
     }
 }

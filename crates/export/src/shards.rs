@@ -1,7 +1,7 @@
 //! The files that hold a checkpoint's weights: one, or several under an index.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -9,8 +9,8 @@ use memmap2::Mmap;
 use safetensors::SafeTensors;
 use serde::Deserialize;
 
-use crate::Error;
 use crate::paths::inside;
+use crate::{Error, door};
 
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
@@ -62,10 +62,7 @@ impl WeightsFiles {
     fn open_index(checkpoint: &Path, path: PathBuf) -> Result<Self, Error> {
         inside(checkpoint, INDEX)?;
         let failed = |source| Error::Read { path: path.clone(), source };
-        if fs::metadata(&path).map_err(failed)?.len() > LARGEST_INDEX {
-            return Err(failed(io::Error::other("it is larger than any index of weights")));
-        }
-        let bytes = fs::read(&path).map_err(failed)?;
+        let bytes = door::read_small(&path, LARGEST_INDEX).map_err(failed)?;
         let index: Index = serde_json::from_slice(&bytes)
             .map_err(|source| Error::IndexSyntax { path: path.clone(), message: source.to_string() })?;
         let mut numbers: BTreeMap<&str, usize> = BTreeMap::new();
@@ -91,6 +88,7 @@ impl WeightsFiles {
         let mut files = Vec::with_capacity(self.shards.len());
         let mut places = BTreeMap::new();
         for (number, shard) in self.shards.iter().enumerate() {
+            door::check_container(&shard.path, &shard.bytes)?;
             let tensors = SafeTensors::deserialize(&shard.bytes)
                 .map_err(|source| Error::Container { path: shard.path.clone(), source })?;
             for name in tensors.names() {

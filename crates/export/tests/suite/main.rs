@@ -2,7 +2,9 @@
 
 mod families;
 mod faults;
+mod foreign;
 mod goldens;
+mod ready_made;
 mod reference;
 mod runtime;
 mod synthetic;

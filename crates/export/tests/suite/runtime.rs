@@ -64,6 +64,11 @@ pub(crate) fn open(graph: &Path) -> Session {
     builder.with_intra_threads(1).unwrap().commit_from_file(graph).unwrap()
 }
 
+/// Whether ONNX Runtime takes these bytes for a graph.
+pub(crate) fn loads(graph: &[u8]) -> bool {
+    Session::builder(environment()).unwrap().commit_from_memory(graph).is_ok()
+}
+
 /// Runs a batch and returns shape and values of the output `name`.
 pub(crate) fn run(session: &mut Session, batch: &Batch, name: &str) -> (Vec<i64>, Vec<f32>) {
     let shape = [batch.rows, batch.ids.len() / batch.rows];
