@@ -25,6 +25,7 @@ fn build(dir: &std::path::Path, rows: usize) {
         dimensions: DIMENSIONS,
         window_tokens: 256,
         overlap_tokens: 64,
+        tokens: None,
     };
     let mut writer = IndexWriter::create_or_open(dir, &settings).expect("an empty directory");
     let mut state = 88_172_645_463_325_252;
@@ -34,6 +35,7 @@ fn build(dir: &std::path::Path, rows: usize) {
             chunk: Chunk { ordinal: ordinal as u32, byte_range: ordinal..ordinal + 1, tokens: 1 },
             key: ContentKey((number * CHUNKS_A_DOCUMENT + ordinal).to_le_bytes().repeat(2).try_into().unwrap()),
             embedding: random_row(&mut state),
+            tokens: None,
         };
         let chunks = (0..CHUNKS_A_DOCUMENT).map(chunk).collect();
         writer.put(&document, &DocumentRecord::default(), chunks).expect("room on the disk");

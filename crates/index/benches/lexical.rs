@@ -39,6 +39,7 @@ fn build(dir: &Path, dice: &mut Dice) {
         dimensions: 1,
         window_tokens: 256,
         overlap_tokens: 0,
+        tokens: None,
     };
     let mut writer = IndexWriter::create_or_open(dir, &settings).expect("an empty directory");
     for number in 0..CHUNKS {
@@ -47,6 +48,7 @@ fn build(dir: &Path, dice: &mut Dice) {
             chunk: Chunk { ordinal: 0, byte_range: 0..document.text.len(), tokens: 1 },
             key: ContentKey([0; 16]),
             embedding: Embedding::normalized(vec![1.0]).expect("a unit"),
+            tokens: None,
         };
         writer.put(&document, &DocumentRecord::default(), vec![chunk]).expect("room on the disk");
     }

@@ -11,26 +11,39 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use berth_types::{Chunk, ContentKey, Document, DocumentRecord, Embedding, ErrorKind, Fingerprint};
+use berth_types::{Chunk, ContentKey, Document, DocumentRecord, Embedding, ErrorKind, Fingerprint, TokenMatrix};
 
 use crate::disk::{Disk, Step};
-use crate::{Error, IndexReader, IndexSettings, IndexWriter, NewChunk, verify};
+use crate::{Error, IndexReader, IndexSettings, IndexWriter, NewChunk, TokenSettings, verify};
 
 type Contents = BTreeMap<String, String>;
 
 pub(crate) fn settings() -> IndexSettings {
     let fingerprint = Fingerprint { model: "test".to_string(), parts: BTreeMap::new() };
-    IndexSettings { fingerprint, dimensions: 3, window_tokens: 8, overlap_tokens: 0 }
+    IndexSettings { fingerprint, dimensions: 3, window_tokens: 8, overlap_tokens: 0, tokens: None }
+}
+
+/// The same index with token rows.
+fn settings_with_tokens() -> IndexSettings {
+    let fingerprint = Fingerprint { model: "tokens".to_string(), parts: BTreeMap::new() };
+    IndexSettings { tokens: Some(TokenSettings { fingerprint, dimensions: 2 }), ..settings() }
+}
+
+/// A vector for each byte of a text.
+fn tokens(text: &str) -> TokenMatrix {
+    TokenMatrix::normalized(text.bytes().flat_map(|byte| [f32::from(byte) - 100.0, 7.0]).collect(), 2).unwrap()
 }
 
 pub(crate) fn put(writer: &mut IndexWriter, id: &str, text: &str) -> Result<(), Error> {
     let document = Document { id: id.to_string(), text: text.to_string(), ..Document::default() };
+    let with_tokens = writer.settings().tokens.is_some();
     let chunk = |range: std::ops::Range<usize>, ordinal| {
         let sum: u8 = text[range.clone()].bytes().fold(1, u8::wrapping_add);
         NewChunk {
-            chunk: Chunk { ordinal, byte_range: range, tokens: 1 },
+            chunk: Chunk { ordinal, byte_range: range.clone(), tokens: 1 },
             key: ContentKey([sum; 16]),
             embedding: Embedding::normalized(vec![f32::from(sum), 1.0, ordinal as f32]).unwrap(),
+            tokens: with_tokens.then(|| tokens(&text[range]).quantized()),
         }
     };
     let middle = text.len() / 2;
@@ -74,7 +87,7 @@ fn states() -> Vec<Contents> {
 /// Reads everything; also checks that both halves agree.
 fn contents(dir: &Path) -> Result<Contents, Error> {
     let report = verify(dir)?;
-    if let Some(problem) = report.problems.into_iter().next() {
+    if let Some(problem) = report.problems.first().cloned() {
         return Err(Error::Corrupted { file: problem.file, reason: problem.reason });
     }
     let snapshot = IndexReader::open(dir)?.snapshot();
@@ -85,6 +98,16 @@ fn contents(dir: &Path) -> Result<Contents, Error> {
     }
     let dense = snapshot.dense(&Embedding::normalized(vec![1.0, 1.0, 1.0]).unwrap(), usize::MAX)?;
     assert_eq!(dense.len(), contents.len() * 2);
+    if snapshot.settings().tokens.is_some() {
+        let mut token_rows = 0;
+        for hit in dense {
+            let chunk = snapshot.passage(hit.chunk_id)?.expect("a chunk that was found");
+            token_rows += chunk.text.len() as u64;
+            let score = snapshot.late_scores(&tokens(&chunk.text), &[hit.chunk_id])?[0].expect("a chunk that is there");
+            assert!((score - chunk.text.len() as f32).abs() < 0.02 * score, "{score} for {chunk:?}");
+        }
+        assert_eq!(report.token_rows, token_rows);
+    }
     Ok(contents)
 }
 
@@ -158,6 +181,15 @@ fn write_disk(files: &Files, from: &Path, to: &Path) {
 
 #[test]
 fn a_stop_at_any_step_leaves_the_old_commit_or_the_new_one() {
+    stop_at_any_step(&settings());
+}
+
+#[test]
+fn a_stop_at_any_step_leaves_token_rows_with_their_chunks() {
+    stop_at_any_step(&settings_with_tokens());
+}
+
+fn stop_at_any_step(settings: &IndexSettings) {
     let base = tempfile::tempdir().unwrap();
     let index = base.path().join("index");
     // Number of acknowledged commits when a disk was taken; 0 before the index exists.
@@ -174,7 +206,7 @@ fn a_stop_at_any_step_leaves_the_old_commit_or_the_new_one() {
         Ok(())
     };
     let disk = Disk { probe: Some(Arc::new(probe)) };
-    let mut writer = IndexWriter::on_disk(&index, &settings(), disk).unwrap();
+    let mut writer = IndexWriter::on_disk(&index, settings, disk).unwrap();
     acknowledged.store(1, Ordering::SeqCst);
     for changes in COMMITS {
         change(&mut writer, changes).unwrap();
@@ -204,7 +236,7 @@ fn a_stop_at_any_step_leaves_the_old_commit_or_the_new_one() {
             }
             (_, Err(error)) => panic!("before {step:?} of commit {acknowledged}: {error}"),
         };
-        let mut writer = IndexWriter::create_or_open(&dir, &settings()).unwrap();
+        let mut writer = IndexWriter::create_or_open(&dir, settings).unwrap();
         put(&mut writer, "z", "work goes on").unwrap();
         writer.finish().unwrap();
         let mut expected = state.clone();
@@ -216,11 +248,11 @@ fn a_stop_at_any_step_leaves_the_old_commit_or_the_new_one() {
 }
 
 /// Runs the workload on a disk that fails at step number `at`, and from there on if `lasting`. Returns whether it did.
-fn fails_at(at: usize, lasting: bool) -> bool {
+fn fails_at(at: usize, lasting: bool, settings: &IndexSettings) -> bool {
     let base = tempfile::tempdir().unwrap();
     let index = base.path().join("index");
     let states = states();
-    let mut writer = IndexWriter::create_or_open(&index, &settings()).unwrap();
+    let mut writer = IndexWriter::create_or_open(&index, settings).unwrap();
     change(&mut writer, COMMITS[0]).unwrap();
     writer.finish().unwrap();
 
@@ -233,7 +265,7 @@ fn fails_at(at: usize, lasting: bool) -> bool {
     };
     let mut acknowledged = 1;
     let disk = Disk { probe: Some(Arc::new(probe)) };
-    let mut writer = IndexWriter::on_disk(&index, &settings(), disk).unwrap();
+    let mut writer = IndexWriter::on_disk(&index, settings, disk).unwrap();
     let mut failed = false;
     for changes in &COMMITS[1..] {
         match change(&mut writer, changes).and_then(|()| writer.commit()) {
@@ -253,7 +285,7 @@ fn fails_at(at: usize, lasting: bool) -> bool {
     let found = contents(&index).unwrap();
     let (old, new) = (&states[acknowledged], states.get(acknowledged + 1).unwrap_or(&states[acknowledged]));
     assert!(found == *old || (failed && found == *new), "step {at}: {found:?}");
-    let mut writer = IndexWriter::create_or_open(&index, &settings()).unwrap();
+    let mut writer = IndexWriter::create_or_open(&index, settings).unwrap();
     put(&mut writer, "z", "work goes on").unwrap();
     writer.finish().unwrap();
     assert_eq!(contents(&index).unwrap().len(), found.len() + 1);
@@ -268,13 +300,17 @@ fn failing_steps() -> impl Iterator<Item = usize> {
 
 #[test]
 fn a_full_disk_stops_the_writer_and_loses_nothing() {
-    let steps = failing_steps().take_while(|&at| fails_at(at, true)).count();
+    let steps = failing_steps().take_while(|&at| fails_at(at, true, &settings())).count();
+    assert!(steps > 20, "{steps} steps");
+    let steps = failing_steps().take_while(|&at| fails_at(at, true, &settings_with_tokens())).count();
     assert!(steps > 20, "{steps} steps");
 }
 
 #[test]
 fn a_disk_that_fails_once_stops_the_writer_and_loses_nothing() {
-    let steps = failing_steps().take_while(|&at| fails_at(at, false)).count();
+    let steps = failing_steps().take_while(|&at| fails_at(at, false, &settings())).count();
+    assert!(steps > 20, "{steps} steps");
+    let steps = failing_steps().take_while(|&at| fails_at(at, false, &settings_with_tokens())).count();
     assert!(steps > 20, "{steps} steps");
 }
 
@@ -360,7 +396,7 @@ fn with_newer_format(dir: &Path, in_payload: bool, in_manifest: bool) {
     if in_manifest {
         let path = dir.join(payload["manifest"]["name"].as_str().unwrap());
         let mut manifest: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-        manifest["format"] = 2.into();
+        manifest["format"] = 3.into();
         manifest["unheard_of"] = true.into();
         let bytes = serde_json::to_vec(&manifest).unwrap();
         payload["manifest"]["bytes"] = bytes.len().into();
@@ -368,7 +404,7 @@ fn with_newer_format(dir: &Path, in_payload: bool, in_manifest: bool) {
         fs::write(&path, bytes).unwrap();
     }
     if in_payload {
-        payload["format"] = 2.into();
+        payload["format"] = 3.into();
     }
     meta["payload"] = payload.to_string().into();
     fs::write(meta_path, seal_text("meta.json", meta.to_string().as_bytes())).unwrap();
@@ -385,7 +421,7 @@ fn a_newer_format_is_named_and_left_alone() {
             IndexWriter::create_or_open(dir.path(), &settings()).map(drop).unwrap_err(),
             verify(dir.path()).map(drop).unwrap_err(),
         ] {
-            assert!(matches!(&error, Error::UnknownFormat { found, .. } if found == "2"), "{error}");
+            assert!(matches!(&error, Error::UnknownFormat { found, .. } if found == "3"), "{error}");
             assert_eq!(error.kind(), ErrorKind::Corrupted);
         }
     }

@@ -84,6 +84,20 @@ pub enum Error {
         /// Values received.
         received: usize,
     },
+    /// The index has no token rows.
+    #[error(
+        "{} was built without token rows: index again into a new folder with token rows (--token-rows)", path.display()
+    )]
+    NoTokenRows {
+        /// The index directory.
+        path: PathBuf,
+    },
+    /// The index has token rows for all chunks, so that what comes must have them too.
+    #[error("{} was built with token rows: every chunk needs them", path.display())]
+    TokenRowsNeeded {
+        /// The index directory.
+        path: PathBuf,
+    },
     /// A document cannot be stored as it is.
     #[error("document '{}' cannot be stored: {reason}", shortened(document))]
     InvalidDocument {
@@ -137,9 +151,11 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::NotFound { .. } => ErrorKind::NotFound,
-            Self::NotAnIndex { .. } | Self::DimensionMismatch { .. } | Self::InvalidDocument { .. } => {
-                ErrorKind::InvalidInput
-            }
+            Self::NotAnIndex { .. }
+            | Self::DimensionMismatch { .. }
+            | Self::NoTokenRows { .. }
+            | Self::TokenRowsNeeded { .. }
+            | Self::InvalidDocument { .. } => ErrorKind::InvalidInput,
             Self::Locked { .. } => ErrorKind::Overloaded,
             Self::Corrupted { .. }
             | Self::UnknownFormat { .. }

@@ -62,10 +62,10 @@ pub(crate) fn is_manifest(name: &str) -> bool {
     name.strip_prefix("manifest-").and_then(|rest| rest.strip_suffix(".json")).is_some_and(is_number)
 }
 
-/// `00000017.rows` and `00000017-4.deleted`; more digits where eight do not suffice.
+/// `00000017.rows`, `00000017.tokens` and `00000017-4.deleted`; more digits where eight do not suffice.
 fn is_dense_file(name: &str) -> bool {
     let is_segment = |number: &str| number.len() >= 8 && is_number(number);
-    if let Some(number) = name.strip_suffix(".rows") {
+    if let Some(number) = name.strip_suffix(".rows").or(name.strip_suffix(".tokens")) {
         return is_segment(number);
     }
     let parts = name.strip_suffix(".deleted").and_then(|stem| stem.split_once('-'));
@@ -104,12 +104,27 @@ mod tests {
 
     #[test]
     fn knows_its_own_files_by_name() {
-        for ours in ["00000000.rows", "12345678.rows", "123456789.rows", "00000001-2.deleted", "00000001-234.deleted"] {
+        for ours in [
+            "00000000.rows",
+            "12345678.rows",
+            "123456789.rows",
+            "00000017.tokens",
+            "00000001-2.deleted",
+            "00000001-234.deleted",
+        ] {
             assert!(is_dense_file(ours), "{ours}");
         }
-        for foreign in
-            ["0000000.rows", "rows", ".rows", "0000000a.rows", "notes.md", "00000001.rows.tmp", "00000001.deleted"]
-        {
+        for foreign in [
+            "0000000.rows",
+            "rows",
+            ".rows",
+            "0000000a.rows",
+            "0000000.tokens",
+            ".tokens",
+            "notes.md",
+            "00000001.rows.tmp",
+            "00000001.deleted",
+        ] {
             assert!(!is_dense_file(foreign), "{foreign}");
         }
         let segment = "0123456789abcdef0123456789abcdef";

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
@@ -9,10 +10,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::blocks::{BlockFile, Seal};
 use crate::directory::{LEXICAL_FOLDER, META_FILE};
+use crate::late::MAX_DIMENSIONS;
 use crate::{Error, IndexSettings};
 
-/// Version of everything on disk. A change that an older release would misread raises it.
-pub(crate) const FORMAT: u32 = 1;
+/// Versions of everything on disk that this release reads. A change that an older release would misread raises it.
+pub(crate) const FORMATS: RangeInclusive<u32> = FORMAT..=FORMAT_WITH_TOKENS;
+/// Of an index without token rows: nothing has changed for it since the first release.
+const FORMAT: u32 = 1;
+/// Of an index with token rows, which releases that do not know them would lose at the next merge.
+const FORMAT_WITH_TOKENS: u32 = 2;
 /// Folder of the dense half inside an index.
 pub(crate) const DENSE_FOLDER: &str = "dense";
 
@@ -66,9 +72,21 @@ pub(crate) struct SegmentEntry {
     pub(crate) number: u64,
     pub(crate) rows: u64,
     pub(crate) file: FileEntry,
+    /// Present in an index with token rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) tokens: Option<TokensEntry>,
     /// Absent while no row is deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) deleted: Option<DeletedEntry>,
+}
+
+/// The token rows of a dense segment's chunks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TokensEntry {
+    /// Of all chunks, deleted ones included.
+    pub(crate) rows: u64,
+    pub(crate) file: FileEntry,
 }
 
 /// The tombstones of a dense segment.
@@ -112,6 +130,11 @@ pub(crate) struct Payload {
 }
 
 impl Manifest {
+    /// The format of an index of these settings.
+    pub(crate) fn format_of(settings: &IndexSettings) -> u32 {
+        if settings.tokens.is_some() { FORMAT_WITH_TOKENS } else { FORMAT }
+    }
+
     pub(crate) fn file_name(generation: u64) -> String {
         format!("manifest-{generation}.json")
     }
@@ -125,7 +148,7 @@ impl Manifest {
             bytes: bytes.len() as u64,
             hash: blake3::hash(&bytes).to_hex().to_string(),
         };
-        let payload = Payload { format: FORMAT, manifest };
+        let payload = Payload { format: self.format, manifest };
         (bytes, serde_json::to_string(&payload).expect("a payload is plain data"))
     }
 
@@ -153,15 +176,48 @@ impl Manifest {
             return Err(Error::corrupted(&path, "its bytes do not match the hash in meta.json"));
         }
         check_format(&path, &bytes)?;
-        parse(&path, &bytes).map(Some)
+        let manifest: Self = parse(&path, &bytes)?;
+        manifest.check_tokens(&path)?;
+        Ok(Some(manifest))
+    }
+
+    /// An index has token rows for all chunks or for none, and its format says which.
+    fn check_tokens(&self, path: &Path) -> Result<(), Error> {
+        let expected = self.settings.tokens.is_some();
+        let wrong = self.segments.iter().find(|segment| segment.tokens.is_some() != expected);
+        if let Some(segment) = wrong {
+            let has = if expected { "has no" } else { "has" };
+            return Err(Error::corrupted(path, format!("its segment {} {has} token rows", segment.number)));
+        }
+        if let Some(tokens) = self.settings.tokens.as_ref()
+            && !(1..=MAX_DIMENSIONS).contains(&tokens.dimensions)
+        {
+            return Err(Error::corrupted(path, format!("its token rows have {} values", tokens.dimensions)));
+        }
+        if self.format != Self::format_of(&self.settings) {
+            return Err(Error::corrupted(path, format!("its settings are not of format {}", self.format)));
+        }
+        Ok(())
     }
 
     /// Names of all files in the dense folder.
     pub(crate) fn dense_files(&self) -> impl Iterator<Item = &FileEntry> {
         self.segments.iter().flat_map(|segment| {
-            std::iter::once(&segment.file).chain(segment.deleted.as_ref().map(|deleted| &deleted.file))
+            std::iter::once(&segment.file)
+                .chain(segment.tokens.as_ref().map(|tokens| &tokens.file))
+                .chain(segment.deleted.as_ref().map(|deleted| &deleted.file))
         })
     }
+
+    /// Token rows of all segments, deleted ones included.
+    pub(crate) fn tokens(&self) -> impl Iterator<Item = &TokensEntry> {
+        self.segments.iter().filter_map(|segment| segment.tokens.as_ref())
+    }
+}
+
+/// The formats that this release reads, in words.
+pub(crate) fn supported() -> String {
+    format!("{} or {}", FORMATS.start(), FORMATS.end())
 }
 
 /// Looks at the format alone first, so that a newer one is named even when nothing else of it can be read.
@@ -171,11 +227,11 @@ fn check_format(path: &Path, json: &[u8]) -> Result<(), Error> {
         format: u32,
     }
     let Format { format } = parse(path, json)?;
-    if format != FORMAT {
+    if !FORMATS.contains(&format) {
         return Err(Error::UnknownFormat {
             file: path.to_path_buf(),
             found: format.to_string(),
-            supported: FORMAT.to_string(),
+            supported: supported(),
         });
     }
     Ok(())
@@ -192,5 +248,97 @@ pub(crate) fn missing_is_corrupted(error: Error) -> Error {
             Error::Corrupted { file: path, reason: "the last commit names it, but it is not there".to_string() }
         }
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As the first release wrote it, without the final line feed.
+    const OF_THE_FIRST_RELEASE: &str = r#"{
+  "format": 1,
+  "generation": 3,
+  "settings": {
+    "fingerprint": {
+      "model": "m",
+      "parts": {
+        "precision": "int8"
+      }
+    },
+    "dimensions": 384,
+    "window_tokens": 256,
+    "overlap_tokens": 64
+  },
+  "lexical": {
+    "analyzer": "a",
+    "schema": "s"
+  },
+  "counts": {
+    "documents": 2,
+    "textless": 0,
+    "chunks": 3
+  },
+  "next": {
+    "document_no": 2,
+    "chunk_id": 3,
+    "segment": 1
+  },
+  "segments": [
+    {
+      "number": 0,
+      "rows": 3,
+      "file": {
+        "name": "00000000.rows",
+        "bytes": 5000,
+        "hash": "00"
+      }
+    }
+  ]
+}"#;
+
+    fn parsed(json: &str) -> Result<Manifest, Error> {
+        let path = Path::new("manifest-3.json");
+        check_format(path, json.as_bytes())?;
+        let manifest: Manifest = parse(path, json.as_bytes())?;
+        manifest.check_tokens(path)?;
+        Ok(manifest)
+    }
+
+    #[test]
+    fn an_index_without_token_rows_is_written_as_ever() {
+        let manifest = parsed(OF_THE_FIRST_RELEASE).unwrap();
+        assert_eq!(manifest.settings.tokens, None);
+        let (bytes, payload) = manifest.serialized();
+        assert_eq!(String::from_utf8(bytes).unwrap(), format!("{OF_THE_FIRST_RELEASE}\n"));
+        assert!(payload.starts_with(r#"{"format":1,"#), "{payload}");
+    }
+
+    #[test]
+    fn token_rows_are_in_every_segment_of_the_format_that_has_them() {
+        let settings = r#""tokens": {"fingerprint": {"model": "m", "parts": {}}, "dimensions": 128}"#;
+        let tokens = r#""tokens": {"rows": 40, "file": {"name": "00000000.tokens", "bytes": 9000, "hash": "00"}}"#;
+        let (of_format_2, with_settings, with_tokens) = (
+            (r#""format": 1"#, r#""format": 2"#.to_owned()),
+            (r#""overlap_tokens": 64"#, format!(r#""overlap_tokens": 64, {settings}"#)),
+            (r#""rows": 3,"#, format!(r#""rows": 3, {tokens},"#)),
+        );
+        let changed = |changes: &[&(&str, String)]| {
+            let change = |json: String, (from, to): &&(&str, String)| json.replace(from, to);
+            parsed(&changes.iter().fold(OF_THE_FIRST_RELEASE.to_owned(), change))
+        };
+        let manifest = changed(&[&of_format_2, &with_settings, &with_tokens]).unwrap();
+        assert_eq!(manifest.tokens().map(|tokens| tokens.rows).sum::<u64>(), 40);
+        assert_eq!(manifest.dense_files().count(), 2);
+        for changes in [
+            &[&of_format_2] as &[_],
+            &[&with_settings, &with_tokens],
+            &[&of_format_2, &with_settings],
+            &[&of_format_2, &with_tokens],
+        ] {
+            assert!(matches!(changed(changes), Err(Error::Corrupted { .. })), "{changes:?}");
+        }
+        let without_values = (with_settings.0, with_settings.1.replace("128", "0"));
+        assert!(matches!(changed(&[&of_format_2, &without_values, &with_tokens]), Err(Error::Corrupted { .. })));
     }
 }

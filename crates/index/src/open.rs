@@ -6,17 +6,19 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use berth_types::Fingerprint;
 use tantivy::index::SegmentComponent;
 use tantivy::{Index, ReloadPolicy};
 
 use crate::blocks::BlockFile;
 use crate::directory::{FirstFault, LEXICAL_FOLDER, LexicalDirectory, META_FILE, OpenFiles, read_meta};
 use crate::disk::{Disk, parent_of};
+use crate::late::MAX_DIMENSIONS;
 use crate::lock::{LOCK_FILE, WriterLock};
 use crate::lookup::Lookup;
-use crate::manifest::{Counts, DENSE_FOLDER, FORMAT, Manifest, NextNumbers, missing_is_corrupted};
+use crate::manifest::{Counts, DENSE_FOLDER, Manifest, NextNumbers, missing_is_corrupted, supported};
 use crate::schema::LexicalSchema;
-use crate::{Error, FingerprintDifference, IndexSettings, analysis, garbage};
+use crate::{Error, FingerprintDifference, IndexSettings, TokenSettings, analysis, garbage};
 
 /// An index that is open for writing, before anything runs.
 pub(crate) struct OpenedForWriting {
@@ -112,6 +114,8 @@ pub(crate) fn any_manifest(dir: &Path) -> Result<Option<String>, Error> {
 
 /// Makes an index without documents. Until its first commit, nothing of it counts.
 fn create(dir: &Path, settings: &IndexSettings, disk: &Disk, lock: &Arc<WriterLock>) -> Result<Manifest, Error> {
+    let token_dimensions = settings.tokens.as_ref().map_or(1, |tokens| tokens.dimensions);
+    assert!((1..=MAX_DIMENSIONS).contains(&token_dimensions), "token rows of {token_dimensions} values");
     garbage::clear(dir, disk);
     // An earlier run may have created the directory and died before its name was on the disk.
     disk.sync_name(dir)?;
@@ -125,7 +129,7 @@ fn create(dir: &Path, settings: &IndexSettings, disk: &Disk, lock: &Arc<WriterLo
     let index = Index::create(directory, schema.schema.clone(), LexicalSchema::engine_settings()).map_err(explain)?;
     analysis::register(&index);
     let manifest = Manifest {
-        format: FORMAT,
+        format: Manifest::format_of(settings),
         generation: 1,
         settings: settings.clone(),
         lexical: schema.entry(),
@@ -160,7 +164,7 @@ pub(crate) fn lookup(dir: &Path, index: &Index, manifest: &Manifest, files: &Ope
         return Err(Error::UnknownFormat {
             file: dir.join(Manifest::file_name(manifest.generation)),
             found: format!("{} with analyser {}", manifest.format, manifest.lexical.analyzer),
-            supported: format!("{FORMAT} with analyser {}", analysis::ANALYZER),
+            supported: format!("{} with analyser {}", supported(), analysis::ANALYZER),
         });
     }
     let folder = dir.join(LEXICAL_FOLDER);
@@ -182,10 +186,9 @@ fn open_files(folder: &Path, index: &Index, files: &OpenFiles) -> Result<Vec<Arc
     names.iter().map(|name| files.open(&folder.join(name))).collect()
 }
 
-fn check_settings(dir: &Path, stored: &IndexSettings, requested: &IndexSettings) -> Result<(), Error> {
+fn check_fingerprint(dir: &Path, stored: &Fingerprint, requested: &Fingerprint) -> Result<(), Error> {
     let differences: Vec<FingerprintDifference> = stored
-        .fingerprint
-        .differences(&requested.fingerprint)
+        .differences(requested)
         .into_iter()
         .map(|(part, stored, requested)| FingerprintDifference {
             part: part.to_string(),
@@ -193,9 +196,14 @@ fn check_settings(dir: &Path, stored: &IndexSettings, requested: &IndexSettings)
             requested: requested.to_string(),
         })
         .collect();
-    if !differences.is_empty() {
-        return Err(Error::FingerprintMismatch { path: dir.to_path_buf(), differences });
+    if differences.is_empty() {
+        return Ok(());
     }
+    Err(Error::FingerprintMismatch { path: dir.to_path_buf(), differences })
+}
+
+fn check_settings(dir: &Path, stored: &IndexSettings, requested: &IndexSettings) -> Result<(), Error> {
+    check_fingerprint(dir, &stored.fingerprint, &requested.fingerprint)?;
     for (setting, stored, requested) in [
         ("vectors of length", stored.dimensions, requested.dimensions),
         ("a window of", stored.window_tokens, requested.window_tokens),
@@ -205,5 +213,25 @@ fn check_settings(dir: &Path, stored: &IndexSettings, requested: &IndexSettings)
             return Err(Error::SettingsMismatch { path: dir.to_path_buf(), setting, stored, requested });
         }
     }
-    Ok(())
+    check_token_settings(dir, stored.tokens.as_ref(), requested.tokens.as_ref())
+}
+
+/// Token rows of all chunks or of none, and of one model.
+fn check_token_settings(
+    dir: &Path,
+    stored: Option<&TokenSettings>,
+    requested: Option<&TokenSettings>,
+) -> Result<(), Error> {
+    let path = dir.to_path_buf();
+    match (stored, requested) {
+        (None, None) => Ok(()),
+        (Some(stored), Some(requested)) => {
+            check_fingerprint(dir, &stored.fingerprint, &requested.fingerprint)?;
+            let (stored, requested) = (stored.dimensions, requested.dimensions);
+            let setting = "token rows of length";
+            if stored == requested { Ok(()) } else { Err(Error::SettingsMismatch { path, setting, stored, requested }) }
+        }
+        (None, Some(_)) => Err(Error::NoTokenRows { path }),
+        (Some(_), None) => Err(Error::TokenRowsNeeded { path }),
+    }
 }

@@ -183,7 +183,7 @@ mod tests {
 
     #[test]
     fn the_schema_is_the_one_of_this_format() {
-        // A change here changes what is on disk: raise `manifest::FORMAT` or the analyser's name with it.
+        // A change here changes what is on disk: raise the formats in `manifest` or the analyser's name with it.
         let fields: Vec<String> =
             LexicalSchema::new().schema.fields().map(|(_, entry)| entry.name().to_string()).collect();
         assert_eq!(

@@ -1,6 +1,6 @@
 //! What an index is built with, and what it reports of itself.
 
-use berth_types::{Chunk, ContentKey, Embedding, Fingerprint};
+use berth_types::{Chunk, ContentKey, Embedding, Fingerprint, TokenRows};
 use serde::{Deserialize, Serialize};
 
 /// What every row of an index has in common. Fixed when the index is created.
@@ -14,6 +14,19 @@ pub struct IndexSettings {
     pub window_tokens: usize,
     /// Ids that neighbouring windows share.
     pub overlap_tokens: usize,
+    /// What the token rows have in common, in an index that has them: for all chunks or for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<TokenSettings>,
+}
+
+/// What the token rows of an index have in common.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenSettings {
+    /// Everything that shapes a token's row.
+    pub fingerprint: Fingerprint,
+    /// Values in a row, 1 to 65,536.
+    pub dimensions: usize,
 }
 
 /// A chunk with its vector, on its way into an index.
@@ -25,6 +38,8 @@ pub struct NewChunk {
     pub key: ContentKey,
     /// The vector.
     pub embedding: Embedding,
+    /// The vectors of its tokens; present exactly where the index has token rows.
+    pub tokens: Option<TokenRows>,
 }
 
 /// What an index holds and how much room it takes.
@@ -46,8 +61,12 @@ pub struct IndexStatus {
     pub dense_segments: usize,
     /// Bytes on disk of the lexical half.
     pub lexical_bytes: u64,
-    /// Bytes on disk of the dense half.
+    /// Bytes on disk of the dense half, without token rows.
     pub dense_bytes: u64,
+    /// Token rows on disk, those of deleted chunks included; 0 in an index without.
+    pub token_rows: u64,
+    /// Bytes on disk of the token rows.
+    pub token_bytes: u64,
     /// Number of the commit.
     pub generation: u64,
     /// Version of the format on disk.

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use berth_types::Embedding;
+use berth_types::{Embedding, TokenMatrix};
 use tantivy::Index;
 
 use crate::dense::{self, LiveSegment, open_segments};
@@ -103,6 +103,22 @@ impl Snapshot {
         dense::scores(&self.dense, query.as_slice(), chunk_ids)
     }
 
+    /// The MaxSim of each of the chunks, in their order: the sum over the query's tokens of the highest cosine with a token
+    /// of the chunk, both in 8 bits. `None` for a chunk that this commit does not hold.
+    ///
+    /// # Errors
+    /// `NoTokenRows` when the index was built without, `DimensionMismatch`, `Corrupted`.
+    pub fn late_scores(&self, query: &TokenMatrix, chunk_ids: &[u64]) -> Result<Vec<Option<f32>>, Error> {
+        let Some(tokens) = &self.manifest.settings.tokens else {
+            return Err(Error::NoTokenRows { path: self.dir.clone() });
+        };
+        let (expected, received) = (tokens.dimensions, query.dimensions());
+        if expected != received {
+            return Err(Error::DimensionMismatch { expected, received });
+        }
+        dense::late_scores(&self.dense, query, chunk_ids)
+    }
+
     fn check_dimensions(&self, query: &Embedding) -> Result<(), Error> {
         let (expected, received) = (self.manifest.settings.dimensions, query.dimensions());
         if expected == received { Ok(()) } else { Err(Error::DimensionMismatch { expected, received }) }
@@ -173,6 +189,7 @@ impl Snapshot {
 
 /// Counts what a commit holds, without reading more than it is open for.
 fn status(lookup: &Lookup, dense: &[LiveSegment], manifest: &Manifest) -> IndexStatus {
+    let token_bytes = manifest.tokens().map(|tokens| tokens.file.bytes).sum();
     IndexStatus {
         documents: manifest.counts.documents,
         chunks: manifest.counts.chunks,
@@ -182,7 +199,9 @@ fn status(lookup: &Lookup, dense: &[LiveSegment], manifest: &Manifest) -> IndexS
         lexical_segments: lookup.searcher.segment_readers().len(),
         dense_segments: dense.len(),
         lexical_bytes: lookup.files.iter().map(|file| file.seal().bytes).sum(),
-        dense_bytes: manifest.dense_files().map(|file| file.bytes).sum(),
+        dense_bytes: manifest.dense_files().map(|file| file.bytes).sum::<u64>() - token_bytes,
+        token_rows: manifest.tokens().map(|tokens| tokens.rows).sum(),
+        token_bytes,
         generation: manifest.generation,
         format: manifest.format,
     }

@@ -10,6 +10,7 @@ use tantivy::{DocAddress, DocId, SegmentReader};
 use crate::blocks::{BlockFile, seal_text};
 use crate::dense::LiveSegment;
 use crate::directory::{LEXICAL_FOLDER, META_FILE, OpenFiles};
+use crate::late::{self, TokenFile};
 use crate::lookup::{Columns, HeadColumns, SegmentColumns};
 use crate::manifest::{DENSE_FOLDER, Manifest};
 use crate::reader::open_last;
@@ -29,6 +30,8 @@ pub struct VerifyReport {
     pub lexical_chunks: u64,
     /// Rows found alive in the dense half.
     pub dense_rows: u64,
+    /// Token rows found alive; 0 in an index without.
+    pub token_rows: u64,
     /// Every file that was read, with its length.
     pub files: Vec<VerifiedFile>,
     /// Everything that is wrong; empty for a sound index.
@@ -130,6 +133,7 @@ impl<'a> Verification<'a> {
         let mut files: Vec<&BlockFile> = self.snapshot.lookup().files.iter().map(AsRef::as_ref).collect();
         for live in self.snapshot.dense_segments() {
             files.push(live.segment.file());
+            files.extend(live.tokens.as_ref().map(|tokens| tokens.file()));
             files.extend(live.deleted_file.as_deref());
         }
         files.sort_unstable_by_key(|file| file.path());
@@ -243,6 +247,10 @@ impl<'a> Verification<'a> {
                 self.problem(&file, format!("row {row} has length {}, not 1", norm.sqrt()));
             }
             keys.entry(label.key).or_insert(row);
+            if let Some(tokens) = &live.tokens {
+                let count = self.read_tokens(tokens, row)?;
+                self.report.token_rows += if live.deleted.contains(row) { 0 } else { count };
+            }
             if live.deleted.contains(row) {
                 continue;
             }
@@ -261,6 +269,29 @@ impl<'a> Verification<'a> {
             }
         }
         Ok(())
+    }
+}
+
+impl Verification<'_> {
+    /// Checks the token rows of the chunk in this row. Returns how many they are.
+    fn read_tokens(&mut self, tokens: &TokenFile, row: usize) -> Result<u64, Error> {
+        let count = tokens.count(row)?;
+        let dimensions = self.snapshot.settings().tokens.as_ref().map_or(0, |tokens| tokens.dimensions);
+        let norm = |(values, scale): (&[i8], &f32)| {
+            let squares: i64 = values.iter().map(|&value| i64::from(value) * i64::from(value)).sum();
+            (squares as f64).sqrt() * f64::from(*scale)
+        };
+        // A value is off by half a step at most, and a step is 1/127 of the largest, which is at most 1.
+        let tolerance = (dimensions as f64).sqrt() / 254.0 + 1e-3;
+        let sound = late::decode(tokens.rows(row)?, dimensions).is_some_and(|rows| {
+            let mut norms = rows.values().chunks_exact(dimensions).zip(rows.scales()).map(norm);
+            norms.all(|norm| (norm - 1.0).abs() <= tolerance)
+        });
+        if !sound {
+            let file = tokens.file().path().strip_prefix(self.dir).unwrap_or(tokens.file().path()).to_path_buf();
+            self.problem(&file, format!("token rows of row {row} are not of length 1"));
+        }
+        Ok(count)
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use berth_types::{Chunk, ContentKey, Document, DocumentRecord, Embedding};
+use berth_types::{Chunk, ContentKey, Document, DocumentRecord, Embedding, TokenRows};
 use tantivy::Index;
 use tantivy::indexer::LogMergePolicy;
 
@@ -64,7 +64,11 @@ impl IndexWriter {
     ///
     /// # Errors
     /// `Locked` while another writer exists, `FingerprintMismatch` and `SettingsMismatch` when the index was built
-    /// otherwise, `NotAnIndex` for a directory that holds something else, `UnknownFormat`, `Corrupted`, `Io`.
+    /// otherwise, `NoTokenRows` and `TokenRowsNeeded` when only one of both has token rows, `NotAnIndex` for a directory
+    /// that holds something else, `UnknownFormat`, `Corrupted`, `Io`.
+    ///
+    /// # Panics
+    /// When a new index is to have token rows of no values, or of more than 65,536.
     pub fn create_or_open(dir: &Path, settings: &IndexSettings) -> Result<Self, Error> {
         Self::on_disk(dir, settings, Disk::default())
     }
@@ -104,6 +108,11 @@ impl IndexWriter {
         Ok(writer)
     }
 
+    /// What the index was built with.
+    pub fn settings(&self) -> &IndexSettings {
+        &self.manifest.settings
+    }
+
     /// Every document with its record, by id; includes changes that are not committed yet.
     pub fn records(&self) -> impl Iterator<Item = (&str, &DocumentRecord)> {
         self.documents.iter().map(|(id, known)| (id.as_str(), &known.record))
@@ -119,6 +128,11 @@ impl IndexWriter {
         self.dense.embedding(key)
     }
 
+    /// The token rows that are stored under this key, committed or put in this run; none in an index without.
+    pub fn token_rows(&self, key: &ContentKey) -> Option<TokenRows> {
+        self.dense.tokens(key)
+    }
+
     /// Stores a document with its chunks; replaces a document of the same id.
     ///
     /// The stored record counts the chunks that are given. Nothing is changed when an error is returned, except that
@@ -126,7 +140,8 @@ impl IndexWriter {
     ///
     /// # Errors
     /// `InvalidDocument` for an id that is empty, an id or a path longer than 65,530 bytes, and for chunks that are not
-    /// numbered from 0 or do not lie in the text; `DimensionMismatch`; `Io`, `Lexical`, `WriterStopped`.
+    /// numbered from 0 or do not lie in the text; `DimensionMismatch`, `NoTokenRows`, `TokenRowsNeeded` when they are not
+    /// as the index has them; `Io`, `Lexical`, `WriterStopped`.
     pub fn put(&mut self, document: &Document, record: &DocumentRecord, chunks: Vec<NewChunk>) -> Result<(), Error> {
         self.check_running()?;
         check_document(document, record, &chunks)?;
@@ -134,6 +149,7 @@ impl IndexWriter {
         if let Some(wrong) = chunks.iter().find(|chunk| chunk.embedding.dimensions() != expected) {
             return Err(Error::DimensionMismatch { expected, received: wrong.embedding.dimensions() });
         }
+        self.check_tokens(&chunks)?;
         self.remove(&document.id)?;
         self.changed = true;
         let record = DocumentRecord { chunks: chunks.len() as u32, ..record.clone() };
@@ -144,6 +160,21 @@ impl IndexWriter {
         let known = Known { document_no, record };
         add(&mut self.counts, &known);
         self.documents.insert(document.id.clone(), known);
+        Ok(())
+    }
+
+    fn check_tokens(&self, chunks: &[NewChunk]) -> Result<(), Error> {
+        let path = || self.dir.clone();
+        let expected = self.manifest.settings.tokens.as_ref().map(|tokens| tokens.dimensions);
+        for chunk in chunks {
+            match (expected, chunk.tokens.as_ref().map(TokenRows::dimensions)) {
+                (None, None) => {}
+                (Some(expected), Some(received)) if expected == received => {}
+                (Some(expected), Some(received)) => return Err(Error::DimensionMismatch { expected, received }),
+                (Some(_), None) => return Err(Error::TokenRowsNeeded { path: path() }),
+                (None, Some(_)) => return Err(Error::NoTokenRows { path: path() }),
+            }
+        }
         Ok(())
     }
 
@@ -160,7 +191,8 @@ impl IndexWriter {
             engine(self.engine.as_ref()).add_document(entry).map_err(|error| self.fault.explain(error))?;
         }
         for (chunk_id, new) in (first..).zip(chunks) {
-            self.dense.push(RowLabel { chunk_id, document_no, key: new.key }, &new.embedding)?;
+            let label = RowLabel { chunk_id, document_no, key: new.key };
+            self.dense.push(label, &new.embedding, new.tokens.as_ref())?;
             self.next_chunk_id = chunk_id + 1;
         }
         Ok(())

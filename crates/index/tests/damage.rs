@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 
 use berth_index::{Error, IndexReader, IndexWriter, verify};
 use berth_types::ErrorKind;
-use support::{contents, copy, embed, open, put, settings, snapshot};
+use support::{contents, copy, embed, embed_words, open_with_tokens as open, put, settings_with_tokens, snapshot};
 
-/// An index with two dense segments, tombstones, and a lexical segment with deletions.
+/// An index with two dense segments, token rows, tombstones, and a lexical segment with deletions.
 fn build(dir: &Path) {
     let mut writer = open(dir);
     for number in 0..40 {
@@ -49,6 +49,7 @@ fn answers(dir: &Path) -> Result<Vec<String>, Error> {
         }
         let ids: Vec<u64> = lexical.hits.iter().map(|hit| hit.chunk_id).collect();
         lines.push(format!("{:?}", snapshot.dense_scores(&embed(question), &ids)?));
+        lines.push(format!("{:?}", snapshot.late_scores(&embed_words(question), &ids)?));
     }
     for id in snapshot.document_ids("", 1000)? {
         lines.push(format!("{:?}", snapshot.document(&id)?));
@@ -71,7 +72,7 @@ fn check(dir: &Path, damaged: &[&Path], what: &str, sound_answers: &[String]) {
             assert!(named, "{what}: {error}");
         }
     }
-    match IndexWriter::create_or_open(dir, &settings()) {
+    match IndexWriter::create_or_open(dir, &settings_with_tokens()) {
         Ok(writer) => drop(writer),
         Err(error) => assert_eq!(error.kind(), ErrorKind::Corrupted, "{what}: {error:?}"),
     }

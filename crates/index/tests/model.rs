@@ -4,8 +4,10 @@ mod support;
 
 use std::collections::BTreeMap;
 
+use berth_index::IndexWriter;
 use proptest::prelude::*;
-use support::{assert_sound, contents, open, put, snapshot};
+
+use support::{assert_sound, contents, put, settings, settings_with_tokens, snapshot};
 
 #[derive(Debug, Clone)]
 enum Operation {
@@ -35,8 +37,12 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
     #[test]
-    fn an_index_is_a_map_that_commits(operations in prop::collection::vec(operation(), 1..30)) {
+    fn an_index_is_a_map_that_commits(
+        with_tokens in any::<bool>(), operations in prop::collection::vec(operation(), 1..30),
+    ) {
         let dir = tempfile::tempdir().unwrap();
+        let settings = if with_tokens { settings_with_tokens() } else { settings() };
+        let open = |dir| IndexWriter::create_or_open(dir, &settings).unwrap();
         let mut writer = Some(open(dir.path()));
         let mut committed: BTreeMap<String, String> = BTreeMap::new();
         let mut pending = committed.clone();

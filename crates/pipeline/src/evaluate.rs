@@ -141,7 +141,7 @@ pub fn evaluate(
 }
 
 fn rank(searcher: &Searcher, text: &str, mode: Mode, fusion: Fusion) -> Result<Vec<(String, f32)>, Error> {
-    let query = Query { text: text.to_owned(), k: RANKED_DOCUMENTS, mode, fusion, explain: false };
+    let query = Query { text: text.to_owned(), k: RANKED_DOCUMENTS, mode, fusion, rerank: None, explain: false };
     match searcher.rank(&query) {
         // A query without words finds nothing; it counts as such.
         Err(Error::EmptyQuery) => Ok(Vec::new()),

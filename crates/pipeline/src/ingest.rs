@@ -208,5 +208,6 @@ fn settings_for(encoder: &Encoder, index: &Path, options: &IngestOptions) -> Res
         dimensions: card.dimensions,
         window_tokens,
         overlap_tokens,
+        tokens: None,
     })
 }

@@ -24,6 +24,14 @@ pub enum EmbeddingError {
         /// The value found there.
         value: f32,
     },
+    /// The values do not fill whole rows.
+    #[error("{values} values are no whole rows of {dimensions}")]
+    Ragged {
+        /// Values received.
+        values: usize,
+        /// Values in a row.
+        dimensions: usize,
+    },
     /// All values are zero, so that no direction is defined.
     #[error("embedding has zero length, so it has no direction")]
     ZeroNorm,

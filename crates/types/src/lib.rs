@@ -10,6 +10,7 @@ mod head;
 mod pooling;
 mod precision;
 mod search;
+mod tokens;
 
 pub use card::{CardFile, CardSource, InputMeaning, LateCard, ModelCard, Problem, Prompts, ReadyMade};
 pub use device::{Device, UnknownDevice};
@@ -20,4 +21,5 @@ pub use fingerprint::Fingerprint;
 pub use head::{Head, UnknownHead};
 pub use pooling::Pooling;
 pub use precision::{Precision, UnknownPrecision};
-pub use search::{Explanation, Fusion, Hit, HitChunk, Mode, Query, SearchReply, SourceScore};
+pub use search::{Explanation, Fusion, Hit, HitChunk, Mode, Query, Rerank, Reranker, SearchReply, SourceScore};
+pub use tokens::{TokenMatrix, TokenRows};

@@ -46,6 +46,41 @@ pub enum Fusion {
     },
 }
 
+/// What looks at the first documents again, closer than a search over all can, and orders them anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rerank {
+    /// What looks at them.
+    pub by: Reranker,
+    /// How many documents, from the first; those behind keep their order.
+    pub depth: usize,
+}
+
+/// What orders documents anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Reranker {
+    /// Late interaction: each token of the query with the token of the passage that is most like it (MaxSim in Khattab
+    /// and Zaharia, 2020).
+    Late,
+}
+
+impl Reranker {
+    /// The word used in commands and JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Late => "late",
+        }
+    }
+}
+
+impl Default for Rerank {
+    /// The first hundred by late interaction.
+    fn default() -> Self {
+        Self { by: Reranker::Late, depth: 100 }
+    }
+}
+
 /// One question.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Query {
@@ -57,6 +92,8 @@ pub struct Query {
     pub mode: Mode,
     /// How the halves are joined; only read in hybrid mode.
     pub fusion: Fusion,
+    /// What orders the first documents anew; none: they stay as the halves put them.
+    pub rerank: Option<Rerank>,
     /// Whether hits carry their arithmetic.
     pub explain: bool,
 }
@@ -66,7 +103,8 @@ pub struct Query {
 pub struct SourceScore {
     /// Place in that half's list of documents.
     pub rank: usize,
-    /// Cosine in the dense half, BM25 in the lexical half.
+    /// Cosine in the dense half, BM25 in the lexical half, MaxSim (the sum of the best cosines of the query's tokens) in late
+    /// interaction.
     pub score: f32,
 }
 
@@ -86,7 +124,7 @@ pub struct HitChunk {
 pub struct Hit {
     /// Place in the answer, from 1.
     pub rank: usize,
-    /// Score after fusion; higher is better.
+    /// Score after fusion, or after what ordered the documents anew; higher is better.
     pub score: f32,
     /// The document's id.
     pub document: String,
@@ -102,6 +140,9 @@ pub struct Hit {
     pub dense: Option<SourceScore>,
     /// Null when the lexical half did not return the document.
     pub lexical: Option<SourceScore>,
+    /// Rank and score in late interaction; absent when the document was not looked at again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub late: Option<SourceScore>,
     /// Byte ranges of query terms inside `text`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub highlights: Vec<(usize, usize)>,

@@ -24,6 +24,7 @@ pub(crate) fn run(home: &Home, args: &SearchArgs, terms: Terms) -> anyhow::Resul
         k: args.k,
         mode,
         fusion: args.ranking.fusion.fusion(),
+        rerank: None,
         explain: args.explain,
     };
     let mut choice = encoder_choice(&args.encoder);
@@ -191,6 +192,7 @@ mod tests {
             text: text.into(),
             dense: Some(SourceScore { rank: 2, score: 0.5 }),
             lexical: None,
+            late: None,
             highlights,
             explanation: None,
         }

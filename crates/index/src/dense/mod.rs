@@ -6,6 +6,6 @@ mod segment;
 mod store;
 mod tombstones;
 
-pub(crate) use scan::{nearest, scores};
+pub(crate) use scan::{late_scores, nearest, scores};
 pub(crate) use segment::RowLabel;
 pub(crate) use store::{DenseStore, LiveSegment, open_segments};

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use berth_types::{ContentKey, Embedding};
+use berth_types::{ContentKey, Embedding, TokenRows};
 
 use super::segment::{RowLabel, Segment, write_segment};
 use super::tombstones::Tombstones;
@@ -12,9 +12,11 @@ use crate::Error;
 use crate::blocks::BlockFile;
 use crate::directory::OpenFiles;
 use crate::disk::Disk;
-use crate::manifest::{DENSE_FOLDER, DeletedEntry, FileEntry, Manifest, SegmentEntry};
+use crate::late::{self, TokenFile, write_tokens};
+use crate::manifest::{DENSE_FOLDER, DeletedEntry, FileEntry, Manifest, SegmentEntry, TokensEntry};
+use crate::{IndexSettings, TokenSettings};
 
-/// Bytes of rows that are held in memory before they go to a segment of their own.
+/// Bytes of rows, token rows included, that are held in memory before they go to a segment of their own.
 const SPILL_BYTES: usize = 32 * 1024 * 1024;
 /// A segment is written anew once this share of its rows is deleted.
 const DEAD_SHARE: u64 = 2;
@@ -23,10 +25,19 @@ const DEAD_SHARE: u64 = 2;
 #[derive(Debug, Clone)]
 pub(crate) struct LiveSegment {
     pub(crate) segment: Arc<Segment>,
+    /// In every segment of an index with token rows, in none of another.
+    pub(crate) tokens: Option<Arc<TokenFile>>,
     pub(crate) deleted: Arc<Tombstones>,
     /// What the tombstones were read from; held open so that it can be verified for as long as the snapshot lives.
     pub(crate) deleted_file: Option<Arc<BlockFile>>,
     entry: SegmentEntry,
+}
+
+impl LiveSegment {
+    /// The token rows of a segment of an index that has them.
+    pub(crate) fn token_file(&self) -> &TokenFile {
+        self.tokens.as_ref().expect("an index has token rows in every segment or in none")
+    }
 }
 
 /// Opens the segments that a manifest names.
@@ -35,10 +46,26 @@ pub(crate) struct LiveSegment {
 /// `Corrupted`, `UnknownFormat`; `Io` of kind `NotFound` when a file is gone.
 pub(crate) fn open_segments(index: &Path, files: &OpenFiles, manifest: &Manifest) -> Result<Vec<LiveSegment>, Error> {
     let folder = index.join(DENSE_FOLDER);
-    manifest.segments.iter().map(|entry| open_segment(&folder, files, entry, manifest.settings.dimensions)).collect()
+    let shape = Shape::of(&manifest.settings);
+    manifest.segments.iter().map(|entry| open_segment(&folder, files, entry, shape)).collect()
 }
 
-fn open_segment(folder: &Path, files: &OpenFiles, entry: &SegmentEntry, dims: usize) -> Result<LiveSegment, Error> {
+/// Values in the rows of an index.
+#[derive(Debug, Clone, Copy)]
+struct Shape {
+    dimensions: usize,
+    /// Of token rows; none in an index without.
+    token_dimensions: Option<usize>,
+}
+
+impl Shape {
+    fn of(settings: &IndexSettings) -> Self {
+        let token_dimensions = settings.tokens.as_ref().map(|TokenSettings { dimensions, .. }| *dimensions);
+        Self { dimensions: settings.dimensions, token_dimensions }
+    }
+}
+
+fn open_segment(folder: &Path, files: &OpenFiles, entry: &SegmentEntry, shape: Shape) -> Result<LiveSegment, Error> {
     let open = |file: &FileEntry| -> Result<Arc<BlockFile>, Error> {
         let path = folder.join(&file.name);
         let opened = files.open(&path)?;
@@ -51,10 +78,23 @@ fn open_segment(folder: &Path, files: &OpenFiles, entry: &SegmentEntry, dims: us
         file.check(&opened)?;
         Ok(opened)
     };
-    let segment = Segment::open(open(&entry.file)?, dims)?;
+    let segment = Segment::open(open(&entry.file)?, shape.dimensions)?;
     if segment.rows() as u64 != entry.rows {
         return Err(Error::corrupted(segment.file().path(), "it has another number of rows than the manifest says"));
     }
+    let tokens = match (&entry.tokens, shape.token_dimensions) {
+        (Some(tokens), Some(dimensions)) => {
+            let file = TokenFile::open(open(&tokens.file)?, segment.rows(), dimensions)?;
+            if file.tokens() != tokens.rows {
+                return Err(Error::corrupted(
+                    file.file().path(),
+                    "it has another number of rows than the manifest says",
+                ));
+            }
+            Some(Arc::new(file))
+        }
+        _ => None,
+    };
     let (deleted, deleted_file) = match &entry.deleted {
         None => (Tombstones::none(entry.rows), None),
         Some(deleted) => {
@@ -66,7 +106,8 @@ fn open_segment(folder: &Path, files: &OpenFiles, entry: &SegmentEntry, dims: us
             (tombstones, Some(file))
         }
     };
-    Ok(LiveSegment { segment: Arc::new(segment), deleted: Arc::new(deleted), deleted_file, entry: entry.clone() })
+    let (segment, deleted) = (Arc::new(segment), Arc::new(deleted));
+    Ok(LiveSegment { segment, tokens, deleted, deleted_file, entry: entry.clone() })
 }
 
 /// Rows that are in memory only.
@@ -74,7 +115,10 @@ fn open_segment(folder: &Path, files: &OpenFiles, entry: &SegmentEntry, dims: us
 struct Buffer {
     labels: Vec<RowLabel>,
     values: Vec<f32>,
+    /// Encoded token rows of each chunk; empty in an index without.
+    tokens: Vec<Vec<u8>>,
     by_key: HashMap<ContentKey, usize>,
+    bytes: usize,
 }
 
 /// The dense half of a writer.
@@ -83,7 +127,7 @@ pub(crate) struct DenseStore {
     folder: PathBuf,
     disk: Disk,
     files: Arc<OpenFiles>,
-    dimensions: usize,
+    shape: Shape,
     /// Committed segments, then those spilled since; chunk numbers ascend throughout.
     segments: Vec<LiveSegment>,
     buffer: Buffer,
@@ -100,7 +144,7 @@ impl DenseStore {
             folder: index.join(DENSE_FOLDER),
             disk,
             files,
-            dimensions: manifest.settings.dimensions,
+            shape: Shape::of(&manifest.settings),
             segments,
             buffer: Buffer::default(),
             removed: HashSet::new(),
@@ -114,11 +158,26 @@ impl DenseStore {
     }
 
     /// Adds a row; chunk numbers ascend from call to call.
-    pub(crate) fn push(&mut self, label: RowLabel, embedding: &Embedding) -> Result<(), Error> {
-        self.buffer.by_key.insert(label.key, self.buffer.labels.len());
-        self.buffer.labels.push(label);
-        self.buffer.values.extend_from_slice(embedding.as_slice());
-        if self.buffer.values.len() * size_of::<f32>() >= SPILL_BYTES {
+    /// Token rows come with every one or with none, as the index has them.
+    pub(crate) fn push(
+        &mut self,
+        label: RowLabel,
+        embedding: &Embedding,
+        tokens: Option<&TokenRows>,
+    ) -> Result<(), Error> {
+        assert_eq!(tokens.map(TokenRows::dimensions), self.shape.token_dimensions, "token rows as the index has them");
+        let buffer = &mut self.buffer;
+        buffer.by_key.insert(label.key, buffer.labels.len());
+        buffer.labels.push(label);
+        buffer.values.extend_from_slice(embedding.as_slice());
+        buffer.bytes += size_of_val(embedding.as_slice());
+        if let Some(tokens) = tokens {
+            let mut encoded = Vec::with_capacity(tokens.rows() * late::stride(tokens.dimensions()));
+            late::encode(tokens, &mut encoded);
+            buffer.bytes += encoded.len();
+            buffer.tokens.push(encoded);
+        }
+        if buffer.bytes >= SPILL_BYTES {
             self.spill()?;
         }
         Ok(())
@@ -132,12 +191,24 @@ impl DenseStore {
     /// A vector that is stored under this key. A damaged row counts as none, so that it is computed anew.
     pub(crate) fn embedding(&self, key: &ContentKey) -> Option<Embedding> {
         if let Some(&row) = self.buffer.by_key.get(key) {
-            let values = &self.buffer.values[row * self.dimensions..][..self.dimensions];
+            let values = &self.buffer.values[row * self.shape.dimensions..][..self.shape.dimensions];
             return Embedding::normalized(values.to_vec()).ok();
         }
         self.segments.iter().rev().find_map(|live| {
             let row = live.segment.row_of_key(key).ok().flatten()?;
             Embedding::normalized(live.segment.vectors(row..row + 1).ok()?.to_vec()).ok()
+        })
+    }
+
+    /// The token rows that are stored under this key; damaged ones count as none, as in [`embedding`](Self::embedding).
+    pub(crate) fn tokens(&self, key: &ContentKey) -> Option<TokenRows> {
+        let dimensions = self.shape.token_dimensions?;
+        if let Some(&row) = self.buffer.by_key.get(key) {
+            return late::decode(&self.buffer.tokens[row], dimensions);
+        }
+        self.segments.iter().rev().find_map(|live| {
+            let row = live.segment.row_of_key(key).ok().flatten()?;
+            late::decode(live.tokens.as_ref()?.rows(row).ok()?, dimensions)
         })
     }
 
@@ -153,15 +224,21 @@ impl DenseStore {
 
     /// Writes the buffer to a segment, less the rows that are removed already.
     fn spill(&mut self) -> Result<(), Error> {
-        let Buffer { labels, values, .. } = std::mem::take(&mut self.buffer);
+        let Buffer { labels, values, tokens, .. } = std::mem::take(&mut self.buffer);
         let alive: Vec<usize> =
             (0..labels.len()).filter(|&row| !self.removed.contains(&labels[row].document_no)).collect();
         if alive.is_empty() {
             return Ok(());
         }
         let kept: Vec<RowLabel> = alive.iter().map(|&row| labels[row]).collect();
-        let rows = alive.iter().map(|&row| Ok(&values[row * self.dimensions..][..self.dimensions]));
-        let live = write_live(&self.folder, &self.disk, &self.files, self.next_segment, self.dimensions, &kept, rows)?;
+        let dimensions = self.shape.dimensions;
+        let rows = alive.iter().map(|&row| Ok(&values[row * dimensions..][..dimensions]));
+        let tokens = self.shape.token_dimensions.map(|dimensions| {
+            let tokens: Vec<&[u8]> = alive.iter().map(|&row| &tokens[row][..]).collect();
+            let counts = tokens.iter().map(|bytes| (bytes.len() / late::stride(dimensions)) as u64).collect();
+            (counts, tokens.into_iter().map(Ok))
+        });
+        let live = self.write_live(&kept, rows, tokens)?;
         self.next_segment += 1;
         self.segments.push(live);
         Ok(())
@@ -216,11 +293,42 @@ impl DenseStore {
         for live in sources {
             for row in (0..live.segment.rows()).filter(|&row| !live.deleted.contains(row)) {
                 labels.push(live.segment.label(row)?);
-                places.push((&live.segment, row));
+                places.push((live, row));
             }
         }
-        let rows = places.into_iter().map(|(segment, row)| segment.vectors(row..row + 1));
-        write_live(&self.folder, &self.disk, &self.files, self.next_segment, self.dimensions, &labels, rows)
+        let rows = places.iter().map(|(live, row)| live.segment.vectors(*row..row + 1));
+        let tokens = match self.shape.token_dimensions {
+            None => None,
+            Some(_) => {
+                let files = places.iter().map(|(live, row)| (live.token_file(), *row));
+                let counts = files.clone().map(|(file, row)| file.count(row)).collect::<Result<_, Error>>()?;
+                Some((counts, files.map(|(file, row)| file.rows(row))))
+            }
+        };
+        self.write_live(&labels, rows, tokens)
+    }
+
+    /// Writes a segment under the next number and opens it. Token rows are given as how many each chunk has, and those.
+    fn write_live<'a>(
+        &self,
+        labels: &[RowLabel],
+        rows: impl Iterator<Item = Result<&'a [f32], Error>>,
+        tokens: Option<(Vec<u64>, impl Iterator<Item = Result<&'a [u8], Error>>)>,
+    ) -> Result<LiveSegment, Error> {
+        let number = self.next_segment;
+        let name = format!("{number:08}.rows");
+        let seal = write_segment(&self.disk, &self.folder.join(&name), self.shape.dimensions as u32, labels, rows)?;
+        let file = FileEntry::new(name, &seal);
+        let tokens = match (tokens, self.shape.token_dimensions) {
+            (Some((counts, chunks)), Some(dimensions)) => {
+                let name = format!("{number:08}.tokens");
+                let seal = write_tokens(&self.disk, &self.folder.join(&name), dimensions, &counts, chunks)?;
+                Some(TokensEntry { rows: counts.iter().sum(), file: FileEntry::new(name, &seal) })
+            }
+            _ => None,
+        };
+        let entry = SegmentEntry { number, rows: labels.len() as u64, file, tokens, deleted: None };
+        open_segment(&self.folder, &self.files, &entry, self.shape)
     }
 
     fn write_tombstones(&mut self, generation: u64) -> Result<(), Error> {
@@ -235,21 +343,6 @@ impl DenseStore {
         }
         Ok(())
     }
-}
-
-fn write_live<'a>(
-    folder: &Path,
-    disk: &Disk,
-    files: &OpenFiles,
-    number: u64,
-    dimensions: usize,
-    labels: &[RowLabel],
-    rows: impl Iterator<Item = Result<&'a [f32], Error>>,
-) -> Result<LiveSegment, Error> {
-    let name = format!("{number:08}.rows");
-    let seal = write_segment(disk, &folder.join(&name), dimensions as u32, labels, rows)?;
-    let file = FileEntry::new(name, &seal);
-    open_segment(folder, files, &SegmentEntry { number, rows: labels.len() as u64, file, deleted: None }, dimensions)
 }
 
 /// The first of the segments that are to become one; `sizes.len() - 1` or more when none are.

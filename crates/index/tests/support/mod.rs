@@ -3,10 +3,12 @@
 
 use std::path::Path;
 
-use berth_index::{IndexReader, IndexSettings, IndexWriter, NewChunk, Snapshot};
-use berth_types::{Chunk, ContentKey, Document, DocumentRecord, Embedding, Fingerprint};
+use berth_index::{IndexReader, IndexSettings, IndexWriter, NewChunk, Snapshot, TokenSettings};
+use berth_types::{Chunk, ContentKey, Document, DocumentRecord, Embedding, Fingerprint, TokenMatrix};
 
 pub(crate) const DIMENSIONS: usize = 24;
+/// Values in a token's row, in an index that has them.
+pub(crate) const TOKEN_DIMENSIONS: usize = 10;
 const WORDS_A_CHUNK: usize = 4;
 
 pub(crate) fn settings() -> IndexSettings {
@@ -16,7 +18,14 @@ pub(crate) fn settings() -> IndexSettings {
         dimensions: DIMENSIONS,
         window_tokens: 4,
         overlap_tokens: 0,
+        tokens: None,
     }
+}
+
+/// The same world with a vector for each word.
+pub(crate) fn settings_with_tokens() -> IndexSettings {
+    let fingerprint = Fingerprint { model: "small-words".to_string(), parts: [].into() };
+    IndexSettings { tokens: Some(TokenSettings { fingerprint, dimensions: TOKEN_DIMENSIONS }), ..settings() }
 }
 
 pub(crate) fn document(id: &str, text: &str) -> Document {
@@ -48,9 +57,19 @@ pub(crate) fn cut(text: &str) -> Vec<NewChunk> {
                 chunk: Chunk { ordinal: ordinal as u32, byte_range, tokens: words.len() as u32 },
                 key: ContentKey(hash(text).to_le_bytes()),
                 embedding: embed(text),
+                tokens: None,
             }
         })
         .collect()
+}
+
+/// As [`cut`], with token rows.
+pub(crate) fn cut_with_tokens(text: &str) -> Vec<NewChunk> {
+    let with_tokens = |new: NewChunk| {
+        let tokens = Some(embed_words(&text[new.chunk.byte_range.clone()]).quantized());
+        NewChunk { tokens, ..new }
+    };
+    cut(text).into_iter().map(with_tokens).collect()
 }
 
 pub(crate) fn key(text: &str) -> ContentKey {
@@ -58,14 +77,24 @@ pub(crate) fn key(text: &str) -> ContentKey {
 }
 
 pub(crate) fn embed(text: &str) -> Embedding {
+    Embedding::normalized(noise(text, DIMENSIONS)).unwrap()
+}
+
+/// A vector for each word.
+pub(crate) fn embed_words(text: &str) -> TokenMatrix {
+    let values = text.split_whitespace().flat_map(|word| noise(word, TOKEN_DIMENSIONS)).collect();
+    TokenMatrix::normalized(values, TOKEN_DIMENSIONS).unwrap()
+}
+
+/// Values from -1 to 1 that only the text decides.
+fn noise(text: &str, count: usize) -> Vec<f32> {
     let mut state = hash(text) as u64 | 1;
-    let values = (0..DIMENSIONS)
+    (0..count)
         .map(|_| {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
         })
-        .collect();
-    Embedding::normalized(values).unwrap()
+        .collect()
 }
 
 fn hash(text: &str) -> u128 {
@@ -76,11 +105,16 @@ fn hash(text: &str) -> u128 {
 
 pub(crate) fn put(writer: &mut IndexWriter, id: &str, text: &str) {
     let document = document(id, text);
-    writer.put(&document, &record(&document), cut(text)).unwrap();
+    let chunks = if writer.settings().tokens.is_some() { cut_with_tokens(text) } else { cut(text) };
+    writer.put(&document, &record(&document), chunks).unwrap();
 }
 
 pub(crate) fn open(dir: &Path) -> IndexWriter {
     IndexWriter::create_or_open(dir, &settings()).unwrap()
+}
+
+pub(crate) fn open_with_tokens(dir: &Path) -> IndexWriter {
+    IndexWriter::create_or_open(dir, &settings_with_tokens()).unwrap()
 }
 
 pub(crate) fn snapshot(dir: &Path) -> std::sync::Arc<Snapshot> {
@@ -103,6 +137,11 @@ pub(crate) fn contents(snapshot: &Snapshot) -> Vec<(String, String)> {
                 let hits = snapshot.dense(&new.embedding, 1000).unwrap();
                 let best = hits.iter().find(|hit| hit.document_no == stored.document_no).unwrap();
                 assert!(best.score > 0.999, "{id}: {best:?}");
+                if snapshot.settings().tokens.is_some() {
+                    let words = embed_words(&stored.document.text[new.chunk.byte_range.clone()]);
+                    let score = snapshot.late_scores(&words, &[best.chunk_id]).unwrap()[0].unwrap();
+                    assert!((score / words.rows() as f32 - 1.0).abs() < 0.02, "{id}: {score} of {}", words.rows());
+                }
             }
             chunks += expected.len();
             (id, stored.document.text)

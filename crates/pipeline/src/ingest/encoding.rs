@@ -97,7 +97,7 @@ impl Encoding {
         };
         self.embedded += usize::from(was_pending);
         self.reused += usize::from(!was_pending);
-        self.chunks.push(NewChunk { chunk, key, embedding });
+        self.chunks.push(NewChunk { chunk, key, embedding, tokens: None });
         let bytes_done = self.incoming.bytes * self.chunks.len() as u64 / self.total_chunks.max(1) as u64;
         let bytes = bytes_done - self.bytes_counted;
         self.bytes_counted = bytes_done;
