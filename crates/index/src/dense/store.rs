@@ -297,13 +297,12 @@ impl DenseStore {
             }
         }
         let rows = places.iter().map(|(live, row)| live.segment.vectors(*row..row + 1));
-        let tokens = match self.shape.token_dimensions {
-            None => None,
-            Some(_) => {
-                let files = places.iter().map(|(live, row)| (live.token_file(), *row));
-                let counts = files.clone().map(|(file, row)| file.count(row)).collect::<Result<_, Error>>()?;
-                Some((counts, files.map(|(file, row)| file.rows(row))))
-            }
+        let tokens = if self.shape.token_dimensions.is_some() {
+            let files = places.iter().map(|(live, row)| (live.token_file(), *row));
+            let counts = files.clone().map(|(file, row)| file.count(row)).collect::<Result<_, Error>>()?;
+            Some((counts, files.map(|(file, row)| file.rows(row))))
+        } else {
+            None
         };
         self.write_live(&labels, rows, tokens)
     }

@@ -228,14 +228,12 @@ mod x86 {
     /// Four bytes from `at` on; zeros behind the end.
     #[inline]
     fn four_values(values: &[u8], at: usize) -> i32 {
-        match values[at..].first_chunk() {
-            Some(four) => i32::from_le_bytes(*four),
-            None => {
-                let mut four = [0; 4];
-                four[..values.len() - at].copy_from_slice(&values[at..]);
-                i32::from_le_bytes(four)
-            }
+        if let Some(four) = values[at..].first_chunk() {
+            return i32::from_le_bytes(*four);
         }
+        let mut four = [0; 4];
+        four[..values.len() - at].copy_from_slice(&values[at..]);
+        i32::from_le_bytes(four)
     }
 
     /// Raises `best` of each token to the highest product with a row.
