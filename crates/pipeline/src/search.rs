@@ -219,6 +219,7 @@ fn read_hit(snapshot: &Snapshot, query: &Query, rank: usize, ranked: &Ranked) ->
         text,
         dense: ranked.dense.map(source_score),
         lexical: ranked.lexical.map(source_score),
+        late: None,
         highlights: highlights.into_iter().map(|range| (range.start, range.end)).collect(),
         explanation: if query.explain { Some(explain(snapshot, query, ranked)?) } else { None },
     })
