@@ -22,12 +22,15 @@ const LARGEST_TOKENIZER: u64 = 256 << 20;
 /// # Errors
 /// What the system says; a file that is larger is not read.
 pub(crate) fn read_small(path: &Path, largest: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(largest + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > largest {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it has more than {largest} bytes")));
+    let too_large = || io::Error::new(io::ErrorKind::FileTooLarge, format!("it has more than {largest} bytes"));
+    let file = File::open(path)?;
+    if file.metadata()?.len() > largest {
+        return Err(too_large());
     }
-    Ok(bytes)
+    let mut bytes = Vec::new();
+    // The file may grow while it is read.
+    file.take(largest + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > largest { Err(too_large()) } else { Ok(bytes) }
 }
 
 /// Refuses a safetensors file that is a pointer to the real one, or that names a tensor twice. The container's own

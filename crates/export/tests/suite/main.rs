@@ -1,9 +1,11 @@
 //! Exports checkpoints, runs the graphs in ONNX Runtime and compares them with independent arithmetic.
 
 mod families;
+mod fault_table;
 mod faults;
 mod foreign;
 mod goldens;
+mod memory;
 mod ready_made;
 mod reference;
 mod runtime;

@@ -82,12 +82,17 @@ impl Checkpoint {
     /// Writes both files into a new folder.
     pub(crate) fn write(&self) -> TempDir {
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("config.json"), serde_json::to_vec(&self.config).unwrap()).unwrap();
-        self.write_weights(&folder.path().join("model.safetensors"));
+        self.write_to(folder.path());
         folder
     }
 
-    fn write_weights(&self, path: &Path) {
+    /// Writes both files into `folder`.
+    pub(crate) fn write_to(&self, folder: &Path) {
+        fs::write(folder.join("config.json"), serde_json::to_vec(&self.config).unwrap()).unwrap();
+        self.write_weights(&folder.join("model.safetensors"));
+    }
+
+    pub(crate) fn write_weights(&self, path: &Path) {
         let bytes: BTreeMap<&String, Vec<u8>> =
             self.tensors.iter().map(|(name, tensor)| (name, tensor.to_bytes())).collect();
         let views = self
@@ -105,6 +110,9 @@ impl Values {
             Dtype::F16 => self.row_major.iter().flat_map(|&value| f16::from_f32(value).to_le_bytes()).collect(),
             Dtype::BF16 => self.row_major.iter().flat_map(|&value| bf16::from_f32(value).to_le_bytes()).collect(),
             Dtype::I64 => self.row_major.iter().flat_map(|&value| (value as i64).to_le_bytes()).collect(),
+            Dtype::I32 => self.row_major.iter().flat_map(|&value| (value as i32).to_le_bytes()).collect(),
+            Dtype::F64 => self.row_major.iter().flat_map(|&value| f64::from(value).to_le_bytes()).collect(),
+            Dtype::U8 | Dtype::I8 | Dtype::BOOL => self.row_major.iter().map(|&value| value as u8).collect(),
             other => panic!("no test stores {other:?}"),
         }
     }
