@@ -11,6 +11,9 @@ pub struct Row {
     pub types: Vec<u8>,
     /// Positions of the row for which scores of the vocabulary are wanted; only for fill-mask.
     pub positions: Vec<u32>,
+    /// Ids at the end that no other id attends to, though they have states of their own: the mask tokens by which late
+    /// interaction fills up its queries.
+    pub unattended: usize,
 }
 
 impl From<Vec<u32>> for Row {
@@ -74,6 +77,7 @@ mod tests {
             ids: vec![7; ids],
             types: vec![0; types],
             positions: positions.to_vec(),
+            unattended: 0,
         };
         assert!(row(4, 0, &[]).check(4).is_ok());
         assert!(row(4, 4, &[0, 3]).check(4).is_ok());

@@ -249,7 +249,10 @@ fn fill<T: From<u8> + Copy>(buffer: &mut Vec<T>, filling: Filling, batch: Batch<
     for (position, row) in batch.rows.iter().enumerate() {
         match filling {
             Filling::Ids => buffer.extend(row.ids.iter().map(|&id| number(id))),
-            Filling::Mask => buffer.extend(row.ids.iter().map(|_| T::from(1))),
+            Filling::Mask => {
+                let attended = row.ids.len().saturating_sub(row.unattended);
+                buffer.extend((0..row.ids.len()).map(|place| T::from(u8::from(place < attended))));
+            }
             Filling::Types => buffer.extend(row.types.iter().map(|&kind| T::from(kind))),
             Filling::Places => buffer.extend((0..row.ids.len() as u32).map(&number)),
             Filling::Positions => {
@@ -345,14 +348,15 @@ mod tests {
 
     #[test]
     fn inputs_are_padded_on_the_right() {
-        let rows = [Row { ids: vec![7, 8, 9], types: vec![0, 1, 1], positions: vec![1] }, Row::from(vec![5])];
+        let rows =
+            [Row { ids: vec![7, 8, 9], types: vec![0, 1, 1], positions: vec![1], unattended: 1 }, Row::from(vec![5])];
         let check = |filling, expected: &[i64]| {
             let mut buffer = Vec::new();
             fill(&mut buffer, filling, batch_of(&rows, 4), i64::from);
             assert_eq!(buffer, expected, "{filling:?}");
         };
         check(Filling::Ids, &[7, 8, 9, 0, 5, 0, 0, 0]);
-        check(Filling::Mask, &[1, 1, 1, 0, 1, 0, 0, 0]);
+        check(Filling::Mask, &[1, 1, 0, 0, 1, 0, 0, 0]);
         check(Filling::Types, &[0, 1, 1, 0, 0, 0, 0, 0]);
         check(Filling::Places, &[0, 1, 2, 0, 0, 0, 0, 0]);
         check(Filling::Positions, &[1]);
