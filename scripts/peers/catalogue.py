@@ -22,8 +22,8 @@ class Peer:
     engine: str
     # Settings for bulk work, in the words of the engine.
     settings: tuple = ({},)
-    # What the latency loop sets otherwise, in a process of its own.
-    query: dict | None = None
+    # What the latency loop may set otherwise, in a process of its own; empty: it is measured after the bulk work.
+    queries: tuple = ()
     # Which step of prepare.py it needs.
     prepared: str | None = None
     note: str = ""
@@ -40,7 +40,7 @@ def grid(**choices):
 BATCHES = (1, 8, 32)
 # A bare loop: one text a run on one single-threaded session a core, or batches sorted by length on one session.
 LOOPS = ({"batch": 1, "sessions": "cores"}, *grid(batch=BATCHES, sessions=(1,)))
-ONE_QUERY = {"batch": 1, "sessions": 1}
+LOOP_QUERIES = grid(batch=(1,), sessions=(1,), threads=(1, "cores"))
 
 PEERS = (
     Peer("st-fp32", "sentence-transformers torch fp32, batch 32", "fp32", "sentence-transformers", "SentenceTransformers",
@@ -69,13 +69,14 @@ PEERS = (
          prepared="sentence_transformers_openvino", note="calibrated on 300 documents of the same collection"),
     Peer("openvino-int8", "OpenVINO alone, qint8 static, one text a run", "int8", "openvino", "OpenVinoLoop",
          grid(file=("openvino_model_qint8_quantized.xml",), arithmetic=("f32", "bf16")),
-         query={"streams": 1}, prepared="sentence_transformers_openvino", note="no padding, one stream a core"),
+         queries=grid(streams=(1,), threads=(1, "cores")), prepared="sentence_transformers_openvino",
+         note="no padding, one stream a core"),
     Peer("ort-fp32", "onnxruntime alone, fp32", "fp32", "light", "OnnxRuntimeLoop",
          tuple({"file": file, **loop} for file in ("plain_fp32.onnx", "fused_fp32.onnx") for loop in LOOPS),
-         query=ONE_QUERY, prepared="onnxruntime_graphs"),
+         queries=LOOP_QUERIES, prepared="onnxruntime_graphs"),
     Peer("ort-int8", "onnxruntime alone, quantize_dynamic a scale a channel", "int8", "light", "OnnxRuntimeLoop",
          tuple({"file": file, **loop} for file in ("plain_int8.onnx", "fused_int8.onnx") for loop in LOOPS),
-         query=ONE_QUERY, prepared="onnxruntime_graphs"),
+         queries=LOOP_QUERIES, prepared="onnxruntime_graphs"),
     Peer("fastembed-fp32", "fastembed, own model, fp32", "fp32", "light", "FastEmbed",
          grid(file=("plain_fp32.onnx", "fused_fp32.onnx"), batch=(*BATCHES, 256)),
          prepared="onnxruntime_graphs"),

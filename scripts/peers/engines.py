@@ -122,7 +122,7 @@ class OnnxRuntimeLoop(Loop):
         self.batch = setting["batch"]
         count = cores if setting["sessions"] == "cores" else setting["sessions"]
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = cores // count
+        options.intra_op_num_threads = 1 if setting.get("threads") == 1 else cores // count
         self.sessions = [
             onnxruntime.InferenceSession(
                 str(folder / setting["file"]), sess_options=options, providers=["CPUExecutionProvider"]
@@ -166,7 +166,7 @@ class OpenVinoLoop(Loop):
         self._open_tokenizer(folder)
         config = {
             "INFERENCE_PRECISION_HINT": setting["arithmetic"],
-            "INFERENCE_NUM_THREADS": cores,
+            "INFERENCE_NUM_THREADS": 1 if setting.get("threads") == 1 else cores,
             "NUM_STREAMS": setting.get("streams", cores),
         }
         self.compiled = openvino.Core().compile_model(folder / "openvino" / setting["file"], "CPU", config)

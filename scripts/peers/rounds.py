@@ -11,12 +11,13 @@ WARM_QUERIES = 20
 TRIAL_PASSES = 2
 
 
-def choose_settings(peers, starter, trial_texts, say):
-    """Tries every setting of every peer on `trial_texts`, a (file, tokens) pair.
+def choose_settings(peers, starter, workload, say):
+    """Tries every setting of every peer on the `trial` texts of `workload`.
 
-    Returns {name: {"setting", "trials": [{"setting", "tokens_per_second"}]}} and {name: reason} of those that failed.
+    Returns {name: {"setting", "query_setting", "trials": [{"setting", "tokens_per_second"}], "query_trials"}} and
+    {name: reason} of those that failed.
     """
-    texts, tokens = trial_texts
+    texts, tokens = workload["trial"], workload["trial_tokens"]
     chosen, failed = {}, {}
     for peer in peers:
         trials = []
@@ -35,10 +36,27 @@ def choose_settings(peers, starter, trial_texts, say):
             say(f"{peer.name}: cannot run: {failed[peer.name]}")
             continue
         best = max(worked, key=lambda trial: trial["tokens_per_second"] or 0)
-        chosen[peer.name] = {"setting": best["setting"], "trials": trials}
+        query_setting, query_trials = choose_query_setting(peer, best["setting"], starter, workload)
+        chosen[peer.name] = {
+            "setting": best["setting"], "query_setting": query_setting, "trials": trials, "query_trials": query_trials
+        }
         if len(peer.settings) > 1:
             say(f"{peer.name}: {words_of(best['setting'])} is best of {len(trials)} settings")
     return chosen, failed
+
+
+def choose_query_setting(peer, bulk, starter, workload):
+    """The setting under which a query comes back soonest, None where it is that of bulk work; and what was tried."""
+    trials = []
+    for changes in peer.queries:
+        setting = {**bulk, **changes}
+        try:
+            with starter.start(peer, setting) as process:
+                trials.append({"setting": setting, "p50_ms": quantile(query_times(process, workload), 0.5)})
+        except PeerFailed as failure:
+            trials.append({"setting": setting, "failed": str(failure)})
+    worked = [trial for trial in trials if "failed" not in trial]
+    return min(worked, key=lambda trial: trial["p50_ms"])["setting"] if worked else None, trials
 
 
 def run_rounds(peers, chosen, starter, workload, rounds, say):
@@ -54,7 +72,7 @@ def run_rounds(peers, chosen, starter, workload, rounds, say):
             if peer.name in failed:
                 continue
             try:
-                result = measure(peer, chosen[peer.name]["setting"], starter, workload)
+                result = measure(peer, chosen[peer.name], starter, workload)
             except PeerFailed as failure:
                 failed[peer.name] = str(failure)
                 say(f"round {number + 1}: {peer.name} failed: {failure}")
@@ -67,9 +85,9 @@ def run_rounds(peers, chosen, starter, workload, rounds, say):
     return {name: results for name, results in measured.items() if results}, failed
 
 
-def measure(peer, setting, starter, workload):
+def measure(peer, chosen, starter, workload):
     """One peer, once: load, bulk, memory, queries."""
-    with starter.start(peer, setting) as process:
+    with starter.start(peer, chosen["setting"]) as process:
         process.ask(do="bulk", texts=workload["warm"])
         bulk = process.ask(do="bulk", texts=workload["bulk"])
         result = {
@@ -80,10 +98,10 @@ def measure(peer, setting, starter, workload):
             "texts_per_second": workload["texts"] / bulk["seconds"],
             "peak_mb": process.peak_mb(),
         }
-        if peer.query is None:
+        if chosen["query_setting"] is None:
             result["query_ms"] = query_times(process, workload)
-    if peer.query is not None:
-        with starter.start(peer, {**setting, **peer.query}) as process:
+    if chosen["query_setting"] is not None:
+        with starter.start(peer, chosen["query_setting"]) as process:
             result["query_ms"] = query_times(process, workload)
     return result
 
