@@ -130,8 +130,9 @@ class Starter:
         return PeerProcess(command, self.cores, log, OFFLINE)
 
 
-# No peer may ask a hub or send figures of its use.
+# No peer may ask a hub or send figures of its use, nor leave compiled sources in the repository.
 OFFLINE = {
+    "PYTHONDONTWRITEBYTECODE": "1",
     "HF_HUB_OFFLINE": "1",
     "TRANSFORMERS_OFFLINE": "1",
     "HF_DATASETS_OFFLINE": "1",
