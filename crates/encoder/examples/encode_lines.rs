@@ -78,7 +78,7 @@ fn encode(encoder: &Encoder, texts: &[String]) -> Result<Vec<Embedding>, berth_e
     let mut pending = Vec::with_capacity(texts.len());
     for text in texts {
         let ids = encoder.tokenizer().tokenize(text)?.ids;
-        pending.push(encoder.submit(encoder.passage_row(&[], &ids[..ids.len().min(room)])?)?);
+        pending.push(encoder.submit_passage(encoder.passage_row(&[], &ids[..ids.len().min(room)])?)?);
     }
     pending.into_iter().map(PendingRow::wait).collect()
 }
