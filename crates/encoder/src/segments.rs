@@ -7,18 +7,27 @@ use std::ops::Range;
 
 use unicode_segmentation::GraphemeCursor;
 
+/// Where cuts change no token, beside those before a space, which never do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Cuts {
+    /// Before a line feed and white space of other kinds.
+    pub(crate) before_line_feed: bool,
+    /// Next to ideographs and punctuation.
+    pub(crate) beside_word: bool,
+}
+
 /// Byte ranges that follow each other over the whole of `text`, each of at most `max_bytes`.
 ///
 /// A range ends before a line feed where there is one in its second half, else before other white space, else next to
-/// a character that is a word of its own, else at the end of what a reader takes for one character. A text without
-/// white space for `max_bytes` may be cut inside a word.
-pub(crate) fn segments(text: &str, max_bytes: usize) -> impl Iterator<Item = Range<usize>> {
+/// a character that is a word of its own, as far as `cuts` allows each, else at the end of what a reader takes for one
+/// character. A text without white space for `max_bytes` may be cut inside a word.
+pub(crate) fn segments(text: &str, max_bytes: usize, cuts: Cuts) -> impl Iterator<Item = Range<usize>> {
     let mut start = 0;
     std::iter::from_fn(move || {
         if start == text.len() {
             return None;
         }
-        let end = if text.len() - start <= max_bytes { text.len() } else { cut(text, start, start + max_bytes) };
+        let end = if text.len() - start <= max_bytes { text.len() } else { cut(text, start, start + max_bytes, cuts) };
         let segment = start..end;
         start = end;
         Some(segment)
@@ -37,7 +46,7 @@ pub(crate) fn whole_characters(text: &str, max_bytes: usize) -> usize {
     whole.unwrap_or(if limit > 0 { limit } else { text.ceil_char_boundary(1) })
 }
 
-fn cut(text: &str, start: usize, limit: usize) -> usize {
+fn cut(text: &str, start: usize, limit: usize, cuts: Cuts) -> usize {
     let limit = text.floor_char_boundary(limit);
     let middle = text.ceil_char_boundary(start + (limit - start) / 2);
     let mut before_space = None;
@@ -46,17 +55,18 @@ fn cut(text: &str, start: usize, limit: usize) -> usize {
     for (offset, previous) in text[middle..limit].char_indices().rev() {
         let position = middle + offset + previous.len_utf8();
         if let Some(following) = next {
-            if following == '\n' && previous != '\r' && !previous.is_whitespace() && ends_character(text, position) {
+            if cuts.before_line_feed && following == '\n' && previous != '\r' && !previous.is_whitespace() && ends_character(text, position) {
                 return position;
             }
             if before_space.is_none()
-                && following.is_whitespace()
+                && (following == ' ' || cuts.before_line_feed && following.is_whitespace())
                 && !previous.is_whitespace()
                 && ends_character(text, position)
             {
                 before_space = Some(position);
             }
-            if beside_word.is_none()
+            if cuts.beside_word
+                && beside_word.is_none()
                 && (is_own_word(previous) || is_own_word(following))
                 && ends_character(text, position)
             {
@@ -88,8 +98,10 @@ mod tests {
 
     use super::*;
 
+    const ANY: Cuts = Cuts { before_line_feed: true, beside_word: true };
+
     fn cut_all(text: &str, max_bytes: usize) -> Vec<&str> {
-        segments(text, max_bytes).map(|range| &text[range]).collect()
+        segments(text, max_bytes, ANY).map(|range| &text[range]).collect()
     }
 
     #[test]
@@ -101,6 +113,16 @@ mod tests {
     #[test]
     fn cuts_between_ideographs_where_there_is_no_space() {
         assert_eq!(cut_all("日本語文", 7), ["日本", "語文"]);
+    }
+
+    #[test]
+    fn cuts_only_where_it_changes_no_token() {
+        let segments = |text: &'static str, max_bytes| -> Vec<&str> {
+            let spaces = Cuts { before_line_feed: false, beside_word: false };
+            segments(text, max_bytes, spaces).map(|range| &text[range]).collect()
+        };
+        assert_eq!(segments("one two\nthree four", 13), ["one two\nthree", " four"]);
+        assert_eq!(segments("one, two. three", 11), ["one, two.", " three"]);
     }
 
     #[test]
@@ -128,7 +150,7 @@ mod tests {
         #[test]
         fn segments_cover_the_text_in_order(text in r"(\PC|[ \n\u{301}\u{200d}漢]){0,200}", max_bytes in 4_usize..64) {
             let mut end = 0;
-            for segment in segments(&text, max_bytes) {
+            for segment in segments(&text, max_bytes, ANY) {
                 prop_assert_eq!(segment.start, end);
                 prop_assert!(segment.end > segment.start && segment.len() <= max_bytes);
                 prop_assert!(text.is_char_boundary(segment.end));

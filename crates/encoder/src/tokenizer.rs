@@ -1,19 +1,25 @@
-//! Text to token ids with true byte offsets. The only file that names `tokenizers`.
+//! Text to token ids with true byte offsets. Only this file and those below it name `tokenizers`.
 //!
 //! What a `tokenizer.json` asks for beyond that is undone here: it may truncate, pad, read `[SEP]` in a user's text as
 //! the end of it, and make one unknown token of any very long word.
+
+mod offsets;
+mod template;
 
 use std::fs;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+use serde_json::Value;
 use tokenizers::models::ModelWrapper;
 use tokenizers::{Encoding, NormalizedString, Normalizer, Tokenizer};
 use unicode_segmentation::UnicodeSegmentation;
 
+use self::offsets::{Lowered, clamp, trimmed};
+pub(crate) use self::template::{PairTemplate, Template};
 use crate::Error;
-use crate::segments::segments;
+use crate::segments::{Cuts, segments};
 
 /// Bytes that are tokenised at once. Tokenising holds some forty times its text in memory, and one run over a text
 /// is no faster than many of this size (measured).
@@ -25,15 +31,22 @@ pub struct TextTokenizer {
     inner: Arc<Inner>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Inner {
     tokenizer: Tokenizer,
+    /// The same, reading the mask token where a text spells it.
+    masking: Option<Tokenizer>,
+    mask_id: Option<u32>,
     unknown_id: Option<u32>,
     /// Longer words become one unknown token, in characters after normalisation; 0 where there is no such limit.
     max_word_chars: usize,
-    prefix: Vec<u32>,
-    suffix: Vec<u32>,
+    template: Template,
+    cuts: Cuts,
+    lowercase: bool,
 }
+
+/// What vocabularies call the token that stands for one to be guessed.
+const MASK_TOKENS: [&str; 2] = ["[MASK]", "<mask>"];
 
 /// A text as the model reads it, without special tokens.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -45,6 +58,8 @@ pub struct Tokens {
     pub offsets: Vec<Range<u32>>,
     /// Ids that stand for something outside the vocabulary.
     pub unknown: usize,
+    /// For each id, the number of the word that it is a piece of, from 0; never decreases.
+    pub word_of: Vec<u32>,
     /// Words that the ids are pieces of.
     pub words: usize,
 }
@@ -71,21 +86,54 @@ impl TextTokenizer {
     /// `TokenizerFile` when they cannot be used.
     pub(crate) fn from_bytes(path: &Path, bytes: &[u8]) -> Result<Self, Error> {
         let unusable = |message: String| Error::TokenizerFile { path: path.to_path_buf(), message };
-        let mut tokenizer = Tokenizer::from_bytes(bytes).map_err(|error| unusable(error.to_string()))?;
-        tokenizer.with_padding(None);
-        tokenizer.with_truncation(None).map_err(|error| unusable(error.to_string()))?;
-        let (prefix, suffix) = specials(&tokenizer).map_err(unusable)?;
+        let mut tokenizer = plain(bytes).map_err(unusable)?;
+        let template = Template::of(&tokenizer).map_err(unusable)?;
         // From here on a text that spells out a special token is only text.
         tokenizer.set_encode_special_tokens(true);
+        let cuts = cuts(&tokenizer).map_err(unusable)?;
 
         let (unknown_token, max_word_chars) = match tokenizer.get_model() {
             ModelWrapper::WordPiece(model) => (Some(model.unk_token.clone()), model.max_input_chars_per_word),
             ModelWrapper::WordLevel(model) => (Some(model.unk_token.clone()), 0),
             ModelWrapper::BPE(model) => (model.unk_token.clone(), 0),
+            // The piece's name is not public; sentencepiece calls it so unless told otherwise.
             ModelWrapper::Unigram(_) => (Some("<unk>".to_owned()), 0),
         };
         let unknown_id = unknown_token.and_then(|token| tokenizer.token_to_id(&token));
-        Ok(Self { inner: Arc::new(Inner { tokenizer, unknown_id, max_word_chars, prefix, suffix }) })
+        let mask_id = MASK_TOKENS.iter().find_map(|token| tokenizer.token_to_id(token));
+        let (masking, lowercase) = (None, false);
+        let inner = Inner { tokenizer, masking, mask_id, unknown_id, max_word_chars, template, cuts, lowercase };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The same tokenizer, lower-casing each text first where `lowercase` says so.
+    #[must_use]
+    pub(crate) fn lowercasing(self, lowercase: bool) -> Self {
+        let mut inner = Arc::unwrap_or_clone(self.inner);
+        inner.lowercase = lowercase;
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// The same tokenizer, which can read the mask token in a text: see [`Self::tokenize_masked`]. `path` and `bytes`
+    /// are those that it was made of.
+    ///
+    /// # Errors
+    /// `TokenizerFile` when they cannot be used, or when there is no mask token.
+    pub(crate) fn reading_mask(self, path: &Path, bytes: &[u8]) -> Result<Self, Error> {
+        let unusable = |message: String| Error::TokenizerFile { path: path.to_path_buf(), message };
+        let mut file: Value = serde_json::from_slice(bytes).map_err(|error| unusable(error.to_string()))?;
+        let mut added = file["added_tokens"].as_array_mut().into_iter().flatten();
+        let Some(mask) = added.find(|token| token["content"].as_str().is_some_and(|text| MASK_TOKENS.contains(&text)))
+        else {
+            return Err(unusable(format!("it has no mask token ({})", MASK_TOKENS.join(" or "))));
+        };
+        // Special tokens are only text; one that is not special is read where it stands.
+        mask["special"] = Value::Bool(false);
+        let mut masking = plain(file.to_string().as_bytes()).map_err(unusable)?;
+        masking.set_encode_special_tokens(true);
+        let mut inner = Arc::unwrap_or_clone(self.inner);
+        inner.masking = Some(masking);
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Tokenises the whole of `text`: no special tokens, no truncation, no padding.
@@ -93,38 +141,82 @@ impl TextTokenizer {
     /// # Errors
     /// `Tokenize` when the tokenizer fails, or when the text has 4 GiB or more.
     pub fn tokenize(&self, text: &str) -> Result<Tokens, Error> {
-        if u32::try_from(text.len()).is_err() {
-            return Err(Error::Tokenize { message: format!("{} bytes are more than 4 GiB", text.len()) });
-        }
-        self.tokenize_by(text, SEGMENT_BYTES)
+        self.tokenize_by(&self.inner.tokenizer, text, SEGMENT_BYTES)
     }
 
-    fn tokenize_by(&self, text: &str, segment_bytes: usize) -> Result<Tokens, Error> {
+    /// Tokenises the whole of `text`, in which the mask token may be spelled; every other special token is only text.
+    ///
+    /// # Errors
+    /// As [`Self::tokenize`].
+    pub fn tokenize_masked(&self, text: &str) -> Result<Tokens, Error> {
+        let tokenizer = self.inner.masking.as_ref().unwrap_or(&self.inner.tokenizer);
+        self.tokenize_by(tokenizer, text, SEGMENT_BYTES)
+    }
+
+    fn tokenize_by(&self, tokenizer: &Tokenizer, text: &str, segment_bytes: usize) -> Result<Tokens, Error> {
+        let lowered = self.inner.lowercase.then(|| Lowered::of(text));
+        let read = lowered.as_ref().map_or(text, |lowered| lowered.text.as_str());
+        if u32::try_from(text.len().max(read.len())).is_err() {
+            return Err(Error::Tokenize { message: format!("{} bytes are more than 4 GiB", text.len()) });
+        }
         let mut tokens = Tokens::default();
-        for segment in segments(text, segment_bytes) {
-            let encoding = self.encode(&text[segment.clone()])?;
-            self.append(&mut tokens, text, segment.start, &encoding)?;
+        for segment in segments(read, segment_bytes, self.inner.cuts) {
+            let encoding = encode(tokenizer, &read[segment.clone()])?;
+            self.append(&mut tokens, read, segment.start, &encoding)?;
+        }
+        if let Some(lowered) = lowered {
+            for range in &mut tokens.offsets {
+                let back = lowered.back(range.clone());
+                let back = clamp(text, back.start as usize..back.end as usize);
+                *range = back.start as u32..back.end as u32;
+            }
         }
         Ok(tokens)
     }
 
     /// Ids that open every row.
     pub fn prefix(&self) -> &[u32] {
-        &self.inner.prefix
+        &self.inner.template.prefix
     }
 
     /// Ids that close every row.
     pub fn suffix(&self) -> &[u32] {
-        &self.inner.suffix
+        &self.inner.template.suffix
     }
 
     /// Ids that a row has beside its text.
     pub fn special_tokens(&self) -> usize {
-        self.inner.prefix.len() + self.inner.suffix.len()
+        self.inner.template.prefix.len() + self.inner.template.suffix.len()
     }
 
-    fn encode(&self, text: &str) -> Result<Encoding, Error> {
-        self.inner.tokenizer.encode(text, false).map_err(|error| Error::Tokenize { message: error.to_string() })
+    /// What stands around two texts in one row.
+    pub(crate) fn pair_template(&self) -> &PairTemplate {
+        &self.inner.template.pair
+    }
+
+    /// The id of a piece of the vocabulary, special tokens included.
+    pub fn id_of(&self, piece: &str) -> Option<u32> {
+        self.inner.tokenizer.token_to_id(piece)
+    }
+
+    /// The piece of the vocabulary that `id` is, as the tokenizer's file has it; none for an id that there is not.
+    pub fn piece(&self, id: u32) -> Option<String> {
+        self.inner.tokenizer.id_to_token(id)
+    }
+
+    /// The id that stands for something outside the vocabulary, where there is one.
+    pub fn unknown_id(&self) -> Option<u32> {
+        self.inner.unknown_id
+    }
+
+    /// The id of the mask token, where there is one.
+    pub fn mask_id(&self) -> Option<u32> {
+        self.inner.mask_id
+    }
+
+    /// The largest id that a text or a special token can become.
+    pub(crate) fn largest_id(&self) -> u32 {
+        self.inner.tokenizer.get_vocab(true).into_values().max().unwrap_or(0)
     }
 
     /// Adds the tokens of the segment that starts at byte `start` of `text`.
@@ -136,7 +228,7 @@ impl TextTokenizer {
                 tokens.words += 1;
                 last_word = word;
             }
-            let range = clamp(text, start + from..start + to);
+            let range = trimmed(text, clamp(text, start + from..start + to));
             if Some(id) != self.inner.unknown_id {
                 tokens.push(id, range);
             } else if self.is_too_long(&text[range.clone()]) {
@@ -172,10 +264,10 @@ impl TextTokenizer {
     }
 
     fn append_part(&self, tokens: &mut Tokens, text: &str, part: Range<usize>) -> Result<(), Error> {
-        let encoding = self.encode(&text[part.clone()])?;
+        let encoding = encode(&self.inner.tokenizer, &text[part.clone()])?;
         for (&id, &(from, to)) in encoding.get_ids().iter().zip(encoding.get_offsets()) {
             tokens.unknown += usize::from(Some(id) == self.inner.unknown_id);
-            tokens.push(id, clamp(text, part.start + from..part.start + to));
+            tokens.push(id, trimmed(text, clamp(text, part.start + from..part.start + to)));
         }
         Ok(())
     }
@@ -202,198 +294,35 @@ impl Tokens {
         let start = range.start.max(previous.start as usize);
         let end = range.end.max(start).max(previous.end as usize);
         self.ids.push(id);
+        self.word_of.push(self.words.saturating_sub(1) as u32);
         self.offsets.push(start as u32..end as u32);
     }
 }
 
-/// The range of whole characters inside `text` that holds `range`. The tokenizer's bookkeeping of normalisation may be
-/// off: end beyond the text, lie inside a character, or run backwards.
-fn clamp(text: &str, range: Range<usize>) -> Range<usize> {
-    let start = text.floor_char_boundary(range.start);
-    let end = text.ceil_char_boundary(range.end.min(text.len())).max(start);
-    start..end
+fn encode(tokenizer: &Tokenizer, text: &str) -> Result<Encoding, Error> {
+    tokenizer.encode(text, false).map_err(|error| Error::Tokenize { message: error.to_string() })
 }
 
-/// The ids before and after a text, read off a text that is certain to give a token.
-fn specials(tokenizer: &Tokenizer) -> Result<(Vec<u32>, Vec<u32>), String> {
-    let encoding = tokenizer.encode("a", true).map_err(|error| error.to_string())?;
-    let mask = encoding.get_special_tokens_mask();
-    let Some(first) = mask.iter().position(|&special| special == 0) else {
-        return Err("it gives no token for the letter a".to_owned());
+/// The tokenizer of a file, without the truncation and the padding that it may ask for.
+fn plain(bytes: &[u8]) -> Result<Tokenizer, String> {
+    let mut tokenizer = Tokenizer::from_bytes(bytes).map_err(|error| error.to_string())?;
+    tokenizer.with_padding(None);
+    tokenizer.with_truncation(None).map_err(|error| error.to_string())?;
+    Ok(tokenizer)
+}
+
+/// Where a long text may be cut without changing a token, as the tokenizer's own answers show. One that puts a space
+/// before each text it is given must not be given a line feed first; one whose pieces span ideographs must be given
+/// them together.
+fn cuts(tokenizer: &Tokenizer) -> Result<Cuts, String> {
+    let ids = |text: &str| -> Result<Vec<u32>, String> {
+        Ok(tokenizer.encode(text, false).map_err(|error| error.to_string())?.get_ids().to_vec())
     };
-    let last = mask.iter().rposition(|&special| special == 0).unwrap_or(first);
-    let ids = encoding.get_ids();
-    Ok((ids[..first].to_vec(), ids[last + 1..].to_vec()))
+    let parts = |left: &str, right: &str| -> Result<bool, String> {
+        Ok([ids(left)?, ids(right)?].concat() == ids(&format!("{left}{right}"))?)
+    };
+    Ok(Cuts { before_line_feed: parts("a", "\nb")?, beside_word: parts("漢", "字")? && parts("a", ",b")? })
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-    use serde_json::json;
-
-    use super::*;
-
-    /// A BERT tokenizer whose vocabulary is letters, as pieces and as beginnings, and which asks for truncation to
-    /// four ids and padding to six.
-    fn letters() -> TextTokenizer {
-        let mut vocabulary = serde_json::Map::new();
-        let letters = ('a'..='z').map(String::from).chain(["漢", "字", "ᄀ", "ᅡ", "ᆨ", "1", "2"].map(str::to_owned));
-        let words = letters.flat_map(|letter| [format!("##{letter}"), letter]);
-        let marks = "[]!.,-()#".chars().map(String::from);
-        for word in ["[PAD]", "[UNK]", "[CLS]", "[SEP]"].map(str::to_owned).into_iter().chain(words).chain(marks) {
-            let id = vocabulary.len();
-            vocabulary.insert(word, json!(id));
-        }
-        let special = |id: u32, content: &str| json!({"id": id, "content": content, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true});
-        let file = json!({
-            "version": "1.0",
-            "truncation": {"direction": "Right", "max_length": 4, "strategy": "LongestFirst", "stride": 0},
-            "padding": {"strategy": {"Fixed": 6}, "direction": "Right", "pad_to_multiple_of": null, "pad_id": 0, "pad_type_id": 0, "pad_token": "[PAD]"},
-            "added_tokens": [special(0, "[PAD]"), special(1, "[UNK]"), special(2, "[CLS]"), special(3, "[SEP]")],
-            "normalizer": {"type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true, "strip_accents": null, "lowercase": true},
-            "pre_tokenizer": {"type": "BertPreTokenizer"},
-            "post_processor": {"type": "BertProcessing", "sep": ["[SEP]", 3], "cls": ["[CLS]", 2]},
-            "decoder": null,
-            "model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##", "max_input_chars_per_word": 100, "vocab": vocabulary},
-        });
-        TextTokenizer::from_bytes(Path::new("tokenizer.json"), file.to_string().as_bytes()).unwrap()
-    }
-
-    /// The bytes that each token stands for.
-    fn pieces(text: &str) -> Vec<String> {
-        let tokens = letters().tokenize(text).unwrap();
-        tokens.offsets.iter().map(|range| text[range.start as usize..range.end as usize].to_owned()).collect()
-    }
-
-    fn check_offsets(text: &str, tokens: &Tokens) {
-        assert_eq!(tokens.ids.len(), tokens.offsets.len());
-        let mut previous = 0..0;
-        for range in &tokens.offsets {
-            assert!(range.start <= range.end && range.end as usize <= text.len(), "{range:?} of {text:?}");
-            assert!(
-                range.start >= previous.start && range.end >= previous.end,
-                "{previous:?} then {range:?} of {text:?}"
-            );
-            assert!(
-                text.is_char_boundary(range.start as usize) && text.is_char_boundary(range.end as usize),
-                "{text:?}"
-            );
-            previous = range.clone();
-        }
-    }
-
-    #[test]
-    fn neither_truncates_nor_pads() {
-        assert_eq!(pieces("a b c d e f g h").len(), 8);
-        assert_eq!(pieces("a").len(), 1);
-        assert_eq!(pieces("").len(), 0);
-    }
-
-    #[test]
-    fn special_tokens_are_known_and_a_text_cannot_spell_them() {
-        let tokenizer = letters();
-        assert_eq!((tokenizer.prefix(), tokenizer.suffix(), tokenizer.special_tokens()), (&[2][..], &[3][..], 2));
-        let tokens = tokenizer.tokenize("a [SEP] b").unwrap();
-        assert!(!tokens.ids.contains(&3), "{tokens:?}");
-        assert_eq!(tokens.unknown, 0);
-    }
-
-    #[test]
-    fn offsets_survive_normalisation() {
-        assert_eq!(pieces("Éa"), ["É", "a"]);
-        assert_eq!(pieces("e\u{301} x")[1], "x");
-        assert_eq!(pieces("İ b")[0], "İ");
-        assert_eq!(pieces("x ẞ z"), ["x", "ẞ", "z"]);
-        assert_eq!(pieces("a👩\u{200d}🚒 b").last().unwrap(), "b");
-        assert_eq!(pieces("漢字a"), ["漢", "字", "a"]);
-    }
-
-    #[test]
-    fn pieces_of_one_character_share_its_range() {
-        assert_eq!(pieces("각"), ["각", "각", "각"]);
-    }
-
-    #[test]
-    fn a_word_of_any_length_is_read() {
-        let word = "abcdefghij".repeat(1_000);
-        let tokens = letters().tokenize(&word).unwrap();
-        assert_eq!((tokens.ids.len(), tokens.unknown), (word.len(), 0));
-        check_offsets(&word, &tokens);
-        assert_eq!(pieces(&"a".repeat(100)).len(), 100, "a word at the limit");
-        assert_eq!(pieces(&"a".repeat(101)).len(), 101, "a word one over the limit");
-        assert_eq!(pieces(&"각".repeat(40)).len(), 120, "a word that normalisation makes too long");
-    }
-
-    #[test]
-    fn a_range_is_brought_inside_its_text() {
-        let text = "aé漢";
-        assert_eq!(clamp(text, 0..1), 0..1);
-        assert_eq!(clamp(text, 2..4), 1..6, "inside two characters");
-        assert_eq!(clamp(text, 3..99), 3..6, "beyond the end");
-        assert_eq!(clamp(text, 99..120), 6..6, "wholly beyond the end");
-        let backwards = Range { start: 4, end: 1 };
-        assert_eq!(clamp(text, backwards), 3..3, "backwards");
-    }
-
-    #[test]
-    fn offsets_that_are_off_do_no_harm() {
-        let tokenizer = letters();
-        let unknown = tokenizer.inner.unknown_id.unwrap();
-        let wrong = |offsets: &[(usize, usize)]| {
-            let token = |&offsets: &(usize, usize)| tokenizers::Token::new(unknown, "[UNK]".to_owned(), offsets);
-            Encoding::from_tokens(offsets.iter().map(token).collect(), 0)
-        };
-        let text = "é漢字☃a".repeat(60);
-        for start in [0, 1, 5_000] {
-            for offsets in [&[(1, 3), (4, 8), (300, 2), (7, 5)][..], &[(0, 9_000)], &[(1, 599), (0, 600), (7_000, 2)]] {
-                let mut tokens = Tokens::default();
-                tokenizer.append(&mut tokens, &text, start, &wrong(offsets)).unwrap();
-                assert!(!tokens.ids.is_empty() || start == 5_000);
-                check_offsets(&text, &tokens);
-            }
-        }
-    }
-
-    #[test]
-    fn a_word_may_be_cut_between_characters_of_any_width() {
-        let word = "abé각\u{301}".repeat(300);
-        let tokens = letters().tokenize(&word).unwrap();
-        assert_eq!(tokens.unknown, 0, "a part was longer than the limit");
-        check_offsets(&word, &tokens);
-        assert_eq!(letters().normalized_chars("각"), 3);
-        assert_eq!((letters().normalized_chars("é"), letters().normalized_chars("a")), (1, 1));
-    }
-
-    #[test]
-    fn words_and_unknowns_are_counted() {
-        let tokens = letters().tokenize("abc, ☃ de").unwrap();
-        assert_eq!((tokens.words, tokens.unknown), (4, 1));
-    }
-
-    #[test]
-    fn a_broken_file_is_refused_by_name() {
-        let refused =
-            TextTokenizer::from_bytes(Path::new("some/tokenizer.json"), b"{\"version\": \"1.0\", ").unwrap_err();
-        assert!(matches!(&refused, Error::TokenizerFile { .. }) && refused.to_string().contains("some/tokenizer.json"));
-    }
-
-    proptest! {
-        #[test]
-        fn segments_give_the_tokens_of_the_whole(
-            words in proptest::collection::vec(r"[a-zA-ZéİẞÅ각漢字👩\u{200d}\u{301}.,!()12☃-]{1,9}", 1..60),
-            spaces in proptest::collection::vec("[ \n\t]{1,2}", 60),
-            segment_bytes in 64_usize..256,
-        ) {
-            let text: String = words.iter().zip(&spaces).flat_map(|(word, space)| [word.as_str(), space.as_str()]).collect();
-            let tokenizer = letters();
-            let whole = tokenizer.tokenize_by(&text, usize::MAX).unwrap();
-            check_offsets(&text, &whole);
-            prop_assert_eq!(tokenizer.tokenize_by(&text, segment_bytes).unwrap(), whole);
-        }
-
-        #[test]
-        fn any_text_has_true_offsets(text in r"(\PC|[\n\r\t\u{0}\u{301}\u{200d}각漢]){0,300}") {
-            check_offsets(&text, &letters().tokenize_by(&text, 64).unwrap());
-        }
-    }
-}
+mod tests;
