@@ -8,13 +8,14 @@ use std::thread;
 use berth_types::{Device, Embedding, Fingerprint, Head, ModelCard, Precision, ReadyMade};
 
 use crate::cpu::{CpuFeatures, cpu_features, plan_threads};
+use crate::heads::late::LateRows;
 use crate::interface::Wanted;
 use crate::run::GraphRunner;
 use crate::session::{Graph, GraphSource};
 use crate::workers::{Pending, Workers};
-use crate::{Error, InstalledModel, Lane, Row, Runtime, TextTokenizer, ThreadPlan};
+use crate::{Error, InstalledModel, Lane, Prompt, Row, Runtime, TextTokenizer, ThreadPlan};
 
-const TOKENIZER: &str = "tokenizer.json";
+pub(crate) const TOKENIZER: &str = "tokenizer.json";
 
 /// How an encoder is opened. The default suits indexing; a single query is answered soonest with one worker.
 #[derive(Debug, Clone)]
@@ -63,6 +64,8 @@ pub struct Encoder {
     fingerprint: Fingerprint,
     query_prompt: Vec<u32>,
     passage_prompt: Vec<u32>,
+    /// How rows of late interaction are made; for that head only.
+    pub(crate) late: Option<LateRows>,
     workers: Workers,
 }
 
@@ -117,9 +120,7 @@ impl Encoder {
         };
         let (graph, tokenizer) = thread::scope(|scope| {
             let graph = scope.spawn(open_graph);
-            let tokenizer = model
-                .read_checked(TOKENIZER)
-                .and_then(|bytes| TextTokenizer::from_bytes(&model.dir().join(TOKENIZER), &bytes));
+            let tokenizer = TextTokenizer::of(model, head);
             (graph.join().unwrap_or(Err(Error::WorkerLost)), tokenizer)
         });
         let (graph, tokenizer) = (graph?, tokenizer?);
@@ -129,7 +130,11 @@ impl Encoder {
 
         let query_prompt = tokenizer.tokenize(&card.prompts.query)?.ids;
         let passage_prompt = tokenizer.tokenize(&card.prompts.passage)?.ids;
-        Ok(Self { card, tokenizer, head, precision, plan, fingerprint, query_prompt, passage_prompt, workers })
+        let late = match &card.late {
+            Some(late) if head == Head::Late => Some(LateRows::of(late, &tokenizer)?),
+            _ => None,
+        };
+        Ok(Self { card, tokenizer, head, precision, plan, fingerprint, query_prompt, passage_prompt, late, workers })
     }
 
     /// The model's card.
@@ -165,6 +170,15 @@ impl Encoder {
     /// Ids that a passage's row has beside its text: special tokens, prompt and title.
     pub fn reserved_tokens(&self, title_tokens: usize) -> usize {
         self.tokenizer.special_tokens() + self.passage_prompt.len() + title_tokens
+    }
+
+    /// Ids of the card's prompt.
+    pub(crate) fn prompt(&self, prompt: Prompt) -> &[u32] {
+        match prompt {
+            Prompt::Query => &self.query_prompt,
+            Prompt::Passage => &self.passage_prompt,
+            Prompt::None => &[],
+        }
     }
 
     /// The row of a passage: special tokens around prompt, title and body.

@@ -186,6 +186,42 @@ pub enum Error {
         /// Most ids that the model takes.
         max_tokens: usize,
     },
+    /// A text has more tokens than the model takes at once, and was not to be cut.
+    #[error(
+        "the text has {tokens} tokens, but the model takes {max_tokens} of a text at once; cut it with --truncate, or \
+         hand it in in parts"
+    )]
+    TextTooLong {
+        /// Tokens of the text.
+        tokens: usize,
+        /// Most tokens of a text that a row holds beside the special ones.
+        max_tokens: usize,
+    },
+    /// There is no place to fill.
+    #[error("the text has no {mask}; write it where a token is to be guessed")]
+    NoMask {
+        /// The model's mask token.
+        mask: String,
+    },
+    /// The vocabulary lacks a token that the card names.
+    #[error("the vocabulary has no token '{marker}', which the model card needs for late interaction")]
+    LateMarker {
+        /// The token.
+        marker: String,
+    },
+    /// The tokenizer has ids for which the model has no embedding.
+    #[error(
+        "{} gives ids up to {largest}, but config.json says vocab_size {vocabulary}: tokenizer and weights are not of \
+         one model", path.display()
+    )]
+    VocabularyTooSmall {
+        /// The tokenizer's file.
+        path: PathBuf,
+        /// The largest id.
+        largest: u32,
+        /// Ids that the model has.
+        vocabulary: u64,
+    },
     /// A row has no ids at all.
     #[error("a row without tokens cannot be encoded")]
     RowEmpty,
@@ -244,6 +280,8 @@ impl Error {
             | Self::RowTypes { .. }
             | Self::RowPositions { .. }
             | Self::WrongHead { .. }
+            | Self::TextTooLong { .. }
+            | Self::NoMask { .. }
             | Self::RowEmpty => ErrorKind::InvalidInput,
             Self::ManifestSyntax { .. }
             | Self::ManifestFormat { .. }
@@ -251,6 +289,8 @@ impl Error {
             | Self::FileMissing { .. }
             | Self::FileChanged { .. }
             | Self::TokenizerFile { .. }
+            | Self::LateMarker { .. }
+            | Self::VocabularyTooSmall { .. }
             | Self::GraphRefused { .. }
             | Self::GraphInterface { .. }
             | Self::DimensionMismatch { .. } => ErrorKind::Corrupted,

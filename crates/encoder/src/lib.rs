@@ -1,30 +1,41 @@
 //! Strings to embedding rows: tokenizer, sessions, workers.
 //!
 //! [`InstalledModel`] is a folder whose files are known by hash, [`Runtime`] the ONNX Runtime library of the process,
-//! and [`Encoder`] both at work. Only `runtime.rs`, `session.rs` and `run.rs` name `ort`, only `tokenizer.rs` names
+//! and [`Encoder`] both at work. Only `runtime.rs`, `session.rs` and `run.rs` name `ort`, only `tokenizer.rs` and its folder name
 //! `tokenizers`.
 
+mod ask;
 mod cpu;
 mod encoder;
 mod error;
+pub mod heads;
 mod interface;
 mod library;
 mod model;
+mod pairs;
 mod pooling;
 mod row;
 mod run;
 mod runtime;
 mod segments;
 mod session;
+mod spell;
 mod tokenizer;
+mod windows;
 mod workers;
 
+pub use ask::{
+    Asked, AttentionAnswer, ClassAnswer, EntityAnswer, FillMaskAnswer, Guess, LateAnswer, LayersAnswer, MaskedPlace,
+    Overlong, PairAnswer, PerplexityAnswer, Prompt, SentenceAnswer, SparseAnswer, TokensAnswer,
+};
 pub use cpu::{CpuFeatures, ThreadPlan, cpu_features, default_precision, plan_threads};
 pub use encoder::{Encoder, EncoderOptions, PendingRow, QueryRow};
 pub use error::Error;
 pub use model::{FileEntry, FileState, FileVerdict, InstalledModel};
+pub use pairs::PairRow;
 pub use pooling::{pool, shorten};
 pub use row::{Lane, Row, Tensor};
 pub use runtime::Runtime;
+pub use spell::RowToken;
 pub use tokenizer::{TextTokenizer, Tokens};
 pub use workers::Pending;

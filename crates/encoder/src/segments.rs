@@ -55,7 +55,12 @@ fn cut(text: &str, start: usize, limit: usize, cuts: Cuts) -> usize {
     for (offset, previous) in text[middle..limit].char_indices().rev() {
         let position = middle + offset + previous.len_utf8();
         if let Some(following) = next {
-            if cuts.before_line_feed && following == '\n' && previous != '\r' && !previous.is_whitespace() && ends_character(text, position) {
+            if cuts.before_line_feed
+                && following == '\n'
+                && previous != '\r'
+                && !previous.is_whitespace()
+                && ends_character(text, position)
+            {
                 return position;
             }
             if before_space.is_none()

@@ -11,19 +11,24 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+use berth_types::Head;
 use serde_json::Value;
 use tokenizers::models::ModelWrapper;
 use tokenizers::{Encoding, NormalizedString, Normalizer, Tokenizer};
 use unicode_segmentation::UnicodeSegmentation;
 
 use self::offsets::{Lowered, clamp, trimmed};
-pub(crate) use self::template::{PairTemplate, Template};
-use crate::Error;
+pub(crate) use self::template::PairTemplate;
+use self::template::Template;
+use crate::encoder::TOKENIZER;
 use crate::segments::{Cuts, segments};
+use crate::{Error, InstalledModel};
 
 /// Bytes that are tokenised at once. Tokenising holds some forty times its text in memory, and one run over a text
 /// is no faster than many of this size (measured).
 const SEGMENT_BYTES: usize = 8 * 1024;
+
+const CONFIG: &str = "config.json";
 
 /// A model's tokenizer. Cheap to clone and to share between threads.
 #[derive(Debug, Clone)]
@@ -78,6 +83,26 @@ impl TextTokenizer {
             }
         })?;
         Self::from_bytes(path, &bytes)
+    }
+
+    /// The tokenizer of an installed model, made ready for `head`.
+    ///
+    /// # Errors
+    /// `FileMissing`, `FileChanged` or `TokenizerFile` when its file cannot be used, `VocabularyTooSmall` when it gives
+    /// ids that the model does not have.
+    pub fn of(model: &InstalledModel, head: Head) -> Result<Self, Error> {
+        let path = model.dir().join(TOKENIZER);
+        let bytes = model.read_checked(TOKENIZER)?;
+        let tokenizer = Self::from_bytes(&path, &bytes)?.lowercasing(model.card().lowercase);
+        if model.files().contains_key(CONFIG) {
+            let config: Option<Value> = serde_json::from_slice(&model.read_checked(CONFIG)?).ok();
+            let vocabulary = config.and_then(|config| config["vocab_size"].as_u64()).unwrap_or(u64::MAX);
+            let largest = tokenizer.largest_id();
+            if u64::from(largest) >= vocabulary {
+                return Err(Error::VocabularyTooSmall { path, largest, vocabulary });
+            }
+        }
+        if head == Head::FillMask { tokenizer.reading_mask(&path, &bytes) } else { Ok(tokenizer) }
     }
 
     /// Reads the `bytes` of a `tokenizer.json`; `path` is where they come from.
@@ -202,6 +227,11 @@ impl TextTokenizer {
     /// The piece of the vocabulary that `id` is, as the tokenizer's file has it; none for an id that there is not.
     pub fn piece(&self, id: u32) -> Option<String> {
         self.inner.tokenizer.id_to_token(id)
+    }
+
+    /// What `id` reads as in running text.
+    pub fn decoded(&self, id: u32) -> String {
+        self.inner.tokenizer.decode(&[id], false).unwrap_or_default().trim().to_owned()
     }
 
     /// The id that stands for something outside the vocabulary, where there is one.

@@ -61,7 +61,11 @@ impl Lowered {
         // The character before the next shift is the one that changed: no place lies beyond its start.
         match self.shifts.get(next) {
             Some(&(_, end)) if place >= end => {
-                if round_up { end } else { end.saturating_sub(1) }
+                if round_up {
+                    end
+                } else {
+                    end.saturating_sub(1)
+                }
             }
             _ => place,
         }
