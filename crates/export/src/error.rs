@@ -261,6 +261,28 @@ pub enum Error {
         /// What is run.
         supported: String,
     },
+    /// A checkpoint has no tokenizer that can be used.
+    #[error("{} is missing, and it cannot be made: {}", path.display(), match sentencepiece {
+        Some(name) => format!(
+            "{name} is a sentencepiece model, which is not read; convert it once in Python: \
+             AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)"
+        ),
+        None => "there is neither vocab.txt, nor vocab.json with merges.txt".to_owned(),
+    })]
+    TokenizerMissing {
+        /// Where `tokenizer.json` had to be.
+        path: PathBuf,
+        /// A sentencepiece model that is there instead.
+        sentencepiece: Option<&'static str>,
+    },
+    /// A vocabulary cannot become a tokenizer.
+    #[error("{}: {problem}", path.display())]
+    TokenizerSource {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// The graph would pass the limit of one protobuf message.
     #[error("{} would become a graph of {bytes} bytes, beyond the {limit} of one ONNX file", path.display())]
     TooLarge {
@@ -285,13 +307,14 @@ impl Error {
     /// What kind of failure this is.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::FileMissing { .. } | Self::GraphFileMissing { .. } => ErrorKind::NotFound,
+            Self::FileMissing { .. } | Self::TokenizerMissing { .. } | Self::GraphFileMissing { .. } => ErrorKind::NotFound,
             Self::Read { .. } | Self::Write { .. } => ErrorKind::Unavailable,
             Self::Unsupported { .. }
             | Self::HeadMissing { .. }
             | Self::TooLarge { .. }
             | Self::GraphUnsupported { .. } => ErrorKind::InvalidInput,
             Self::PathOutside { .. }
+            | Self::TokenizerSource { .. }
             | Self::Pointer { .. }
             | Self::TokenizerSyntax { .. }
             | Self::TokenBeyondTable { .. }

@@ -25,6 +25,7 @@ mod relative;
 mod sentence;
 mod shape;
 mod shards;
+mod tokenizer_files;
 mod trunk;
 
 pub use error::Error;
@@ -34,3 +35,4 @@ pub use foreign::{
     inspect_graph_bytes, ready_made,
 };
 pub use paths::inside;
+pub use tokenizer_files::tokenizer_json;
