@@ -3,6 +3,7 @@
 mod faults;
 mod laws;
 mod parity;
+mod tokenizing;
 
 use std::path::PathBuf;
 
