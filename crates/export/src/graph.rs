@@ -1,6 +1,7 @@
 //! Collects nodes and initializers of a graph under names that are given in order, so that equal input gives equal bytes.
 
 use std::collections::HashSet;
+use std::mem;
 
 use crate::onnx::{
     Attribute, Dimension, Element, Entry, Graph, Model, Node, OperatorSet, Tensor, TensorShape, TensorType, ValueInfo,
@@ -97,18 +98,29 @@ impl GraphBuilder {
 
     /// Adds a choice between two operators by a boolean scalar.
     pub(crate) fn choose(&mut self, condition: &str, yes: Branch<'_>, no: Branch<'_>, output: &str) -> Value {
-        let branches = [("then_branch", yes), ("else_branch", no)];
-        let mut choice = node("", "If", &[condition], &[output], &[]);
-        for (attribute_name, branch) in branches {
+        let mut build = |branch: Branch<'_>| {
             let result = format!("{output}.{}", branch.name);
-            let graph = Graph {
-                node: vec![node(MICROSOFT, branch.op_type, branch.inputs, &[&result], branch.settings)],
-                name: branch.name.to_owned(),
-                input: Vec::new(),
-                output: vec![ValueInfo { kind: Some(tensor_type(Element::F32, None)), name: result }],
-            };
-            let name = attribute_name.to_owned();
-            choice.attribute.push(Attribute { name, g: Some(graph), kind: Some(5), ..Attribute::default() });
+            self.part(branch.name, |graph| graph.fused(branch.op_type, branch.inputs, &result, branch.settings))
+        };
+        let (yes, no) = (build(yes), build(no));
+        self.either(condition, yes, no, output)
+    }
+
+    /// Builds a part of the graph that only runs when it is chosen. `build` returns its one result.
+    pub(crate) fn part(&mut self, name: &str, build: impl FnOnce(&mut Self) -> Value) -> Graph {
+        let outer = mem::take(&mut self.graph.node);
+        let result = build(self);
+        let node = mem::replace(&mut self.graph.node, outer);
+        let output = vec![ValueInfo { kind: Some(tensor_type(Element::F32, None)), name: result }];
+        Graph { node, name: name.to_owned(), input: Vec::new(), output }
+    }
+
+    /// Adds a choice between two parts by a boolean scalar.
+    pub(crate) fn either(&mut self, condition: &str, yes: Graph, no: Graph, output: &str) -> Value {
+        let mut choice = node("", "If", &[condition], &[output], &[]);
+        for (name, part) in [("then_branch", yes), ("else_branch", no)] {
+            let name = name.to_owned();
+            choice.attribute.push(Attribute { name, g: Some(part), kind: Some(5), ..Attribute::default() });
         }
         self.graph.node.push(choice);
         output.to_owned()

@@ -16,6 +16,7 @@ mod family;
 mod foreign;
 mod graph;
 mod heads;
+mod local;
 mod modern;
 mod onnx;
 mod paths;

@@ -8,6 +8,7 @@ use crate::Error;
 use crate::assembly::{Assembly, Linear, Norm};
 use crate::config::Fields;
 use crate::graph::{Branch, Setting, Value};
+use crate::local::{self, Window};
 use crate::onnx::Element;
 use crate::shape::{Activation, Shape};
 use crate::trunk::{Trunk, given, spelled_out};
@@ -82,7 +83,7 @@ pub(crate) fn build(
     attentions: bool,
 ) -> Result<Trunk, Error> {
     let mut builder = Builder { assembly, shape, modern };
-    let mut trunk = Trunk { states: vec![builder.embeddings()?], attentions: Vec::new() };
+    let mut trunk = Trunk { states: vec![builder.embeddings(attentions)?], attentions: Vec::new() };
     for layer in 0..shape.layers {
         let (states, weights) = builder.layer(layer, trunk.last(), attentions)?;
         trunk.states.push(states);
@@ -104,7 +105,7 @@ struct Builder<'b, 'a> {
 
 impl Builder<'_, '_> {
     /// Normalised word rows; positions come in later.
-    fn embeddings(&mut self) -> Result<Value, Error> {
+    fn embeddings(&mut self, attentions: bool) -> Result<Value, Error> {
         let shape = self.shape;
         let graph = &mut self.assembly.graph;
         let lengths = ["batch", "sequence"];
@@ -114,7 +115,7 @@ impl Builder<'_, '_> {
         let least = graph.node("ReduceMin", &[&mask], "mask.least", &[Setting::Int("keepdims", 0)]);
         let masked = graph.i32_scalar("constant.masked", 0);
         graph.node("Greater", &[&least, &masked], "mask.full", &[]);
-        self.places();
+        self.places(attentions);
 
         let table = self.full(shape.family.word_table());
         let words = self.assembly.word_rows(&table, [shape.vocabulary, shape.hidden], &ids)?;
@@ -123,7 +124,7 @@ impl Builder<'_, '_> {
     }
 
     /// Positions of the tokens, the tables of both rotations, and the scores of what lies outside of the window.
-    fn places(&mut self) {
+    fn places(&mut self, attentions: bool) {
         let (shape, modern) = (self.shape, self.modern);
         let width = shape.hidden / shape.heads;
         let graph = &mut self.assembly.graph;
@@ -145,16 +146,28 @@ impl Builder<'_, '_> {
         if !modern.local.contains(&true) {
             return;
         }
-        let column = graph.node("Unsqueeze", &[&places, &second], "places.column", &[]);
-        let difference = graph.node("Sub", &[&row, &column], "window.difference", &[]);
-        let distance = graph.node("Abs", &[&difference], "window.distance", &[]);
-        let reach = graph.i64("window.reach", &[], &[modern.reach as i64]);
-        let outside = graph.node("Greater", &[&distance, &reach], "window.outside", &[]);
-        let least = graph.f32("constant.outside", &[], &[OUTSIDE]);
-        let nothing = graph.f32("constant.zero_f32", &[], &[0.0]);
-        let scores = graph.node("Where", &[&outside, &least, &nothing], "window.flat", &[]);
-        let axes = graph.i64("constant.first_axes", &[2], &[0, 1]);
-        graph.node("Unsqueeze", &[&scores, &axes], "window.scores", &[]);
+        let window = Window::of(shape, modern.reach);
+        // Weights are asked for between all tokens, so that attention is whole whatever the length.
+        let longest = if attentions { i64::MAX } else { window.longest_whole() as i64 };
+        let longest = graph.i64("window.longest_whole", &[], &[longest]);
+        graph.node("Greater", &["input.length", &longest], "window.blocks", &[]);
+        local::prepare(graph, window);
+        // The scores of whole attention grow with the square of the length, so they are only made where they are read.
+        let unused = graph.f32("window.unused", &[1, 1, 1, 1], &[0.0]);
+        let none = graph.part("none", |graph| graph.node("Identity", &[&unused], "window.none", &[]));
+        let square = graph.part("square", |graph| {
+            let column = graph.node("Unsqueeze", &[&places, &second], "window.column", &[]);
+            let difference = graph.node("Sub", &[&row, &column], "window.difference", &[]);
+            let distance = graph.node("Abs", &[&difference], "window.distance", &[]);
+            let reach = graph.i64("window.reach", &[], &[modern.reach as i64]);
+            let outside = graph.node("Greater", &[&distance, &reach], "window.outside", &[]);
+            let least = graph.f32("constant.outside", &[], &[OUTSIDE]);
+            let nothing = graph.f32("constant.zero_f32", &[], &[0.0]);
+            let scores = graph.node("Where", &[&outside, &least, &nothing], "window.flat", &[]);
+            let axes = graph.i64("constant.first_axes", &[2], &[0, 1]);
+            graph.node("Unsqueeze", &[&scores, &axes], "window.square", &[])
+        });
+        graph.either("window.blocks", none, square, "window.scores");
     }
 
     fn layer(&mut self, layer: usize, states: &str, attentions: bool) -> Result<(Value, Option<Value>), Error> {
@@ -215,13 +228,23 @@ impl Builder<'_, '_> {
             let (context, weights) = spelled_out(graph, shape, &at, &[query, key, plain[2].clone()], bias);
             return Ok((context, Some(weights)));
         }
+        let output = format!("{at}.context");
         let settings = [Setting::Int("num_heads", shape.heads as i64)];
         let op_type = "MultiHeadAttention";
         let branch = |name, inputs| Branch { name, op_type, inputs, settings: &settings };
-        let whole = given(&[&query, &key, value, "", "", bias]).to_vec();
+        let full = given(&[&query, &key, value, "", "", bias]).to_vec();
         let masked = given(&[&query, &key, value, "", "mask.i32", bias]).to_vec();
-        let output = format!("{at}.context");
-        Ok((graph.choose("mask.full", branch("full", &whole), branch("masked", &masked), &output), None))
+        let (full, masked) = (branch("full", &full), branch("masked", &masked));
+        if !local {
+            return Ok((graph.choose("mask.full", full, masked, &output), None));
+        }
+        let window = Window::of(shape, modern.reach);
+        let blocks = graph.part("blocks", |graph| {
+            let parts = [query.as_str(), &key, value];
+            local::attend(graph, window, &format!("{at}.local"), parts, &format!("{output}.blocks"))
+        });
+        let whole = graph.part("whole", |graph| graph.choose("mask.full", full, masked, &format!("{output}.whole")));
+        Ok((graph.either("window.blocks", blocks, whole, &output), None))
     }
 
     fn norm<'n>(&self, name: &'n str) -> Norm<'n> {
