@@ -15,6 +15,9 @@ const ENCODER: &[&str] = &["false"];
 const LARGEST_WIDTH: usize = 1 << 17;
 const LARGEST_TABLE: usize = 1 << 24;
 const MOST_LAYERS: usize = 1 << 10;
+/// Values in a table of rotary positions, which is made from the configuration alone: 131,072 positions (the longest
+/// published encoder reads 8,192) of heads 256 wide.
+const MOST_ROTATIONS: usize = 1 << 25;
 
 /// The sizes of an encoder with absolute positions and a norm after each half of a layer.
 #[derive(Debug, Clone, PartialEq)]
@@ -148,6 +151,12 @@ impl Shape {
                 _ => None,
             },
         };
+        let rotations = shape.position_rows.saturating_mul(hidden / heads);
+        if family == Family::ModernBert && rotations > MOST_ROTATIONS {
+            let expected =
+                format!("at most {} with heads of width {}", MOST_ROTATIONS * heads / hidden, hidden / heads);
+            return Err(fields.wrong("max_position_embeddings", expected));
+        }
         if shape.position_offset >= shape.position_rows {
             let expected = format!("more than the {} rows before the first token's", shape.position_offset);
             return Err(fields.wrong("max_position_embeddings", expected));

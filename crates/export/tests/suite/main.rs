@@ -6,6 +6,7 @@ mod faults;
 mod foreign;
 mod goldens;
 mod memory;
+mod mutations;
 mod ready_made;
 mod reference;
 mod runtime;

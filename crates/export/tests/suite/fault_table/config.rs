@@ -1,6 +1,7 @@
 //! `config.json` and the files of sentence-transformers beside it.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use berth_types::ErrorKind::{self, Corrupted, InvalidInput, NotFound, Unavailable};
 use serde_json::{Value, json};
@@ -34,6 +35,7 @@ fn text(table: &mut Table, fault: &'static str, words: &[&str], text: impl Into<
 pub(super) fn add(table: &mut Table) {
     syntax(table);
     sizes(table);
+    tables(table);
     options(table);
     modules(table);
 }
@@ -99,6 +101,32 @@ fn sizes(table: &mut Table) {
     for epsilon in [json!(0.0), json!(-1e-12), json!(1), json!(1e-40), json!("1e-12"), json!(true)] {
         field(table, "epsilon out of range", Corrupted, "layer_norm_eps", epsilon, "above 0");
     }
+}
+
+/// Tables that are made from the configuration, before or without a tensor of that size.
+fn tables(table: &mut Table) {
+    let declared: [(&str, &str, u64, &str); 5] = [
+        ("modernbert-base", "max_position_embeddings", 1 << 24, "at most"),
+        ("modernbert-base", "max_position_embeddings", 1 << 23, "at most"),
+        ("mpnet-base", "max_position_embeddings", 1 << 24, "shape"),
+        ("mpnet-base", "relative_attention_num_buckets", 1 << 20, "1024"),
+        ("roberta-base", "pad_token_id", 1 << 24, "max_position_embeddings"),
+    ];
+    for (family, name, value, word) in declared {
+        table.folder("size of a table that is computed", Corrupted, &[CONFIG, word], move |folder| {
+            let fixture = fixture(family);
+            for file in ["model.safetensors", "tokenizer.json"] {
+                fs::copy(fixture.join(file), folder.join(file)).unwrap();
+            }
+            let mut config: Value = serde_json::from_slice(&fs::read(fixture.join(CONFIG)).unwrap()).unwrap();
+            config[name] = json!(value);
+            fs::write(folder.join(CONFIG), config.to_string()).unwrap();
+        });
+    }
+}
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/checkpoints").join(name)
 }
 
 fn options(table: &mut Table) {
