@@ -307,7 +307,9 @@ impl Error {
     /// What kind of failure this is.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::FileMissing { .. } | Self::TokenizerMissing { .. } | Self::GraphFileMissing { .. } => ErrorKind::NotFound,
+            Self::FileMissing { .. } | Self::TokenizerMissing { .. } | Self::GraphFileMissing { .. } => {
+                ErrorKind::NotFound
+            }
             Self::Read { .. } | Self::Write { .. } => ErrorKind::Unavailable,
             Self::Unsupported { .. }
             | Self::HeadMissing { .. }

@@ -11,7 +11,7 @@ use crate::shape::Shape;
 use crate::shards::WeightsFiles;
 use crate::{Error, atomic, door, heads, onnx, sentence, trunk};
 
-const CONFIG: &str = "config.json";
+pub(crate) const CONFIG: &str = "config.json";
 
 /// Changes whenever the bytes of a graph may change. Equal checkpoint, options and version give equal bytes.
 pub const EXPORTER_VERSION: &str = "2";
@@ -76,13 +76,10 @@ pub fn export(checkpoint: &Path, options: &ExportOptions, out: &Path) -> Result<
         None => weights.check_layers(shape.family.layers(), shape.family.keys().layers, shape.layers)?,
         Some(sharing) => weights.check_layers(shape.family.layers(), "num_hidden_groups", sharing.groups)?,
     }
-    let steps = match options.head {
-        Head::Sentence => sentence::read(checkpoint, shape.hidden)?.steps,
-        _ => Vec::new(),
-    };
+    let modules = sentence::read(checkpoint, shape.hidden)?;
     let mut assembly = Assembly::new(&weights, options.precision);
     let trunk = trunk::build(&mut assembly, &shape, options.head == Head::Attention)?;
-    heads::build(&mut assembly, &shape, &trunk, (options, &steps, checkpoint))?;
+    heads::build(&mut assembly, &shape, &trunk, (options, &modules, checkpoint))?;
     let metadata = [
         ("head", options.head.to_string()),
         ("precision", options.precision.to_string()),
@@ -102,7 +99,7 @@ pub fn export(checkpoint: &Path, options: &ExportOptions, out: &Path) -> Result<
         parameters,
         bytes,
         layers: shape.layers,
-        dimensions: steps.last().map_or(shape.hidden, |step| step.outputs),
+        dimensions: modules.steps.last().map_or(shape.hidden, |step| step.outputs),
         max_tokens: shape.max_tokens(),
         vocabulary: shape.vocabulary,
     })

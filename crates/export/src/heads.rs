@@ -6,18 +6,21 @@ use berth_types::{Head, Pooling};
 
 use crate::assembly::{Assembly, Linear, Norm};
 use crate::checkpoint::Weights;
+use crate::dense::Step;
 use crate::export::ExportOptions;
 use crate::family::Family;
 use crate::graph::{Length, Setting, Value};
 use crate::modern::Modern;
 use crate::onnx::Element;
-use crate::sentence::Step;
+use crate::sentence::Modules;
 use crate::shape::{Activation, Shape};
 use crate::trunk::Trunk;
 use crate::{Error, pool};
 
 const BATCH: Length = Length::Named("batch");
 const SEQUENCE: Length = Length::Named("sequence");
+/// The projection of ColBERT's own checkpoints.
+const LATE_PROJECTION: &str = "linear.weight";
 
 /// Names of a masked language model's head.
 struct MaskedNames {
@@ -26,6 +29,7 @@ struct MaskedNames {
     activation: Option<Activation>,
     /// Candidates; the word table where none is there, because the two are tied.
     decoder: &'static [&'static str],
+    /// Candidates; where both are there and differ, the decoder's own is the one that is added.
     bias: &'static [&'static str],
 }
 
@@ -43,13 +47,13 @@ pub(crate) fn build(
     assembly: &mut Assembly<'_>,
     shape: &Shape,
     trunk: &Trunk,
-    (options, steps, checkpoint): (&ExportOptions, &[Step], &Path),
+    (options, modules, checkpoint): (&ExportOptions, &Modules, &Path),
 ) -> Result<(), Error> {
-    check(assembly.weights, shape, options.head, checkpoint)?;
+    check(assembly.weights, shape, modules, options.head, checkpoint)?;
     let graph = &mut assembly.graph;
     match options.head {
         Head::Sentence => {
-            sentence(assembly, shape, trunk, *options, steps);
+            sentence(assembly, shape, trunk, *options, &modules.steps);
             if options.token_embeddings {
                 token_embeddings(assembly, shape, trunk);
             }
@@ -89,31 +93,24 @@ pub(crate) fn build(
             assembly.exact(linear, &states, "logits")?;
             assembly.graph.output("logits", &[BATCH, SEQUENCE, Length::Fixed(labels)]);
         }
-        Head::Late => {
-            let dimensions = labels(assembly.weights, "linear.weight");
-            let linear = Linear { name: "linear", inputs: shape.hidden, outputs: dimensions, bias: false };
-            let vectors = assembly.exact(linear, trunk.last(), "head.vectors")?;
-            pool::normalize(&mut assembly.graph, &vectors, "token_vectors");
-            assembly.graph.output("token_vectors", &[BATCH, SEQUENCE, Length::Fixed(dimensions)]);
-        }
+        Head::Late => late(assembly, shape, trunk, &modules.token_steps)?,
         // `Head` may grow.
         head => unreachable!("check() refuses {head}"),
     }
     Ok(())
 }
 
-/// Heads for which `weights` has what they need.
-pub(crate) fn available(weights: &Weights<'_>, shape: &Shape) -> Vec<Head> {
-    Head::ALL
-        .into_iter()
-        .filter(|&head| telling_tensor(weights, shape, head).is_none_or(|tensor| weights.has(&tensor)))
-        .collect()
+/// Heads for which the checkpoint has what they need.
+pub(crate) fn available(weights: &Weights<'_>, shape: &Shape, modules: &Modules) -> Vec<Head> {
+    let serves = |head| telling_tensor(weights, shape, modules, head).is_none_or(|tensor| weights.has(&tensor));
+    Head::ALL.into_iter().filter(|&head| serves(head)).collect()
 }
 
 /// The tensor whose presence tells that a checkpoint has a head; none for heads that need no weights of their own.
-fn telling_tensor(weights: &Weights<'_>, shape: &Shape, head: Head) -> Option<String> {
+fn telling_tensor(weights: &Weights<'_>, shape: &Shape, modules: &Modules, head: Head) -> Option<String> {
     let tensor = match head {
         Head::Sentence | Head::Tokens | Head::Layers | Head::Attention => return None,
+        Head::Late if !modules.token_steps.is_empty() => return None,
         Head::FillMask | Head::Sparse if shape.family == Family::ModernBert => "decoder.bias".to_owned(),
         Head::FillMask | Head::Sparse => format!("{}.weight", masked_names(shape).dense),
         Head::Classify => {
@@ -122,19 +119,42 @@ fn telling_tensor(weights: &Weights<'_>, shape: &Shape, head: Head) -> Option<St
             if weights.has(&output) { format!("{}.weight", classifier.hidden.0) } else { output }
         }
         Head::Entities => "classifier.weight".to_owned(),
-        _ => "linear.weight".to_owned(),
+        _ => LATE_PROJECTION.to_owned(),
     };
     Some(tensor)
 }
 
-fn check(weights: &Weights<'_>, shape: &Shape, head: Head, checkpoint: &Path) -> Result<(), Error> {
-    match telling_tensor(weights, shape, head) {
+/// # Errors
+/// `HeadMissing` when the checkpoint has no weights for `head`.
+pub(crate) fn check(
+    weights: &Weights<'_>,
+    shape: &Shape,
+    modules: &Modules,
+    head: Head,
+    checkpoint: &Path,
+) -> Result<(), Error> {
+    match telling_tensor(weights, shape, modules, head) {
         Some(tensor) if !weights.has(&tensor) => {
-            let available = available(weights, shape);
+            let available = available(weights, shape, modules);
             Err(Error::HeadMissing { path: checkpoint.to_owned(), head, tensor, available })
         }
         _ => Ok(()),
     }
+}
+
+/// Scores that a head of labels gives; none when the checkpoint has no such head.
+pub(crate) fn label_count(weights: &Weights<'_>, shape: &Shape, head: Head) -> Option<usize> {
+    let tensor = match head {
+        Head::Classify => format!("{}.weight", classifier(weights, shape).output),
+        Head::Entities => "classifier.weight".to_owned(),
+        _ => return None,
+    };
+    weights.shape(&tensor)?.first().copied()
+}
+
+/// Values in a token's vector for late interaction.
+pub(crate) fn late_width(weights: &Weights<'_>, modules: &Modules) -> usize {
+    modules.token_steps.last().map_or_else(|| labels(weights, LATE_PROJECTION), |step| step.outputs)
 }
 
 /// Rows of the matrix `tensor`, which its presence was checked for: the number of labels or dimensions.
@@ -144,23 +164,42 @@ fn labels(weights: &Weights<'_>, tensor: &str) -> usize {
 
 fn sentence(assembly: &mut Assembly<'_>, shape: &Shape, trunk: &Trunk, options: ExportOptions, steps: &[Step]) {
     let output = "sentence_embedding";
-    let mut width = shape.hidden;
-    let mut vectors = pool::pool(&mut assembly.graph, options.pooling, trunk.last(), "pooled");
-    for (number, step) in steps.iter().enumerate() {
-        let at = format!("dense.{number}");
-        let linear = Linear { name: &at, inputs: step.inputs, outputs: step.outputs, bias: step.bias.is_some() };
-        vectors = assembly.exact_values(linear, &step.weight, step.bias.as_deref(), &vectors, &format!("{at}.output"));
-        if let Some(activation) = step.activation {
-            vectors = assembly.activation(activation, &vectors, &format!("{at}.bent"));
-        }
-        width = step.outputs;
-    }
+    let pooled = pool::pool(&mut assembly.graph, options.pooling, trunk.last(), "pooled");
+    let vectors = dense(assembly, steps, pooled);
+    let width = steps.last().map_or(shape.hidden, |step| step.outputs);
     if options.normalize {
         pool::normalize(&mut assembly.graph, &vectors, output);
     } else {
         assembly.graph.node("Identity", &[&vectors], output, &[]);
     }
     assembly.graph.output(output, &[BATCH, Length::Fixed(width)]);
+}
+
+/// `Dense` modules one after the other, over the last axis of `values`.
+fn dense(assembly: &mut Assembly<'_>, steps: &[Step], mut values: Value) -> Value {
+    for (number, step) in steps.iter().enumerate() {
+        let at = format!("dense.{number}");
+        let linear = Linear { name: &at, inputs: step.inputs, outputs: step.outputs, bias: step.bias.is_some() };
+        values = assembly.exact_values(linear, &step.weight, step.bias.as_deref(), &values, &format!("{at}.output"));
+        if let Some(activation) = step.activation {
+            values = assembly.activation(activation, &values, &format!("{at}.bent"));
+        }
+    }
+    values
+}
+
+/// A vector of unit norm for each token: by the modules that say how, else by the projection among the weights.
+fn late(assembly: &mut Assembly<'_>, shape: &Shape, trunk: &Trunk, steps: &[Step]) -> Result<(), Error> {
+    let (vectors, dimensions) = if let Some(last) = steps.last() {
+        (dense(assembly, steps, trunk.last().to_owned()), last.outputs)
+    } else {
+        let dimensions = labels(assembly.weights, LATE_PROJECTION);
+        let linear = Linear { name: "linear", inputs: shape.hidden, outputs: dimensions, bias: false };
+        (assembly.exact(linear, trunk.last(), "head.vectors")?, dimensions)
+    };
+    pool::normalize(&mut assembly.graph, &vectors, "token_vectors");
+    assembly.graph.output("token_vectors", &[BATCH, SEQUENCE, Length::Fixed(dimensions)]);
+    Ok(())
 }
 
 fn token_embeddings(assembly: &mut Assembly<'_>, shape: &Shape, trunk: &Trunk) {

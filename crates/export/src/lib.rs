@@ -9,14 +9,20 @@ mod atomic;
 mod balance;
 mod checkpoint;
 mod config;
+mod dense;
 mod door;
 mod error;
 mod export;
 mod family;
+mod files;
 mod foreign;
 mod graph;
 mod heads;
+mod inspect;
+mod labels;
+mod late;
 mod local;
+mod manners;
 mod modern;
 mod onnx;
 mod paths;
@@ -35,5 +41,6 @@ pub use foreign::{
     ElementType, ExternalFile, GraphDescription, GraphRole, GraphValue, ReadyGraph, find_graphs, inspect_graph,
     inspect_graph_bytes, ready_made,
 };
+pub use inspect::{Inspection, inspect, inspect_ready_made};
 pub use paths::inside;
 pub use tokenizer_files::tokenizer_json;

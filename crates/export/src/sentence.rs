@@ -1,4 +1,5 @@
-//! What a sentence-transformers folder says about the way from token states to a vector: `modules.json` and what it names.
+//! What a sentence-transformers folder says about the way from token states to what is wanted: `modules.json` and what
+//! it names.
 
 use std::fs;
 use std::io;
@@ -8,14 +9,18 @@ use berth_types::Pooling;
 use serde_json::Value;
 
 use crate::Error;
-use crate::checkpoint::Weights;
+use crate::dense::{self, Place, Step};
 use crate::paths::inside;
-use crate::shape::Activation;
-use crate::shards::WeightsFiles;
 
-const MODULES: &str = "modules.json";
-/// Kinds of modules that are understood.
-const KINDS: &[&str] = &["Transformer", "Pooling", "Dense", "Normalize", "Dropout"];
+pub(crate) const MODULES: &str = "modules.json";
+pub(crate) const SETTINGS: &str = "config_sentence_transformers.json";
+/// Kinds of modules that are understood, in each kind of folder.
+const SENTENCE_KINDS: &[&str] = &["Transformer", "Pooling", "Dense", "Normalize", "Dropout"];
+const SPARSE_KINDS: &[&str] = &["Transformer", "MLMTransformer", "SpladePooling"];
+const LATE_KINDS: &[&str] = &["Transformer", "Dense", "MultiVectorMask", "Normalize"];
+const PAIR_KINDS: &[&str] = &["Transformer"];
+/// Values of `model_type` in the settings that are understood.
+const MODEL_TYPES: &[&str] = &["SentenceTransformer", "SparseEncoder", "CrossEncoder", "MultiVectorEncoder", "ColBERT"];
 /// Fields of a pooling module that ask for one way of pooling each.
 const POOLINGS: [(&str, Pooling); 6] = [
     ("pooling_mode_mean_tokens", Pooling::Mean),
@@ -26,25 +31,35 @@ const POOLINGS: [(&str, Pooling); 6] = [
     ("pooling_mode_lasttoken", Pooling::LastToken),
 ];
 const POOLING_NAMES: &[&str] = &["mean", "cls", "max", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"];
-const ACTIVATIONS: &[&str] = &["Identity", "Tanh", "ReLU", "GELU"];
 
-/// The way from token states to a vector.
+/// The way from token states to what is wanted.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Modules {
+    pub(crate) kind: Kind,
     pub(crate) pooling: Pooling,
     pub(crate) normalize: bool,
+    /// Products after pooling.
     pub(crate) steps: Vec<Step>,
+    /// Products on the state of each token, in a folder of late interaction.
+    pub(crate) token_steps: Vec<Step>,
+    /// Whether tokens of the prompt count when states are pooled.
+    pub(crate) pools_prompt: bool,
+    /// Folder of the module that says which vectors of tokens are compared.
+    pub(crate) mask: Option<String>,
+    /// Folders of the modules, without the encoder's.
+    pub(crate) folders: Vec<String>,
 }
 
-/// A `Dense` module: a product with a nonlinearity after pooling.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Step {
-    pub(crate) inputs: usize,
-    pub(crate) outputs: usize,
-    /// `[outputs, inputs]`, row-major.
-    pub(crate) weight: Vec<f32>,
-    pub(crate) bias: Option<Vec<f32>>,
-    pub(crate) activation: Option<Activation>,
+/// What a folder was saved as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Without `modules.json`.
+    Plain,
+    Sentence,
+    Sparse,
+    /// A cross-encoder, for pairs.
+    Pair,
+    Late,
 }
 
 /// Reads the modules of the folder `checkpoint`, whose states are `hidden` wide. A plain checkpoint, without
@@ -54,9 +69,22 @@ pub(crate) struct Step {
 /// `Unsupported` for a module or pooling that is not known; `ConfigSyntax`, `ConfigValue`, `PathOutside` and what is
 /// wrong with a `Dense` module's weights.
 pub(crate) fn read(checkpoint: &Path, hidden: usize) -> Result<Modules, Error> {
+    let mut read = Modules {
+        kind: Kind::Plain,
+        pooling: Pooling::Mean,
+        normalize: true,
+        steps: Vec::new(),
+        token_steps: Vec::new(),
+        pools_prompt: true,
+        mask: None,
+        folders: Vec::new(),
+    };
     let Some(modules) = read_json(checkpoint, MODULES)? else {
-        let pooling = read_pooling(checkpoint, "1_Pooling")?.unwrap_or_default();
-        return Ok(Modules { pooling, normalize: true, steps: Vec::new() });
+        if let Some(pooling) = read_pooling(checkpoint, "1_Pooling")? {
+            (read.pooling, read.pools_prompt) = pooling;
+            read.folders.push("1_Pooling".to_owned());
+        }
+        return Ok(read);
     };
     let path = checkpoint.join(MODULES);
     let wrong = |value: &Value, expected: &str| Error::ConfigValue {
@@ -66,99 +94,130 @@ pub(crate) fn read(checkpoint: &Path, hidden: usize) -> Result<Modules, Error> {
         expected: expected.to_owned(),
     };
     let Value::Array(modules) = &modules else { return Err(wrong(&modules, "a list of modules")) };
-    let mut read = Modules { pooling: Pooling::Mean, normalize: false, steps: Vec::new() };
-    let mut width = hidden;
+    let mut types = Vec::new();
     for module in modules {
-        let kind = module["type"].as_str().ok_or_else(|| wrong(module, "a module with a type"))?;
-        let kind = kind.rsplit('.').next().unwrap_or_default();
-        let folder = module["path"].as_str().unwrap_or_default();
+        types.push(module["type"].as_str().ok_or_else(|| wrong(module, "a module with a type"))?);
+    }
+    read.kind = kind_of(checkpoint, &types)?;
+    read.normalize = false;
+    let mut width = hidden;
+    for (module, full) in modules.iter().zip(&types) {
+        let kind = full.rsplit('.').next().unwrap_or_default();
+        if !read.kind.modules().contains(&kind) {
+            let value = kind.to_owned();
+            return Err(Error::Unsupported { path, field: "type", value, supported: read.kind.modules() });
+        }
         if read.normalize && kind != "Dropout" {
             return Err(wrong(module, "nothing after Normalize"));
         }
-        match kind {
-            "Transformer" | "Dropout" => {}
-            "Pooling" => {
+        let folder = module["path"].as_str().unwrap_or_default();
+        if !folder.is_empty() && !kind.ends_with("Transformer") {
+            read.folders.push(folder.to_owned());
+        }
+        match (kind, read.kind) {
+            ("Pooling", _) => {
                 let pooling = read_pooling(checkpoint, folder)?;
-                read.pooling =
+                (read.pooling, read.pools_prompt) =
                     pooling.ok_or_else(|| Error::FileMissing { path: checkpoint.join(folder), hint: None })?;
             }
-            "Dense" => {
-                let step = read_dense(checkpoint, folder, width)?;
+            ("SpladePooling", _) => check_splade(checkpoint, folder)?,
+            ("Dense", kind) => {
+                let place = if kind == Kind::Late { Place::Tokens } else { Place::Vector };
+                let step = dense::read(checkpoint, folder, width, place)?;
                 width = step.outputs;
-                read.steps.push(step);
+                if kind == Kind::Late { read.token_steps.push(step) } else { read.steps.push(step) }
             }
-            "Normalize" => read.normalize = true,
-            _ => {
-                let value = kind.to_owned();
-                return Err(Error::Unsupported { path, field: "type", value, supported: KINDS });
+            ("MultiVectorMask", _) => read.mask = Some(folder.to_owned()),
+            ("Normalize", _) => read.normalize = true,
+            // An encoder elsewhere would have a config.json of its own.
+            _ if kind.ends_with("Transformer") && !folder.is_empty() => {
+                return Err(Error::ConfigValue {
+                    path,
+                    field: "path",
+                    value: format!("{folder:?}"),
+                    expected: format!("\"\", for {kind}: move the files of {folder} up into the folder itself"),
+                });
             }
+            _ => {}
         }
+    }
+    // PyLate scales the vectors of tokens itself, without a module for it.
+    let scaled_outside = read.kind == Kind::Late && types.iter().any(|full| full.starts_with("pylate."));
+    if read.kind == Kind::Late && !read.normalize && !scaled_outside {
+        return Err(wrong(&Value::Null, "a module Normalize at the end: vectors that are compared have unit norm"));
     }
     Ok(read)
 }
 
-fn read_pooling(checkpoint: &Path, folder: &str) -> Result<Option<Pooling>, Error> {
+impl Kind {
+    fn modules(self) -> &'static [&'static str] {
+        match self {
+            Self::Plain | Self::Sentence => SENTENCE_KINDS,
+            Self::Sparse => SPARSE_KINDS,
+            Self::Late => LATE_KINDS,
+            Self::Pair => PAIR_KINDS,
+        }
+    }
+}
+
+/// What the folder says that it is; older ones do not, but their modules do.
+fn kind_of(checkpoint: &Path, types: &[&str]) -> Result<Kind, Error> {
+    let settings = read_json(checkpoint, SETTINGS)?.unwrap_or_default();
+    let named = |name: &str| types.iter().any(|full| full.rsplit('.').next() == Some(name));
+    Ok(match settings["model_type"].as_str() {
+        Some("SentenceTransformer") => Kind::Sentence,
+        Some("SparseEncoder") => Kind::Sparse,
+        Some("CrossEncoder") => Kind::Pair,
+        Some("MultiVectorEncoder" | "ColBERT") => Kind::Late,
+        Some(other) => {
+            let (path, value) = (checkpoint.join(SETTINGS), other.to_owned());
+            return Err(Error::Unsupported { path, field: "model_type", value, supported: MODEL_TYPES });
+        }
+        None if named("SpladePooling") => Kind::Sparse,
+        None if named("MultiVectorMask") || types.iter().any(|full| full.starts_with("pylate.")) => Kind::Late,
+        None => Kind::Sentence,
+    })
+}
+
+/// Refuses what the head `sparse` does not compute.
+fn check_splade(checkpoint: &Path, folder: &str) -> Result<(), Error> {
+    let name = format!("{folder}/config.json");
+    let config = read_json(checkpoint, &name)?.unwrap_or_default();
+    let fields: [(&'static str, &'static [&'static str]); 2] =
+        [("pooling_strategy", &["max"]), ("activation_function", &["relu"])];
+    for (field, supported) in fields {
+        if let Some(value) = config[field].as_str().filter(|value| !supported.contains(value)) {
+            let (path, value) = (checkpoint.join(name), value.to_owned());
+            return Err(Error::Unsupported { path, field, value, supported });
+        }
+    }
+    Ok(())
+}
+
+/// The way of pooling, and whether the prompt's tokens count.
+fn read_pooling(checkpoint: &Path, folder: &str) -> Result<Option<(Pooling, bool)>, Error> {
     let name = format!("{folder}/config.json");
     let Some(config) = read_json(checkpoint, &name)? else { return Ok(None) };
     let path = checkpoint.join(&name);
+    let pools_prompt = config["include_prompt"].as_bool().unwrap_or(true);
     let unsupported =
         |field, value: String| Error::Unsupported { path: path.clone(), field, value, supported: POOLING_NAMES };
     // Newer folders name the way, older ones have a switch for each.
     if let Some(mode) = config["pooling_mode"].as_str() {
         let found = POOLING_NAMES.iter().position(|name| *name == mode || name.trim_end_matches("_tokens") == mode);
-        return Ok(Some(POOLINGS[found.ok_or_else(|| unsupported("pooling_mode", mode.to_owned()))?].1));
+        let found = found.ok_or_else(|| unsupported("pooling_mode", mode.to_owned()))?;
+        return Ok(Some((POOLINGS[found].1, pools_prompt)));
     }
     let on = config.as_object().into_iter().flatten();
     let on = on.filter(|(name, value)| name.starts_with("pooling_mode_") && value.as_bool() == Some(true));
     let asked: Vec<&str> = on.map(|(name, _)| name.as_str()).collect();
     match asked[..] {
         [one] => match POOLINGS.iter().find(|(name, _)| *name == one) {
-            Some(&(_, pooling)) => Ok(Some(pooling)),
+            Some(&(_, pooling)) => Ok(Some((pooling, pools_prompt))),
             None => Err(unsupported("pooling_mode", one.to_owned())),
         },
         _ => Err(unsupported("pooling_mode", asked.join(" and "))),
     }
-}
-
-fn read_dense(checkpoint: &Path, folder: &str, width: usize) -> Result<Step, Error> {
-    let name = format!("{folder}/config.json");
-    let path = checkpoint.join(&name);
-    let config = read_json(checkpoint, &name)?.ok_or_else(|| Error::FileMissing { path: path.clone(), hint: None })?;
-    let size = |field: &'static str| {
-        let size = config[field].as_u64().filter(|size| (1..=1 << 17).contains(size)).map(|size| size as usize);
-        size.ok_or_else(|| Error::ConfigValue {
-            path: path.clone(),
-            field,
-            value: config[field].to_string(),
-            expected: "a whole number from 1 to 131072".to_owned(),
-        })
-    };
-    let (inputs, outputs) = (size("in_features")?, size("out_features")?);
-    if inputs != width {
-        let (value, expected) = (inputs.to_string(), format!("{width}, the width of what comes before"));
-        return Err(Error::ConfigValue { path, field: "in_features", value, expected });
-    }
-    let activation = config["activation_function"].as_str().unwrap_or("torch.nn.modules.activation.Tanh");
-    let activation = match activation.rsplit('.').next().unwrap_or_default() {
-        "Identity" => None,
-        "Tanh" => Some(Activation::Tanh),
-        "ReLU" => Some(Activation::Relu),
-        "GELU" => Some(Activation::Gelu),
-        other => {
-            let (field, value) = ("activation_function", other.to_owned());
-            return Err(Error::Unsupported { path, field, value, supported: ACTIVATIONS });
-        }
-    };
-    if config["use_residual"].as_bool() == Some(true) {
-        let (field, value) = ("use_residual", "true".to_owned());
-        return Err(Error::Unsupported { path, field, value, supported: &["false"] });
-    }
-    let files = WeightsFiles::open_one(checkpoint, &format!("{folder}/model.safetensors"))?;
-    let weights = Weights::read(&files, "linear.weight")?;
-    let weight = weights.values(&weights.full("linear.weight"), &[outputs, inputs])?;
-    let read_bias = || weights.values(&weights.full("linear.bias"), &[outputs]);
-    let bias = config["bias"].as_bool().unwrap_or(true).then(read_bias).transpose()?;
-    Ok(Step { inputs, outputs, weight, bias, activation })
 }
 
 /// Reads a JSON file of the checkpoint; none when it is not there.

@@ -59,6 +59,12 @@ impl WeightsFiles {
         Ok(Self { shards: vec![open_shard(folder, name, None)?], index: None })
     }
 
+    /// Names of the files, as paths inside the folder `checkpoint`.
+    pub(crate) fn names(&self, checkpoint: &Path) -> Vec<String> {
+        let name = |shard: &Shard| shard.path.strip_prefix(checkpoint).unwrap_or(&shard.path).display().to_string();
+        self.shards.iter().map(name).collect()
+    }
+
     fn open_index(checkpoint: &Path, path: PathBuf) -> Result<Self, Error> {
         inside(checkpoint, INDEX)?;
         let failed = |source| Error::Read { path: path.clone(), source };

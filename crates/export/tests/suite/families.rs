@@ -44,7 +44,7 @@ struct Output {
     positions: Vec<i64>,
 }
 
-fn fixtures() -> PathBuf {
+pub(crate) fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/checkpoints")
 }
 

@@ -5,6 +5,7 @@ mod fault_table;
 mod faults;
 mod foreign;
 mod goldens;
+mod inspect;
 mod memory;
 mod mutations;
 mod ready_made;
