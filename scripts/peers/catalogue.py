@@ -27,6 +27,8 @@ class Peer:
     # Which step of prepare.py it needs.
     prepared: str | None = None
     note: str = ""
+    # Whether it is one of the ready-made ways that the bars are about; a loop that a user would have to write is not.
+    ready_made: bool = True
 
 
 def grid(**choices):
@@ -70,7 +72,7 @@ PEERS = (
     Peer("openvino-int8", "OpenVINO alone, qint8 static, one text a run", "int8", "openvino", "OpenVinoLoop",
          grid(file=("openvino_model_qint8_quantized.xml",), arithmetic=("f32", "bf16")),
          queries=grid(streams=(1,), threads=(1, "cores")), prepared="sentence_transformers_openvino",
-         note="no padding, one stream a core"),
+         note="no padding, one stream a core; a loop that a user has to write", ready_made=False),
     Peer("ort-fp32", "onnxruntime alone, fp32", "fp32", "light", "OnnxRuntimeLoop",
          tuple({"file": file, **loop} for file in ("plain_fp32.onnx", "fused_fp32.onnx") for loop in LOOPS),
          queries=LOOP_QUERIES, prepared="onnxruntime_graphs"),
