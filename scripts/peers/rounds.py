@@ -22,12 +22,14 @@ def choose_settings(peers, starter, workload, say):
     for peer in peers:
         trials = []
         for setting in peer.settings:
+            if len(peer.settings) == 1:
+                # Nothing to choose; whether it runs at all shows in the first round.
+                trials.append({"setting": setting, "tokens_per_second": None})
+                continue
             try:
-                speed = None
                 with starter.start(peer, setting) as process:
-                    if len(peer.settings) > 1:
-                        speed = tokens / min(process.ask(do="bulk", texts=texts)["seconds"] for _ in range(TRIAL_PASSES))
-                trials.append({"setting": setting, "tokens_per_second": speed})
+                    seconds = min(process.ask(do="bulk", texts=texts)["seconds"] for _ in range(TRIAL_PASSES))
+                trials.append({"setting": setting, "tokens_per_second": tokens / seconds})
             except PeerFailed as failure:
                 trials.append({"setting": setting, "failed": str(failure)})
         worked = [trial for trial in trials if "failed" not in trial]
