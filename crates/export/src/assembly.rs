@@ -2,29 +2,31 @@
 //!
 //! Tensors are given by their full names in the checkpoint; those that several layers share are stored once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use berth_types::Precision;
 
 use crate::checkpoint::Weights;
+use crate::export::ExportOptions;
 use crate::graph::{GraphBuilder, Setting, Value};
 use crate::onnx::Element;
+use crate::products::Matrix;
 use crate::shape::Activation;
-use crate::{Error, balance, quantize};
+use crate::{Calibration, Error, Product, balance, quantize};
 
 /// A graph under construction, with the weights that go into it.
 pub(crate) struct Assembly<'a> {
     pub(crate) weights: &'a Weights<'a>,
     pub(crate) precision: Precision,
+    /// Products that stay in f32.
+    keep_fp32: &'a BTreeSet<String>,
+    pub(crate) calibration: Option<&'a Calibration>,
     pub(crate) graph: GraphBuilder,
+    /// Every product so far, in order.
+    pub(crate) products: Vec<Product>,
+    /// In a calibration graph: each product with what it takes in.
+    pub(crate) observed: Option<Vec<(String, Value)>>,
     matrices: BTreeMap<String, Matrix>,
-}
-
-/// A `[inputs, outputs]` matrix in the graph, with its scales when quantised.
-#[derive(Debug, Clone)]
-struct Matrix {
-    values: Value,
-    scales: Option<Value>,
 }
 
 /// A product's tensors: `NAME.weight`, `[outputs, inputs]`, and where there is one `NAME.bias`.
@@ -46,13 +48,32 @@ pub(crate) struct Norm<'n> {
 }
 
 impl<'a> Assembly<'a> {
-    pub(crate) fn new(weights: &'a Weights<'a>, precision: Precision) -> Self {
-        Self { weights, precision, graph: GraphBuilder::default(), matrices: BTreeMap::new() }
+    /// Starts a graph; with `observing` a calibration graph, whose products are those of `options.precision` but work
+    /// in f32.
+    pub(crate) fn new(weights: &'a Weights<'a>, options: &'a ExportOptions, observing: bool) -> Self {
+        let mut graph = GraphBuilder::default();
+        graph.halve(options.precision == Precision::Fp16);
+        Self {
+            weights,
+            precision: options.precision,
+            keep_fp32: &options.keep_fp32,
+            calibration: options.calibration.as_ref(),
+            graph,
+            products: Vec::new(),
+            observed: observing.then(Vec::new),
+            matrices: BTreeMap::new(),
+        }
     }
 
-    /// Rows of the word table. In int8 the table holds bytes with a scale per row: it is most of a small model's file.
+    /// The precision in which the product `name` works.
+    pub(crate) fn precision_of(&self, name: &str) -> Precision {
+        if self.observed.is_some() || self.keep_fp32.contains(name) { Precision::Fp32 } else { self.precision }
+    }
+
+    /// Rows of the word table. Where products are quantised it holds bytes with a scale per row: it is most of a small
+    /// model's file.
     pub(crate) fn word_rows(&mut self, name: &str, shape: [usize; 2], ids: &str) -> Result<Value, Error> {
-        if self.precision == Precision::Fp32 {
+        if matches!(self.precision, Precision::Fp32 | Precision::Fp16) {
             let table = self.table(name, shape)?;
             return Ok(self.graph.node("Gather", &[&table, ids], "embeddings.words", &[]));
         }
@@ -110,10 +131,10 @@ impl<'a> Assembly<'a> {
         bias: &[f32],
         states: &str,
         output: &str,
-    ) -> Value {
-        let matrix = self.matrix(linear.name, weight, linear.inputs);
+    ) -> Result<Value, Error> {
+        let matrix = self.matrix(linear.name, weight, linear.inputs)?;
         let bias = self.graph.f32(&format!("{}.bias", linear.name), &[linear.outputs], bias);
-        self.biased(&matrix, states, &bias, output)
+        Ok(self.biased(&matrix, states, &bias, output))
     }
 
     /// Several products of the same states, as one: `[…, outputs of all]`. Returns it with the bias that is still to be
@@ -132,7 +153,7 @@ impl<'a> Assembly<'a> {
             for part in parts {
                 weight.extend(self.weights.values(&format!("{}.weight", part.name), &[part.outputs, inputs])?);
             }
-            let matrix = self.matrix(name, &weight, inputs);
+            let matrix = self.matrix(name, &weight, inputs)?;
             self.matrices.insert(name.to_owned(), matrix);
         }
         let mut bias = Value::new();
@@ -144,19 +165,20 @@ impl<'a> Assembly<'a> {
             bias = self.graph.f32(&format!("{name}.bias"), &[values.len()], &values);
         }
         let matrix = self.matrices[name].clone();
-        let (early, late) = if matrix.scales.is_some() { (bias, Value::new()) } else { (Value::new(), bias) };
+        let (early, late) = if matrix.takes_bias() { (bias, Value::new()) } else { (Value::new(), bias) };
         Ok((self.product(&matrix, states, &early, output), late))
     }
 
-    /// The narrowing half of a feed-forward block, `narrow` after `wide` after `norm`. In int8 its input is balanced first,
-    /// see [`balance`].
+    /// The narrowing half of a feed-forward block, `narrow` after `wide` after `norm`. Where all of its input has one
+    /// scale, that is balanced first, see [`balance`].
     pub(crate) fn narrowing(
         &mut self,
         (norm, wide, narrow): (Norm<'_>, Linear<'_>, Linear<'_>),
         states: &str,
         output: &str,
     ) -> Result<Value, Error> {
-        if self.precision == Precision::Fp32 {
+        let one_scale = matches!(self.precision, Precision::Int8 | Precision::Int8Static);
+        if !one_scale || self.keep_fp32.contains(narrow.name) {
             return self.linear(narrow, states, output);
         }
         let read = |name: &str, part: &str, shape: &[usize]| self.weights.values(&format!("{name}.{part}"), shape);
@@ -226,48 +248,12 @@ impl<'a> Assembly<'a> {
     ) -> Result<Value, Error> {
         if !self.matrices.contains_key(linear.name) {
             let values = weight(self)?;
-            let matrix = self.matrix(linear.name, &values, linear.inputs);
+            let matrix = self.matrix(linear.name, &values, linear.inputs)?;
             self.matrices.insert(linear.name.to_owned(), matrix);
         }
         let matrix = self.matrices[linear.name].clone();
         let bias =
             if linear.bias { self.vector(&format!("{}.bias", linear.name), linear.outputs)? } else { Value::new() };
         Ok(self.biased(&matrix, states, &bias, output))
-    }
-
-    fn biased(&mut self, matrix: &Matrix, states: &str, bias: &str, output: &str) -> Value {
-        if bias.is_empty() || matrix.scales.is_some() {
-            return self.product(matrix, states, bias, output);
-        }
-        let product = self.product(matrix, states, "", &format!("{output}.product"));
-        self.graph.node("Add", &[&product, bias], output, &[])
-    }
-
-    /// A matrix product; `bias` (where not empty) needs a quantised matrix.
-    fn product(&mut self, matrix: &Matrix, states: &str, bias: &str, output: &str) -> Value {
-        match &matrix.scales {
-            None => self.graph.node("MatMul", &[states, &matrix.values], output, &[]),
-            Some(scales) => {
-                // The fourth input is the weights' zero point, which symmetric weights do not have.
-                let inputs = [states, &matrix.values, scales, "", bias];
-                let given = if bias.is_empty() { &inputs[..3] } else { &inputs[..] };
-                self.graph.fused("DynamicQuantizeMatMul", given, output, &[])
-            }
-        }
-    }
-
-    /// Stores a `[outputs, inputs]` weight as the `[inputs, outputs]` matrix that products want.
-    fn matrix(&mut self, name: &str, weight: &[f32], inputs: usize) -> Matrix {
-        let outputs = weight.len() / inputs;
-        let shape = [inputs, outputs];
-        let name = format!("{name}.matrix");
-        if self.precision == Precision::Fp32 {
-            let values = self.graph.f32(&name, &shape, &quantize::transpose(weight, inputs));
-            return Matrix { values, scales: None };
-        }
-        let quantized = quantize::rows(weight, inputs);
-        let values = self.graph.i8(&name, &shape, &quantize::transpose(&quantized.bytes, inputs));
-        let scales = self.graph.f32(&format!("{name}.scale"), &[outputs], &quantized.scales);
-        Matrix { values, scales: Some(scales) }
     }
 }

@@ -283,6 +283,43 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
+    /// A name of a product that is to stay in fp32 is no product of this checkpoint.
+    #[error("there is no product {product} to keep in fp32; the products are: {}", products.join(", "))]
+    ProductUnknown {
+        /// The name.
+        product: String,
+        /// Names of the checkpoint's products.
+        products: Vec<String>,
+    },
+    /// A precision with static scales has no range for a product.
+    #[error("the calibration has no range for the product {product}; calibrate this checkpoint for this head")]
+    CalibrationMissing {
+        /// The product.
+        product: String,
+    },
+    /// A range of a calibration is none.
+    #[error("the calibration of the product {product} is no range: from {least} to {most}")]
+    CalibrationRange {
+        /// The product.
+        product: String,
+        /// Where it is said to begin.
+        least: f32,
+        /// Where it is said to end.
+        most: f32,
+    },
+    /// What the calibration graph gave for some texts makes no calibration.
+    #[error("a calibration needs texts with {expected} values each{}", match received {
+        Some(received) => format!(", and one of {texts} has {received}"),
+        None => ", and there is no text".to_owned(),
+    })]
+    CalibrationTexts {
+        /// Texts that were given.
+        texts: usize,
+        /// Values that each should have.
+        expected: usize,
+        /// Values of the first that has another number.
+        received: Option<usize>,
+    },
     /// The graph would pass the limit of one protobuf message.
     #[error("{} would become a graph of {bytes} bytes, beyond the {limit} of one ONNX file", path.display())]
     TooLarge {
@@ -313,6 +350,10 @@ impl Error {
             Self::Read { .. } | Self::Write { .. } => ErrorKind::Unavailable,
             Self::Unsupported { .. }
             | Self::HeadMissing { .. }
+            | Self::ProductUnknown { .. }
+            | Self::CalibrationMissing { .. }
+            | Self::CalibrationRange { .. }
+            | Self::CalibrationTexts { .. }
             | Self::TooLarge { .. }
             | Self::GraphUnsupported { .. } => ErrorKind::InvalidInput,
             Self::PathOutside { .. }

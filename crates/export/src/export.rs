@@ -1,15 +1,17 @@
 //! The way from a checkpoint folder to a graph file.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use berth_types::{Head, Pooling, Precision};
 
 use crate::assembly::Assembly;
 use crate::checkpoint::Weights;
+use crate::graph::Finished;
 use crate::paths::inside;
 use crate::shape::Shape;
 use crate::shards::WeightsFiles;
-use crate::{Error, atomic, door, heads, onnx, sentence, trunk};
+use crate::{Calibration, Error, atomic, door, heads, onnx, sentence, trunk};
 
 pub(crate) const CONFIG: &str = "config.json";
 
@@ -20,7 +22,7 @@ pub const EXPORTER_VERSION: &str = "2";
 const LARGEST_MODEL: u64 = (1 << 31) - 1;
 
 /// What the graph computes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ExportOptions {
     /// What the model is asked for.
     pub head: Head,
@@ -32,12 +34,49 @@ pub struct ExportOptions {
     pub normalize: bool,
     /// Whether the token states are a second output of the head `sentence`, `token_embeddings`.
     pub token_embeddings: bool,
+    /// Products that stay in fp32 whatever the precision, by the names that [`crate::products`] gives.
+    pub keep_fp32: BTreeSet<String>,
+    /// Ranges of what products take in, which [`Precision::Int8Static`] needs and no other precision reads.
+    pub calibration: Option<Calibration>,
 }
 
 impl Default for ExportOptions {
     fn default() -> Self {
-        let (head, precision, pooling) = (Head::Sentence, Precision::Fp32, Pooling::Mean);
-        Self { head, precision, pooling, normalize: true, token_embeddings: false }
+        Self {
+            head: Head::Sentence,
+            precision: Precision::Fp32,
+            pooling: Pooling::Mean,
+            normalize: true,
+            token_embeddings: false,
+            keep_fp32: BTreeSet::new(),
+            calibration: None,
+        }
+    }
+}
+
+/// A matrix product of a model, as large as its matrix.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Product {
+    /// Name of its tensor in the checkpoint, without `.weight`. Products of the same input are one product, whose name is
+    /// that of the first and ends in `+key+value`.
+    pub name: String,
+    /// Values of the matrix.
+    pub parameters: u64,
+    /// Bytes of the matrix in int8, with its scales.
+    pub int8_bytes: u64,
+    /// Bytes of the matrix in fp32.
+    pub fp32_bytes: u64,
+}
+
+impl Product {
+    pub(crate) fn new(name: &str, inputs: usize, outputs: usize) -> Self {
+        let parameters = (inputs * outputs) as u64;
+        Self {
+            name: name.to_owned(),
+            parameters,
+            int8_bytes: parameters + 4 * outputs as u64,
+            fp32_bytes: 4 * parameters,
+        }
     }
 }
 
@@ -68,6 +107,23 @@ pub struct ExportReport {
 /// # Errors
 /// What is wrong with the checkpoint, or `Write`. Nothing is left behind, and an older file at `out` stays.
 pub fn export(checkpoint: &Path, options: &ExportOptions, out: &Path) -> Result<ExportReport, Error> {
+    build(checkpoint, options, false)?.write(out)
+}
+
+/// A graph that is not yet written.
+pub(crate) struct Built {
+    finished: Finished,
+    report: ExportReport,
+    pub(crate) products: Vec<Product>,
+    /// In a calibration graph: the product of each row of the output `ranges`.
+    pub(crate) uses: Vec<String>,
+}
+
+/// Builds the graph of a checkpoint; with `observing` its calibration graph.
+///
+/// # Errors
+/// What is wrong with the checkpoint or the options.
+pub(crate) fn build(checkpoint: &Path, options: &ExportOptions, observing: bool) -> Result<Built, Error> {
     let shape = Shape::read(&inside(checkpoint, CONFIG)?)?;
     door::check_vocabulary(checkpoint, shape.vocabulary)?;
     let files = WeightsFiles::open(checkpoint)?;
@@ -77,30 +133,52 @@ pub fn export(checkpoint: &Path, options: &ExportOptions, out: &Path) -> Result<
         Some(sharing) => weights.check_layers(shape.family.layers(), "num_hidden_groups", sharing.groups)?,
     }
     let modules = sentence::read(checkpoint, shape.hidden)?;
-    let mut assembly = Assembly::new(&weights, options.precision);
+    let mut assembly = Assembly::new(&weights, options, observing);
     let trunk = trunk::build(&mut assembly, &shape, options.head == Head::Attention)?;
+    // What stands on the encoder is small, and rounding would show in it.
+    assembly.graph.halve(false);
     heads::build(&mut assembly, &shape, &trunk, (options, &modules, checkpoint))?;
-    let metadata = [
+    let products = std::mem::take(&mut assembly.products);
+    if let Some(unknown) = options.keep_fp32.iter().find(|name| products.iter().all(|product| product.name != **name)) {
+        let products = products.into_iter().map(|product| product.name).collect();
+        return Err(Error::ProductUnknown { product: unknown.clone(), products });
+    }
+    let uses = if observing { assembly.ranges() } else { Vec::new() };
+    let mut metadata = vec![
         ("head", options.head.to_string()),
-        ("precision", options.precision.to_string()),
+        ("precision", if observing { "calibration".to_owned() } else { options.precision.to_string() }),
         ("pooling", options.pooling.to_string()),
         ("normalize", options.normalize.to_string()),
         ("max_tokens", shape.max_tokens().to_string()),
     ];
+    if !options.keep_fp32.is_empty() {
+        metadata.push(("keep_fp32", options.keep_fp32.iter().cloned().collect::<Vec<_>>().join(" ")));
+    }
     let finished = assembly.graph.finish(EXPORTER_VERSION, &metadata);
-    let parameters = weights.parameters();
     let bytes = onnx::model_bytes(&finished.model, &finished.graph, &finished.initializers);
     if bytes > LARGEST_MODEL {
         return Err(Error::TooLarge { path: checkpoint.to_owned(), bytes, limit: LARGEST_MODEL });
     }
-    atomic::replace(out, |file| onnx::write_model(&finished.model, &finished.graph, finished.initializers, file))
-        .map_err(|source| Error::Write { path: out.to_owned(), source })?;
-    Ok(ExportReport {
-        parameters,
+    let report = ExportReport {
+        parameters: weights.parameters(),
         bytes,
         layers: shape.layers,
         dimensions: modules.steps.last().map_or(shape.hidden, |step| step.outputs),
         max_tokens: shape.max_tokens(),
         vocabulary: shape.vocabulary,
-    })
+    };
+    Ok(Built { finished, report, products, uses })
+}
+
+impl Built {
+    /// Writes the graph to the file `out`, which appears by a rename.
+    ///
+    /// # Errors
+    /// `Write`.
+    pub(crate) fn write(self, out: &Path) -> Result<ExportReport, Error> {
+        let Finished { model, graph, initializers } = self.finished;
+        atomic::replace(out, |file| onnx::write_model(&model, &graph, initializers, file))
+            .map_err(|source| Error::Write { path: out.to_owned(), source })?;
+        Ok(self.report)
+    }
 }

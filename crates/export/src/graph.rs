@@ -3,15 +3,16 @@
 use std::collections::HashSet;
 use std::mem;
 
+use crate::half;
 use crate::onnx::{
     Attribute, Dimension, Element, Entry, Graph, Model, Node, OperatorSet, Tensor, TensorShape, TensorType, ValueInfo,
     ValueType,
 };
 
-/// First version of the standard operators that has everything used here (`Gelu`).
-const OPSET: i64 = 20;
-/// The IR version that came with it.
-const IR_VERSION: i64 = 9;
+/// First version of the standard operators that has everything used here (`Attention`).
+const OPSET: i64 = 23;
+/// The IR version since then, which is also that of opset 21.
+const IR_VERSION: i64 = 10;
 /// Domain of ONNX Runtime's own operators.
 const MICROSOFT: &str = "com.microsoft";
 
@@ -25,6 +26,9 @@ pub(crate) struct GraphBuilder {
     initializers: Vec<Tensor>,
     /// Names of the initializers.
     names: HashSet<String>,
+    /// Which nodes are to work in f16.
+    halves: Vec<bool>,
+    half: bool,
 }
 
 /// A finished graph: what goes before the weights, and the weights.
@@ -33,15 +37,6 @@ pub(crate) struct Finished {
     pub(crate) model: Model,
     pub(crate) graph: Graph,
     pub(crate) initializers: Vec<Tensor>,
-}
-
-/// One way of a choice: a single operator of ONNX Runtime over values of the graph around it.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Branch<'a> {
-    pub(crate) name: &'static str,
-    pub(crate) op_type: &'static str,
-    pub(crate) inputs: &'a [&'a str],
-    pub(crate) settings: &'a [Setting],
 }
 
 /// A length of an output.
@@ -96,22 +91,15 @@ impl GraphBuilder {
         output.to_owned()
     }
 
-    /// Adds a choice between two operators by a boolean scalar.
-    pub(crate) fn choose(&mut self, condition: &str, yes: Branch<'_>, no: Branch<'_>, output: &str) -> Value {
-        let mut build = |branch: Branch<'_>| {
-            let result = format!("{output}.{}", branch.name);
-            self.part(branch.name, |graph| graph.fused(branch.op_type, branch.inputs, &result, branch.settings))
-        };
-        let (yes, no) = (build(yes), build(no));
-        self.either(condition, yes, no, output)
-    }
-
     /// Builds a part of the graph that only runs when it is chosen. `build` returns its one result.
     pub(crate) fn part(&mut self, name: &str, build: impl FnOnce(&mut Self) -> Value) -> Graph {
         let outer = mem::take(&mut self.graph.node);
+        let marks = self.halves.len();
         let result = build(self);
+        // A part works as the choice does that it belongs to.
+        self.halves.truncate(marks);
         let node = mem::replace(&mut self.graph.node, outer);
-        let output = vec![ValueInfo { kind: Some(tensor_type(Element::F32, None)), name: result }];
+        let output = vec![any_shape(&result, Element::F32)];
         Graph { node, name: name.to_owned(), input: Vec::new(), output }
     }
 
@@ -123,7 +111,13 @@ impl GraphBuilder {
             choice.attribute.push(Attribute { name, g: Some(part), kind: Some(5), ..Attribute::default() });
         }
         self.graph.node.push(choice);
+        self.halves.push(self.half);
         output.to_owned()
+    }
+
+    /// Marks the nodes that follow as working in f16, or not; returns what held before.
+    pub(crate) fn halve(&mut self, half: bool) -> bool {
+        mem::replace(&mut self.half, half)
     }
 
     /// Adds a standard operator with several outputs.
@@ -141,6 +135,11 @@ impl GraphBuilder {
         self.initializer(name, Element::I8, shape, values.iter().map(|&value| value as u8).collect())
     }
 
+    /// Adds an initializer of u8.
+    pub(crate) fn u8(&mut self, name: &str, shape: &[usize], values: &[u8]) -> Value {
+        self.initializer(name, Element::U8, shape, values.to_vec())
+    }
+
     /// Adds an initializer that is one i32.
     pub(crate) fn i32_scalar(&mut self, name: &str, value: i32) -> Value {
         self.initializer(name, Element::I32, &[], value.to_le_bytes().to_vec())
@@ -154,6 +153,11 @@ impl GraphBuilder {
     /// Closes the graph.
     pub(crate) fn finish(mut self, producer_version: &str, metadata: &[(&str, String)]) -> Finished {
         "berth".clone_into(&mut self.graph.name);
+        if self.halves.contains(&true) {
+            let outputs = self.graph.output.iter().map(|output| output.name.clone()).collect();
+            let nodes = mem::take(&mut self.graph.node).into_iter().zip(self.halves).collect();
+            (self.graph.node, self.initializers) = half::convert(nodes, self.initializers, &outputs);
+        }
         let opsets = [("", OPSET), (MICROSOFT, 1)];
         let model = Model {
             ir_version: Some(IR_VERSION),
@@ -187,7 +191,30 @@ impl GraphBuilder {
 
     fn push(&mut self, domain: &str, op_type: &str, inputs: &[&str], outputs: &[&str], settings: &[Setting]) {
         self.graph.node.push(node(domain, op_type, inputs, outputs, settings));
+        self.halves.push(self.half);
     }
+}
+
+/// `inputs` without the empty ones at the end.
+pub(crate) fn given<'i, 's>(inputs: &'i [&'s str]) -> &'i [&'s str] {
+    let last = inputs.iter().rposition(|input| !input.is_empty()).map_or(0, |last| last + 1);
+    &inputs[..last]
+}
+
+/// A value that may have any shape.
+pub(crate) fn any_shape(name: &str, element: Element) -> ValueInfo {
+    ValueInfo { kind: Some(tensor_type(element, None)), name: name.to_owned() }
+}
+
+/// `Cast` from `from` to `to`.
+pub(crate) fn cast(from: &str, to: &str, element: Element) -> Node {
+    node("", "Cast", &[from], &[to], &[Setting::Int("to", element as i64)])
+}
+
+/// The element type that a `Cast` gives; none for other operators.
+pub(crate) fn cast_target(node: &mut Node) -> Option<&mut i64> {
+    let to = node.attribute.iter_mut().find(|attribute| node.op_type == "Cast" && attribute.name == "to");
+    to.and_then(|attribute| attribute.i.as_mut())
 }
 
 fn node(domain: &str, op_type: &str, inputs: &[&str], outputs: &[&str], settings: &[Setting]) -> Node {

@@ -53,7 +53,7 @@ pub(crate) fn build(
     let graph = &mut assembly.graph;
     match options.head {
         Head::Sentence => {
-            sentence(assembly, shape, trunk, *options, &modules.steps);
+            sentence(assembly, shape, trunk, options, &modules.steps);
             if options.token_embeddings {
                 token_embeddings(assembly, shape, trunk);
             }
@@ -162,7 +162,7 @@ fn labels(weights: &Weights<'_>, tensor: &str) -> usize {
     weights.shape(tensor).and_then(|shape| shape.first().copied()).unwrap_or_default()
 }
 
-fn sentence(assembly: &mut Assembly<'_>, shape: &Shape, trunk: &Trunk, options: ExportOptions, steps: &[Step]) {
+fn sentence(assembly: &mut Assembly<'_>, shape: &Shape, trunk: &Trunk, options: &ExportOptions, steps: &[Step]) {
     let output = "sentence_embedding";
     let pooled = pool::pool(&mut assembly.graph, options.pooling, trunk.last(), "pooled");
     let vectors = dense(assembly, steps, pooled);
@@ -280,7 +280,7 @@ fn masked_logits(assembly: &mut Assembly<'_>, shape: &Shape, states: &str, outpu
         _ => weights.values(bias, &[shape.vocabulary])?,
     };
     let linear = Linear { name: "head.decoder", inputs: width, outputs: shape.vocabulary, bias: true };
-    Ok(assembly.product_of(linear, &matrix, &bias, &states, output))
+    assembly.product_of(linear, &matrix, &bias, &states, output)
 }
 
 /// `max over real tokens of log(1 + relu(logits))`. The maximum comes first: both functions rise with their argument.

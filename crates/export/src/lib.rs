@@ -6,7 +6,9 @@
 
 mod assembly;
 mod atomic;
+mod attention;
 mod balance;
+mod calibration;
 mod checkpoint;
 mod config;
 mod dense;
@@ -17,6 +19,7 @@ mod family;
 mod files;
 mod foreign;
 mod graph;
+mod half;
 mod heads;
 mod inspect;
 mod labels;
@@ -27,6 +30,7 @@ mod modern;
 mod onnx;
 mod paths;
 mod pool;
+mod products;
 mod quantize;
 mod relative;
 mod sentence;
@@ -35,8 +39,9 @@ mod shards;
 mod tokenizer_files;
 mod trunk;
 
+pub use calibration::{Calibration, export_calibration_graph, products};
 pub use error::Error;
-pub use export::{EXPORTER_VERSION, ExportOptions, ExportReport, export};
+pub use export::{EXPORTER_VERSION, ExportOptions, ExportReport, Product, export};
 pub use foreign::{
     ElementType, ExternalFile, GraphDescription, GraphRole, GraphValue, ReadyGraph, find_graphs, inspect_graph,
     inspect_graph_bytes, ready_made,

@@ -6,8 +6,8 @@ use crate::graph::{GraphBuilder, Setting, Value};
 use crate::onnx::Element;
 use crate::shape::Shape;
 
-/// Added to the score of a key that a query does not see.
-const UNSEEN: f32 = -1e9;
+/// Added to the score of a key that a query does not see, twice where it is neither real nor near. f16 holds that, too.
+const UNSEEN: f32 = -3e4;
 
 /// A local layer's sizes.
 #[derive(Debug, Clone, Copy)]

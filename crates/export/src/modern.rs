@@ -6,15 +6,16 @@
 
 use crate::Error;
 use crate::assembly::{Assembly, Linear, Norm};
+use crate::attention::{self, Source};
 use crate::config::Fields;
-use crate::graph::{Branch, Setting, Value};
+use crate::graph::{Setting, Value};
 use crate::local::{self, Window};
 use crate::onnx::Element;
 use crate::shape::{Activation, Shape};
-use crate::trunk::{Trunk, given, spelled_out};
+use crate::trunk::{Trunk, spelled_out};
 
-/// Added to the score of a token outside of the window; the softmax of anything near it is zero.
-const OUTSIDE: f32 = -1e9;
+/// Added to the score of a token outside of the window; the softmax of anything near it is zero. f16 holds it, too.
+const OUTSIDE: f32 = -3e4;
 
 /// What ModernBERT has beyond the sizes of every encoder.
 #[derive(Debug, Clone, PartialEq)]
@@ -112,9 +113,7 @@ impl Builder<'_, '_> {
         let ids = graph.input("input_ids", Element::I64, &lengths);
         let mask = graph.input("attention_mask", Element::I64, &lengths);
         let mask = graph.node("Cast", &[&mask], "mask.i32", &[Setting::Int("to", Element::I32 as i64)]);
-        let least = graph.node("ReduceMin", &[&mask], "mask.least", &[Setting::Int("keepdims", 0)]);
-        let masked = graph.i32_scalar("constant.masked", 0);
-        graph.node("Greater", &[&least, &masked], "mask.full", &[]);
+        attention::conditions(graph, &ids, &mask);
         self.places(attentions);
 
         let table = self.full(shape.family.word_table());
@@ -211,9 +210,7 @@ impl Builder<'_, '_> {
         let linear = Linear { name: &name, inputs: hidden, outputs: 3 * hidden, bias: modern.attention_bias };
         let joined = self.assembly.linear(linear, states, &format!("{at}.product"))?;
         let graph = &mut self.assembly.graph;
-        let plain = ["query.plain", "key.plain", "value"].map(|part| format!("{at}.{part}"));
-        let split = [Setting::Int("axis", 2), Setting::Int("num_outputs", 3)];
-        graph.split("Split", &[&joined], &plain.each_ref().map(String::as_str), &split);
+        let plain = attention::parts(graph, &joined, &format!("{at}.plain"));
         let kind = if local { "local" } else { "global" };
         let (cosines, sines) = (format!("rotary.{kind}.cos"), format!("rotary.{kind}.sin"));
         let mut turned = |part: &str, output: String| {
@@ -228,23 +225,21 @@ impl Builder<'_, '_> {
             let (context, weights) = spelled_out(graph, shape, &at, &[query, key, plain[2].clone()], bias);
             return Ok((context, Some(weights)));
         }
+        let source = Source::Apart([&query, &key, value]);
+        let inputs = attention::Inputs { source, bias, heads: shape.heads };
         let output = format!("{at}.context");
-        let settings = [Setting::Int("num_heads", shape.heads as i64)];
-        let op_type = "MultiHeadAttention";
-        let branch = |name, inputs| Branch { name, op_type, inputs, settings: &settings };
-        let full = given(&[&query, &key, value, "", "", bias]).to_vec();
-        let masked = given(&[&query, &key, value, "", "mask.i32", bias]).to_vec();
-        let (full, masked) = (branch("full", &full), branch("masked", &masked));
         if !local {
-            return Ok((graph.choose("mask.full", full, masked, &output), None));
+            let precision = self.assembly.precision;
+            return Ok((attention::attend(&mut self.assembly.graph, precision, inputs, &output), None));
         }
         let window = Window::of(shape, modern.reach);
-        let blocks = graph.part("blocks", |graph| {
+        let blocks = self.assembly.graph.part("blocks", |graph| {
             let parts = [query.as_str(), &key, value];
             local::attend(graph, window, &format!("{at}.local"), parts, &format!("{output}.blocks"))
         });
-        let whole = graph.part("whole", |graph| graph.choose("mask.full", full, masked, &format!("{output}.whole")));
-        Ok((graph.either("window.blocks", blocks, whole, &output), None))
+        let precision = self.assembly.precision;
+        let whole = self.assembly.graph.part("whole", |graph| attention::attend(graph, precision, inputs, &format!("{output}.whole")));
+        Ok((self.assembly.graph.either("window.blocks", blocks, whole, &output), None))
     }
 
     fn norm<'n>(&self, name: &'n str) -> Norm<'n> {

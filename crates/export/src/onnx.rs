@@ -155,9 +155,11 @@ pub(crate) struct Tensor {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Element {
     F32 = 1,
+    U8 = 2,
     I8 = 3,
     I32 = 6,
     I64 = 7,
+    F16 = 10,
 }
 
 /// Bytes that [`write_model`] will write.

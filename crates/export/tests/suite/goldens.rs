@@ -19,10 +19,10 @@ struct Parity {
 
 /// A text's ids and its embedding as transformers computed it.
 #[derive(Debug, Deserialize)]
-struct Golden {
+pub(crate) struct Golden {
     name: String,
-    ids: Vec<i64>,
-    embedding: Vec<f32>,
+    pub(crate) ids: Vec<i64>,
+    pub(crate) embedding: Vec<f32>,
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn parity() -> Vec<Golden> {
 }
 
 /// Reads scifact.bin: u32 rows, u32 dimensions, then per row u16 count, ids as u16, values as f16; little-endian.
-fn scifact() -> Vec<Golden> {
+pub(crate) fn scifact() -> Vec<Golden> {
     let bytes = golden_bytes("scifact.bin");
     let mut words = bytes.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]]));
     let mut word = || words.next().expect("the file is whole");
@@ -118,7 +118,7 @@ fn largest_difference(one: &[f32], other: &[f32]) -> f32 {
     one.iter().zip(other).map(|(one, other)| (one - other).abs()).fold(0.0, f32::max)
 }
 
-fn cosine(one: &[f32], other: &[f32]) -> f64 {
+pub(crate) fn cosine(one: &[f32], other: &[f32]) -> f64 {
     assert_eq!(one.len(), other.len());
     let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
     dot(one, other) / (dot(one, one) * dot(other, other)).sqrt()

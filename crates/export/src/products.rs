@@ -1,0 +1,150 @@
+//! Matrix products: how each precision stores a matrix, and which operator multiplies by it.
+//!
+//! - `fp32`, `fp16`: `MatMul`.
+//! - `int8`: `DynamicQuantizeMatMul`, with one scale of the states a run. Its vectors depend on what shares the run.
+//! - `int8-static`: `QuantizeLinear` with a scale measured before, then `MatMulIntegerToFloat`. As fast as `int8` (which
+//!   only has to find the range, 2 % of a product), and independent of what shares the run.
+//! - `q8`, `q4`: `MatMulNBits`, which gives each block of a row of states a scale of its own.
+//!
+//! Scales for each row of states cost an eighth of the speed, because no operator takes them: see docs/benchmarks.md.
+
+use berth_types::Precision;
+
+use crate::assembly::Assembly;
+use crate::calibration::Range;
+use crate::graph::{Setting, Value, given};
+use crate::quantize;
+use crate::{Error, Product};
+
+/// Weights under one scale in `q8`. 32 brings the cosine from .9991 to .9996 on all-MiniLM-L6-v2 and costs 17 % of the
+/// speed.
+const Q8_BLOCK: usize = 128;
+/// Weights under one scale in `q4`. 64 and 128 lose a further 1 and 2.5 hundredths of cosine.
+const Q4_BLOCK: usize = 32;
+/// Arithmetic of `MatMulNBits` in which the states, too, are 8-bit integers in blocks.
+const INTEGER_STATES: i64 = 4;
+
+/// A `[inputs, outputs]` matrix in the graph.
+#[derive(Debug, Clone)]
+pub(crate) struct Matrix {
+    name: String,
+    values: Value,
+    storage: Storage,
+}
+
+/// What stands beside the values of a matrix.
+#[derive(Debug, Clone)]
+enum Storage {
+    Float { half: bool },
+    Dynamic { scales: Value },
+    Static { scales: Value, states_scale: Value, states_zero: Value },
+    Blocks { scales: Value, zeros: Value, inputs: usize, outputs: usize, bits: u8, block: usize },
+}
+
+impl Matrix {
+    /// Whether the product adds a bias on its way out.
+    pub(crate) fn takes_bias(&self) -> bool {
+        !matches!(self.storage, Storage::Float { .. })
+    }
+}
+
+impl Assembly<'_> {
+    /// Stores a `[outputs, inputs]` weight as the matrix of the product `name`, in that product's precision.
+    ///
+    /// # Errors
+    /// `CalibrationMissing` when a static precision has no range for it.
+    pub(crate) fn matrix(&mut self, name: &str, weight: &[f32], inputs: usize) -> Result<Matrix, Error> {
+        let outputs = weight.len() / inputs;
+        self.products.push(Product::new(name, inputs, outputs));
+        let (owner, name) = (name.to_owned(), format!("{name}.matrix"));
+        let shape = [inputs, outputs];
+        let (values, storage) = match self.precision_of(&owner) {
+            precision @ (Precision::Fp32 | Precision::Fp16) => {
+                let values = self.graph.f32(&name, &shape, &quantize::transpose(weight, inputs));
+                (values, Storage::Float { half: precision == Precision::Fp16 })
+            }
+            Precision::Q8 => self.blocks(&name, weight, inputs, 8, Q8_BLOCK),
+            Precision::Q4 => self.blocks(&name, weight, inputs, 4, Q4_BLOCK),
+            precision => {
+                let quantized = quantize::rows(weight, inputs);
+                let values = self.graph.i8(&name, &shape, &quantize::transpose(&quantized.bytes, inputs));
+                let scales = self.graph.f32(&format!("{name}.scale"), &[outputs], &quantized.scales);
+                if precision == Precision::Int8Static {
+                    let Range { scale, zero } = self.range_of(&owner)?;
+                    let states_scale = self.graph.f32(&format!("{owner}.states.scale"), &[], &[scale]);
+                    let states_zero = self.graph.u8(&format!("{owner}.states.zero"), &[], &[zero]);
+                    (values, Storage::Static { scales, states_scale, states_zero })
+                } else {
+                    (values, Storage::Dynamic { scales })
+                }
+            }
+        };
+        Ok(Matrix { name: owner, values, storage })
+    }
+
+    fn blocks(
+        &mut self,
+        name: &str,
+        weight: &[f32],
+        inputs: usize,
+        bits: u8,
+        block: usize,
+    ) -> (Value, Storage) {
+        let outputs = weight.len() / inputs;
+        let stored = quantize::blocks(weight, inputs, bits, block);
+        let blocks = inputs.div_ceil(block);
+        let values = self.graph.u8(name, &[outputs, blocks, block * usize::from(bits) / 8], &stored.bytes);
+        let scales = self.graph.f32(&format!("{name}.scale"), &[outputs * blocks], &stored.scales);
+        let zeros = match &stored.zeros {
+            Some(zeros) => self.graph.u8(&format!("{name}.zero"), &[zeros.len()], zeros),
+            None => Value::new(),
+        };
+        (values, Storage::Blocks { scales, zeros, inputs, outputs, bits, block })
+    }
+
+    /// The product of `states` with `matrix`, and `bias` where it is not empty.
+    pub(crate) fn biased(&mut self, matrix: &Matrix, states: &str, bias: &str, output: &str) -> Value {
+        if bias.is_empty() || matrix.takes_bias() {
+            return self.product(matrix, states, bias, output);
+        }
+        let product = self.product(matrix, states, "", &format!("{output}.product"));
+        self.graph.node("Add", &[&product, bias], output, &[])
+    }
+
+    /// A matrix product; `bias` (where not empty) needs a matrix that takes one.
+    pub(crate) fn product(&mut self, matrix: &Matrix, states: &str, bias: &str, output: &str) -> Value {
+        self.observe(&matrix.name, states);
+        let values = matrix.values.as_str();
+        match &matrix.storage {
+            Storage::Float { half } => {
+                let before = self.graph.halve(*half);
+                let product = self.graph.node("MatMul", &[states, values], output, &[]);
+                self.graph.halve(before);
+                product
+            }
+            Storage::Dynamic { scales } => {
+                // The fourth input is the weights' zero point, which symmetric weights do not have.
+                let inputs = [states, values, scales, "", bias];
+                self.graph.fused("DynamicQuantizeMatMul", given(&inputs), output, &[])
+            }
+            Storage::Static { scales, states_scale, states_zero } => {
+                let bytes = format!("{output}.bytes");
+                let bytes = self.graph.node("QuantizeLinear", &[states, states_scale, states_zero], &bytes, &[]);
+                let inputs = [&bytes, values, states_scale, scales, states_zero, "", bias];
+                self.graph.fused("MatMulIntegerToFloat", given(&inputs), output, &[])
+            }
+            Storage::Blocks { scales, zeros, inputs, outputs, bits, block } => {
+                let settings = [
+                    Setting::Int("K", *inputs as i64),
+                    Setting::Int("N", *outputs as i64),
+                    Setting::Int("bits", i64::from(*bits)),
+                    Setting::Int("block_size", *block as i64),
+                    Setting::Int("accuracy_level", INTEGER_STATES),
+                ];
+                // The fifth input would reorder the groups.
+                let inputs = [states, values, scales, zeros, "", bias];
+                self.graph.fused("MatMulNBits", given(&inputs), output, &settings)
+            }
+        }
+    }
+}
