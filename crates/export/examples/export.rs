@@ -1,4 +1,4 @@
-//! `export CHECKPOINT OUT [fp32|int8] [cls]`: writes one graph and prints what was written.
+//! `export CHECKPOINT OUT [PRECISION] [cls]`: writes one graph and prints what was written.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use berth_types::Precision;
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let [checkpoint, out, rest @ ..] = words.as_slice() else {
-        return Err("usage: export CHECKPOINT OUT [fp32|int8] [cls]".into());
+        return Err("usage: export CHECKPOINT OUT [PRECISION] [cls]".into());
     };
     let precision = rest.first().map_or(Ok(Precision::Fp32), |word| word.parse())?;
     let pooling = if rest.get(1).is_some_and(|word| word == "cls") { Pooling::Cls } else { Pooling::Mean };

@@ -111,7 +111,8 @@ impl Assembly<'_> {
         for (number, (_, states)) in uses.iter().enumerate() {
             let mut end = |op_type: &str| {
                 let name = format!("{RANGES}.{number}.{op_type}");
-                let end = self.graph.node(op_type, &[states], &format!("{name}.scalar"), &[Setting::Int("keepdims", 0)]);
+                let end =
+                    self.graph.node(op_type, &[states], &format!("{name}.scalar"), &[Setting::Int("keepdims", 0)]);
                 self.graph.node("Reshape", &[&end, &row], &name, &[])
             };
             let pair = [end("ReduceMin"), end("ReduceMax")];

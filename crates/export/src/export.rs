@@ -16,7 +16,7 @@ use crate::{Calibration, Error, atomic, door, heads, onnx, sentence, trunk};
 pub(crate) const CONFIG: &str = "config.json";
 
 /// Changes whenever the bytes of a graph may change. Equal checkpoint, options and version give equal bytes.
-pub const EXPORTER_VERSION: &str = "2";
+pub const EXPORTER_VERSION: &str = "3";
 
 /// Bytes that one protobuf message may have.
 const LARGEST_MODEL: u64 = (1 << 31) - 1;

@@ -83,7 +83,10 @@ impl Rewriting {
             Some(target) => target == Element::F32 as i64,
             None => chosen || floats && !WHOLE.contains(&node.op_type.as_str()),
         };
-        if floats && half && let Some(target) = cast_target(&mut node) {
+        if floats
+            && half
+            && let Some(target) = cast_target(&mut node)
+        {
             *target = Element::F16 as i64;
         }
         let given = if floats { kind } else { Kind::Whole };

@@ -100,7 +100,8 @@ struct Nibbles {
 impl Nibbles {
     /// The least squared error among the ranges that [`SHARES`] allows; the first of equals.
     fn nearest_to(values: &[f32]) -> Self {
-        let (low, high) = values.iter().fold((0.0_f32, 0.0_f32), |(low, high), &value| (low.min(value), high.max(value)));
+        let (low, high) =
+            values.iter().fold((0.0_f32, 0.0_f32), |(low, high), &value| (low.min(value), high.max(value)));
         let mut best = (f32::INFINITY, Self { scale: 1.0, zero: 0.0 });
         for below in SHARES {
             for above in SHARES {

@@ -143,6 +143,11 @@ fn rows(values: &[f32], width: usize, blocks: usize, length: usize, positions: &
     (0..blocks).flat_map(|block| positions.iter().flat_map(move |&position| row(block, position))).collect()
 }
 
+/// Folders of all families.
+pub(crate) fn folders() -> Vec<PathBuf> {
+    family("")
+}
+
 /// Folders of one family.
 fn family(prefix: &str) -> Vec<PathBuf> {
     let folders = fs::read_dir(fixtures()).unwrap().map(|entry| entry.unwrap().path());

@@ -15,8 +15,7 @@ use crate::precisions::calibrated;
 use crate::runtime::{self, Batch};
 use crate::synthetic::{Checkpoint, POSITIONS, VOCABULARY};
 
-const BATCHED: [Precision; 5] =
-    [Precision::Fp32, Precision::Fp16, Precision::Q8, Precision::Q4, Precision::Int8Static];
+const BATCHED: [Precision; 5] = [Precision::Fp32, Precision::Fp16, Precision::Q8, Precision::Q4, Precision::Int8Static];
 
 fn open(checkpoint: &Path, precision: Precision, row: &[i64]) -> Session {
     let folder = tempfile::tempdir().unwrap();
@@ -30,13 +29,26 @@ fn open(checkpoint: &Path, precision: Precision, row: &[i64]) -> Session {
     runtime::open(&graph)
 }
 
-/// Runs `cases` batches of 8 and 32 rows, of up to `longest` tokens, and each first row alone.
-fn check(checkpoint: &Path, precision: Precision, (longest, vocabulary, cases): (usize, i64, u32)) {
+/// Rows to try: of up to `longest` tokens, with ids below `vocabulary`, in `cases` batches of 8 and 32.
+#[derive(Debug, Clone, Copy)]
+struct Trial {
+    longest: usize,
+    vocabulary: i64,
+    cases: u32,
+}
+
+const TINY: Trial = Trial { longest: POSITIONS, vocabulary: VOCABULARY as i64, cases: 64 };
+const MODEL: Trial = Trial { longest: 40, vocabulary: 30_522, cases: 8 };
+
+/// Runs batches, and one row of each alone.
+fn check(checkpoint: &Path, precision: Precision, trial: Trial) {
+    let Trial { longest, vocabulary, cases } = trial;
     let row: Vec<i64> = (0..longest as i64).map(|at| at % vocabulary).collect();
     let session = RefCell::new(open(checkpoint, precision, &row));
     let rows = (1..=longest, prop_oneof![Just(8_usize), Just(32)])
         .prop_flat_map(move |(length, rows)| prop::collection::vec(prop::collection::vec(0..vocabulary, length), rows));
-    let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
+    let mut runner =
+        TestRunner::new(Config { cases, failure_persistence: None, max_shrink_iters: 64, ..Config::default() });
     let law = |rows: Vec<Vec<i64>>, place: prop::sample::Index| {
         let mut session = session.borrow_mut();
         let place = place.index(rows.len());
@@ -45,24 +57,27 @@ fn check(checkpoint: &Path, precision: Precision, (longest, vocabulary, cases): 
         let alone = runtime::embed(&mut session, &rows[place]);
         let width = alone.len();
         let row = &together[place * width..(place + 1) * width];
-        let bits = |row: &[f32]| row.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
-        prop_assert!(bits(row) == bits(&alone), "row {place} of {} differs at {precision}", rows.len());
+        prop_assert!(bits(row).eq(bits(&alone)), "row {place} of {} differs at {precision}", rows.len());
         Ok(())
     };
     runner.run(&(rows, any::<prop::sample::Index>()), |(rows, place)| law(rows, place)).unwrap();
+}
+
+fn bits(row: &[f32]) -> impl Iterator<Item = u32> {
+    row.iter().map(|value| value.to_bits())
 }
 
 #[test]
 fn rows_of_a_tiny_model_do_not_see_their_neighbours() {
     let folder = Checkpoint::tiny().write();
     for precision in BATCHED {
-        check(folder.path(), precision, (POSITIONS, VOCABULARY as i64, 64));
+        check(folder.path(), precision, TINY);
     }
 }
 
 #[test]
 fn rows_of_a_model_do_not_see_their_neighbours() {
     for precision in BATCHED {
-        check(&runtime::checkpoint(), precision, (40, 30_522, 8));
+        check(&runtime::checkpoint(), precision, MODEL);
     }
 }
