@@ -238,7 +238,10 @@ impl Builder<'_, '_> {
             local::attend(graph, window, &format!("{at}.local"), parts, &format!("{output}.blocks"))
         });
         let precision = self.assembly.precision;
-        let whole = self.assembly.graph.part("whole", |graph| attention::attend(graph, precision, inputs, &format!("{output}.whole")));
+        let whole = self
+            .assembly
+            .graph
+            .part("whole", |graph| attention::attend(graph, precision, inputs, &format!("{output}.whole")));
         Ok((self.assembly.graph.either("window.blocks", blocks, whole, &output), None))
     }
 
