@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use berth_types::ModelCard;
@@ -20,6 +20,8 @@ use crate::Error;
 const FORMAT: u32 = 1;
 const CARD: &str = "card.toml";
 const MANIFEST: &str = "model.json";
+/// Bytes of a card or list of files; one that names the labels of 100,000 classes has a tenth of this.
+const LARGEST_LIST: u64 = 32 << 20;
 /// Special tokens alone take two ids; a model that takes fewer than this cannot read a word.
 const SMALLEST_MAX_TOKENS: usize = 4;
 
@@ -90,7 +92,7 @@ impl InstalledModel {
     pub fn open(dir: &Path) -> Result<Self, Error> {
         let manifest = read_manifest(dir)?;
         let card_path = dir.join(CARD);
-        let card_bytes = read(&card_path)?;
+        let card_bytes = read_at_most(&card_path, LARGEST_LIST)?;
         let card = parse_card(&card_path, &card_bytes)?;
         let model = Self { dir: dir.to_path_buf(), card, manifest };
         model.check(CARD, &card_bytes)?;
@@ -178,8 +180,10 @@ impl InstalledModel {
 
     /// The bytes of the listed file `name`, which hash to what was installed.
     pub(crate) fn read_checked(&self, name: &str) -> Result<Vec<u8>, Error> {
-        self.hash_of(name)?;
-        let bytes = read(&self.dir.join(name))?;
+        let path = self.dir.join(name);
+        let Some(entry) = self.manifest.files.get(name) else { return Err(Error::FileUnlisted { path }) };
+        // One byte more than was installed tells a longer file from the right one; the rest of it need not be read.
+        let bytes = read_beginning(&path, entry.bytes.saturating_add(1))?;
         self.check(name, &bytes)?;
         Ok(bytes)
     }
@@ -204,12 +208,9 @@ fn read_manifest(dir: &Path) -> Result<Manifest, Error> {
         format: u32,
     }
     let path = dir.join(MANIFEST);
-    let bytes = match fs::read(&path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(Error::ModelMissing { path: dir.to_path_buf() });
-        }
-        Err(source) => return Err(Error::Read { path, source }),
+    let bytes = match read_at_most(&path, LARGEST_LIST) {
+        Err(Error::FileMissing { .. }) => return Err(Error::ModelMissing { path: dir.to_path_buf() }),
+        read => read?,
     };
     let syntax = |error: serde_json::Error| Error::ManifestSyntax { path: path.clone(), message: error.to_string() };
     let versioned: Versioned = serde_json::from_slice(&bytes).map_err(syntax)?;
@@ -251,8 +252,27 @@ fn check_card(path: &Path, card: &ModelCard) -> Result<(), Error> {
     Ok(())
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, Error> {
-    fs::read(path).map_err(|source| unreadable(path, source))
+/// Reads a file that has no reason to be larger than `most` bytes.
+///
+/// # Errors
+/// `FileMissing`, or `Read`, also for a larger one.
+pub(crate) fn read_at_most(path: &Path, most: u64) -> Result<Vec<u8>, Error> {
+    let bytes = read_beginning(path, most.saturating_add(1))?;
+    if bytes.len() as u64 > most {
+        let source = io::Error::new(io::ErrorKind::FileTooLarge, format!("it has more than {most} bytes"));
+        return Err(unreadable(path, source));
+    }
+    Ok(bytes)
+}
+
+/// The first `most` bytes of a file, or all where it has fewer.
+fn read_beginning(path: &Path, most: u64) -> Result<Vec<u8>, Error> {
+    let failed = |source| unreadable(path, source);
+    let file = File::open(path).map_err(failed)?;
+    let expected = file.metadata().map_err(failed)?.len().min(most);
+    let mut bytes = Vec::with_capacity(usize::try_from(expected).unwrap_or_default());
+    file.take(most).read_to_end(&mut bytes).map_err(failed)?;
+    Ok(bytes)
 }
 
 fn unreadable(path: &Path, source: io::Error) -> Error {

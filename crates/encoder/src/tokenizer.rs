@@ -3,10 +3,10 @@
 //! What a `tokenizer.json` asks for beyond that is undone here: it may truncate, pad, read `[SEP]` in a user's text as
 //! the end of it, and make one unknown token of any very long word.
 
+mod door;
 mod offsets;
 mod template;
 
-use std::fs;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -21,6 +21,7 @@ use self::offsets::{Lowered, clamp, trimmed};
 pub(crate) use self::template::PairTemplate;
 use self::template::Template;
 use crate::encoder::TOKENIZER;
+use crate::model::read_at_most;
 use crate::segments::{Cuts, segments};
 use crate::{Error, InstalledModel};
 
@@ -29,6 +30,8 @@ use crate::{Error, InstalledModel};
 const SEGMENT_BYTES: usize = 8 * 1024;
 
 const CONFIG: &str = "config.json";
+/// Bytes of the largest published `tokenizer.json` (250,000 pieces), ten times over.
+const LARGEST_FILE: u64 = 256 << 20;
 
 /// A model's tokenizer. Cheap to clone and to share between threads.
 #[derive(Debug, Clone)]
@@ -75,14 +78,7 @@ impl TextTokenizer {
     /// # Errors
     /// `FileMissing` or `Read` when there is none, `TokenizerFile` when it cannot be used.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let bytes = fs::read(path).map_err(|source| {
-            let path = path.to_path_buf();
-            match source.kind() {
-                std::io::ErrorKind::NotFound => Error::FileMissing { path },
-                _ => Error::Read { path, source },
-            }
-        })?;
-        Self::from_bytes(path, &bytes)
+        Self::from_bytes(path, &read_at_most(path, LARGEST_FILE)?)
     }
 
     /// The tokenizer of an installed model, made ready for `head`.
@@ -111,11 +107,15 @@ impl TextTokenizer {
     /// `TokenizerFile` when they cannot be used.
     pub(crate) fn from_bytes(path: &Path, bytes: &[u8]) -> Result<Self, Error> {
         let unusable = |message: String| Error::TokenizerFile { path: path.to_path_buf(), message };
-        let mut tokenizer = plain(bytes).map_err(unusable)?;
-        let template = Template::of(&tokenizer).map_err(unusable)?;
-        // From here on a text that spells out a special token is only text.
-        tokenizer.set_encode_special_tokens(true);
-        let cuts = cuts(&tokenizer).map_err(unusable)?;
+        let read = || {
+            let mut tokenizer = plain(bytes)?;
+            let template = Template::of(&tokenizer)?;
+            // From here on a text that spells out a special token is only text.
+            tokenizer.set_encode_special_tokens(true);
+            let cuts = cuts(&tokenizer)?;
+            Ok((tokenizer, template, cuts))
+        };
+        let (tokenizer, template, cuts) = door::guarded(read).map_err(unusable)?;
 
         let (unknown_token, max_word_chars) = match tokenizer.get_model() {
             ModelWrapper::WordPiece(model) => (Some(model.unk_token.clone()), model.max_input_chars_per_word),
@@ -330,7 +330,8 @@ impl Tokens {
 }
 
 fn encode(tokenizer: &Tokenizer, text: &str) -> Result<Encoding, Error> {
-    tokenizer.encode(text, false).map_err(|error| Error::Tokenize { message: error.to_string() })
+    let encode = || tokenizer.encode(text, false).map_err(|error| error.to_string());
+    door::guarded(encode).map_err(|message| Error::Tokenize { message })
 }
 
 /// The tokenizer of a file, without the truncation and the padding that it may ask for.
