@@ -16,7 +16,7 @@ use crate::{Calibration, Error, atomic, door, heads, onnx, sentence, trunk};
 pub(crate) const CONFIG: &str = "config.json";
 
 /// Changes whenever the bytes of a graph may change. Equal checkpoint, options and version give equal bytes.
-pub const EXPORTER_VERSION: &str = "3";
+pub const EXPORTER_VERSION: &str = "4";
 
 /// Bytes that one protobuf message may have.
 const LARGEST_MODEL: u64 = (1 << 31) - 1;
@@ -134,7 +134,7 @@ pub(crate) fn build(checkpoint: &Path, options: &ExportOptions, observing: bool)
     }
     let modules = sentence::read(checkpoint, shape.hidden)?;
     let mut assembly = Assembly::new(&weights, options, observing);
-    let trunk = trunk::build(&mut assembly, &shape, options.head == Head::Attention)?;
+    let trunk = trunk::build(&mut assembly, &shape, heads::wanted(options))?;
     // What stands on the encoder is small, and rounding would show in it.
     assembly.graph.halve(false);
     heads::build(&mut assembly, &shape, &trunk, (options, &modules, checkpoint))?;

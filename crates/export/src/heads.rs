@@ -14,7 +14,7 @@ use crate::modern::Modern;
 use crate::onnx::Element;
 use crate::sentence::Modules;
 use crate::shape::{Activation, Shape};
-use crate::trunk::Trunk;
+use crate::trunk::{Trunk, Wanted};
 use crate::{Error, pool};
 
 const BATCH: Length = Length::Named("batch");
@@ -37,6 +37,16 @@ struct MaskedNames {
 struct Classifier {
     hidden: (String, Activation),
     output: &'static str,
+}
+
+/// What the head needs of the encoder.
+pub(crate) fn wanted(options: &ExportOptions) -> Wanted {
+    match options.head {
+        Head::Attention => Wanted::Attentions,
+        Head::Classify => Wanted::First,
+        Head::Sentence if options.pooling == Pooling::Cls && !options.token_embeddings => Wanted::First,
+        _ => Wanted::States,
+    }
 }
 
 /// Adds the head to `trunk` and declares its outputs.

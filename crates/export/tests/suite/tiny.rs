@@ -52,6 +52,26 @@ fn every_pooling_is_right() {
     }
 }
 
+/// Where only the first token's state is wanted, the last layer computes no other.
+#[test]
+fn the_first_token_alone_is_what_it_is_among_all() {
+    let tiny = Checkpoint::tiny();
+    let folder = tiny.write();
+    let graph = folder.path().join("graph.onnx");
+    let options = ExportOptions { pooling: Pooling::Cls, ..ExportOptions::default() };
+    export(folder.path(), &options, &graph).unwrap();
+    let mut session = runtime::open(&graph);
+    let states = reference::states(&tiny, IDS, TYPES, Nonlinearity::Gelu);
+    let received = runtime::run(&mut session, &Batch::single(IDS).with_types(TYPES), "sentence_embedding").1;
+    close(&received, &reference::unit(&states[0]));
+    let padded = Batch::padded(&[IDS, &IDS[..2]], 7);
+    let received = runtime::run(&mut session, &padded, "sentence_embedding").1;
+    for (row, ids) in received.chunks_exact(8).zip([IDS, &IDS[..2]]) {
+        let states = reference::states(&tiny, ids, &vec![0; ids.len()], Nonlinearity::Gelu);
+        close(row, &reference::unit(&states[0]));
+    }
+}
+
 #[test]
 fn every_activation_is_right() {
     let pairs = [
