@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import select
 import subprocess
 import time
@@ -11,6 +12,8 @@ HERE = Path(__file__).parent
 # A peer that says nothing for so long is given up.
 SILENCE_SECONDS = 900
 LAST_LINES = 3
+# How Python words an exception that nobody caught.
+CAUSE = re.compile(r"[\w.]*(Error|Exception)\b.*: ")
 
 
 class PeerFailed(Exception):
@@ -95,7 +98,9 @@ class PeerProcess:
     def _last_words(self):
         self.process.wait()
         lines = [line.strip() for line in self.log.read_text(errors="replace").splitlines() if line.strip()]
-        words = " | ".join(lines[-LAST_LINES:])
+        # The first exception is the cause; later ones come from the tidying up.
+        causes = [line for line in lines if CAUSE.match(line)]
+        words = causes[0] if causes else " | ".join(lines[-LAST_LINES:])
         return words or f"ended with status {self.process.returncode} and said nothing"
 
 
