@@ -7,6 +7,8 @@ import math
 import numpy as np
 
 DEPTH = 10
+# Settings that change how texts are put together, not how one is computed.
+BATCHING = ("batch", "sessions", "threads", "streams")
 
 
 class Quality:
@@ -30,7 +32,9 @@ class Quality:
     def measure(self, peer, setting, starter, identity):
         """nDCG@10 of `peer`; computes its vectors unless they are kept. `identity` names all that shapes them."""
         texts = hashlib.sha256(self.document_file.read_bytes() + self.query_file.read_bytes()).hexdigest()
-        key = hashlib.sha256(json.dumps([identity, setting, texts], sort_keys=True).encode()).hexdigest()[:16]
+        # How texts are batched shapes the vectors of dynamic int8 only: one scale stands for all rows of a run.
+        shaping = {name: value for name, value in setting.items() if peer.kind == "int8" or name not in BATCHING}
+        key = hashlib.sha256(json.dumps([identity, shaping, texts], sort_keys=True).encode()).hexdigest()[:16]
         documents, queries = (self.folder / f"{peer.name}-{key}-{part}.npy" for part in ("documents", "queries"))
         if not (documents.is_file() and queries.is_file()):
             with starter.start(peer, setting) as process:
