@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use berth_pipeline::Home;
-use berth_types::{Fusion, Mode, Precision};
+use berth_types::{Fusion, Mode, Precision, Rerank, Reranker};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 const AFTER_HELP: &str = "\
@@ -99,6 +99,9 @@ pub(crate) struct IndexArgs {
     /// Tokens that neighbouring windows share [default: the index's own, else 64]
     #[arg(long, value_name = "TOKENS")]
     pub(crate) overlap: Option<usize>,
+    /// Store a vector for each token too, for `search --rerank late`; an index has them for all its chunks or for none
+    #[arg(long)]
+    pub(crate) token_rows: bool,
     /// Seconds between commits
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub(crate) commit_seconds: u64,
@@ -136,6 +139,8 @@ pub(crate) struct SearchArgs {
     #[command(flatten)]
     pub(crate) ranking: RankingArgs,
     #[command(flatten)]
+    pub(crate) rerank: RerankArgs,
+    #[command(flatten)]
     pub(crate) encoder: EncoderArgs,
     /// Show how each score came about
     #[arg(long)]
@@ -153,6 +158,23 @@ pub(crate) struct RankingArgs {
     pub(crate) mode: Mode,
     #[command(flatten)]
     pub(crate) fusion: FusionArgs,
+}
+
+/// What orders the first documents anew.
+#[derive(Debug, Args)]
+pub(crate) struct RerankArgs {
+    /// Order the first documents anew: late (token by token; the index needs --token-rows)
+    #[arg(long, value_name = "HOW", value_parser = parse_reranker)]
+    pub(crate) rerank: Option<Reranker>,
+    /// How many of the first documents are ordered anew, at least as many as are shown
+    #[arg(long, value_name = "N", default_value_t = Rerank::default().depth, value_parser = parse_k)]
+    pub(crate) rerank_depth: usize,
+}
+
+impl RerankArgs {
+    pub(crate) fn rerank(&self) -> Option<Rerank> {
+        self.rerank.map(|by| Rerank { by, depth: self.rerank_depth })
+    }
 }
 
 #[derive(Debug, Args)]
@@ -204,6 +226,8 @@ pub(crate) struct EvalArgs {
     pub(crate) modes: Vec<Mode>,
     #[command(flatten)]
     pub(crate) fusion: FusionArgs,
+    #[command(flatten)]
+    pub(crate) rerank: RerankArgs,
     #[command(flatten)]
     pub(crate) encoder: EncoderArgs,
     /// Tokens in a window [default: the model card's]
@@ -335,6 +359,13 @@ fn parse_mode(word: &str) -> Result<Mode, String> {
         "dense" => Ok(Mode::Dense),
         "lexical" => Ok(Mode::Lexical),
         _ => Err("possible values: hybrid, dense, lexical".to_owned()),
+    }
+}
+
+fn parse_reranker(word: &str) -> Result<Reranker, String> {
+    match word {
+        "late" => Ok(Reranker::Late),
+        _ => Err("possible values: late".to_owned()),
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use berth_encoder::{Encoder, EncoderOptions, Runtime};
+use berth_encoder::{Encoder, EncoderOptions, Runtime, default_precision};
 use berth_index::IndexReader;
-use berth_types::{Fingerprint, Precision};
+use berth_types::{Fingerprint, Head, ModelCard, Precision};
 
+use crate::graphs::with_graph;
 use crate::{Error, Home, models};
 
 /// Model of a new index when none is named.
@@ -41,14 +42,25 @@ pub(crate) fn open_encoder_for(
     choice: &EncoderChoice,
     built_with: Option<&Fingerprint>,
 ) -> Result<Encoder, Error> {
+    open_head(home, choice, built_with, |_| Head::Sentence)
+}
+
+/// Opens a model for the head that its card decides; a graph that is not there yet is made from the checkpoint.
+pub(crate) fn open_head(
+    home: &Home,
+    choice: &EncoderChoice,
+    built_with: Option<&Fingerprint>,
+    head: impl FnOnce(&ModelCard) -> Head,
+) -> Result<Encoder, Error> {
     let name = choice.model.as_deref().or(built_with.map(|fingerprint| fingerprint.model.as_str()));
-    let model = models::installed(home, name.unwrap_or(DEFAULT_MODEL))?;
+    let mut model = models::installed(home, name.unwrap_or(DEFAULT_MODEL))?;
+    let head = head(model.card());
     let built_precision = built_with.and_then(|fingerprint| fingerprint.parts.get("precision")?.parse().ok());
-    let options = EncoderOptions {
-        precision: choice.precision.or(built_precision),
-        workers: choice.workers,
-        ..EncoderOptions::default()
-    };
+    let precision = choice.precision.or(built_precision);
+    if head != Head::Sentence {
+        model = with_graph(home, model, head, precision.unwrap_or_else(default_precision))?;
+    }
+    let options = EncoderOptions { precision, head, workers: choice.workers, ..EncoderOptions::default() };
     let runtime = Runtime::load(&home.runtime_library())?;
     Ok(Encoder::open(&model, &runtime, &options)?)
 }

@@ -69,6 +69,14 @@ pub enum Error {
         /// Of the file.
         received: String,
     },
+    /// A file of an installed model is not as it was installed.
+    #[error("{path} is not as it was installed; run `berth model import` for '{name}' again")]
+    DamagedModel {
+        /// Name of the model.
+        name: String,
+        /// The file.
+        path: PathBuf,
+    },
     /// A file of a checkpoint says something that cannot be used.
     #[error("{path}: {reason}")]
     BadCheckpoint {
@@ -186,6 +194,7 @@ impl Error {
             | Self::ModelNameTaken { .. } => ErrorKind::InvalidInput,
             Self::ChunkLost { .. }
             | Self::WrongHash { .. }
+            | Self::DamagedModel { .. }
             | Self::BadCheckpoint { .. }
             | Self::FingerprintMismatch { .. } => ErrorKind::Corrupted,
             Self::SyncRefused { .. } => ErrorKind::Refused,

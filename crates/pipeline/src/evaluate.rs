@@ -9,12 +9,12 @@ use std::time::Instant;
 
 use berth_encoder::Encoder;
 use berth_eval::{Dataset, Metrics, Run};
-use berth_types::{Fusion, Mode, Query};
+use berth_types::{Fusion, Mode, Query, Rerank};
 use serde::{Deserialize, Serialize};
 
 use crate::encoding::{EncoderChoice, open_encoder};
 use crate::search::Searcher;
-use crate::{Error, Home, IngestOptions, Progress, ingest};
+use crate::{Error, Home, IngestOptions, Progress, TokenEncoder, ingest, open_token_encoder};
 
 /// Documents asked for with each query: recall is measured at 100.
 const RANKED_DOCUMENTS: usize = 100;
@@ -32,6 +32,8 @@ pub struct EvalOptions {
     pub modes: Vec<Mode>,
     /// How they are joined.
     pub fusion: Fusion,
+    /// What orders the first documents anew.
+    pub rerank: Option<Rerank>,
     /// Which model.
     pub encoder: EncoderChoice,
     /// Ids in a window; `None`: the card's.
@@ -103,11 +105,12 @@ pub fn evaluate(
 ) -> Result<Option<EvalReport>, Error> {
     let dataset = Dataset::open(&options.dataset, &options.split)?;
     let encoder = open_encoder(home, &options.encoder, None)?;
-    let index = cached_index(home, &encoder, &dataset, options)?;
-    let Some(encode) = build(&encoder, &dataset, &index, options, progress, cancel)? else {
+    let tokens = open_token_encoder(home, &options.encoder, None, options.rerank.is_some())?;
+    let index = cached_index(home, (&encoder, tokens.as_ref()), &dataset, options)?;
+    let Some(encode) = build((&encoder, tokens.as_ref()), &dataset, &index, options, progress, cancel)? else {
         return Ok(None);
     };
-    let searcher = Searcher::with_encoder(&index, encoder)?;
+    let searcher = Searcher::with_encoder(&index, encoder, tokens)?;
     let mut report = EvalReport {
         dataset: dataset.name.clone(),
         split: options.split.clone(),
@@ -124,7 +127,7 @@ pub fn evaluate(
                 return Ok(None);
             }
             let started = Instant::now();
-            let ranking = rank(&searcher, &query.text, mode, options.fusion)?;
+            let ranking = rank(&searcher, &query.text, mode, options)?;
             times_ms.push(started.elapsed().as_secs_f64() * 1e3);
             run.insert(&query.id, ranking)?;
         }
@@ -140,8 +143,9 @@ pub fn evaluate(
     Ok(Some(report))
 }
 
-fn rank(searcher: &Searcher, text: &str, mode: Mode, fusion: Fusion) -> Result<Vec<(String, f32)>, Error> {
-    let query = Query { text: text.to_owned(), k: RANKED_DOCUMENTS, mode, fusion, rerank: None, explain: false };
+fn rank(searcher: &Searcher, text: &str, mode: Mode, options: &EvalOptions) -> Result<Vec<(String, f32)>, Error> {
+    let EvalOptions { fusion, rerank, .. } = *options;
+    let query = Query { text: text.to_owned(), k: RANKED_DOCUMENTS, mode, fusion, rerank, explain: false };
     match searcher.rank(&query) {
         // A query without words finds nothing; it counts as such.
         Err(Error::EmptyQuery) => Ok(Vec::new()),
@@ -151,12 +155,20 @@ fn rank(searcher: &Searcher, text: &str, mode: Mode, fusion: Fusion) -> Result<V
 
 /// A folder named by everything that shapes the index: vectors, windows and the corpus itself. So an index is used again
 /// for what it was built from and nothing else, and no folder of a user's is ever written to.
-fn cached_index(home: &Home, encoder: &Encoder, dataset: &Dataset, options: &EvalOptions) -> Result<PathBuf, Error> {
+fn cached_index(
+    home: &Home,
+    (encoder, tokens): (&Encoder, Option<&TokenEncoder>),
+    dataset: &Dataset,
+    options: &EvalOptions,
+) -> Result<PathBuf, Error> {
     let corpus = dataset.corpus_path();
     let mut hasher = blake3::Hasher::new();
     let mut reader = File::open(&corpus).map_err(Error::io("read", &corpus))?;
     std::io::copy(&mut reader, &mut hasher).map_err(Error::io("read", &corpus))?;
     hasher.update(encoder.fingerprint().canonical().as_bytes());
+    if let Some(tokens) = tokens {
+        hasher.update(tokens.settings().fingerprint.canonical().as_bytes());
+    }
     hasher.update(format!("{:?} {:?}", options.window_tokens, options.overlap_tokens).as_bytes());
     let hash = hasher.finalize().to_hex();
     let cache = options.cache.clone().unwrap_or_else(|| home.cache().join("eval"));
@@ -165,7 +177,7 @@ fn cached_index(home: &Home, encoder: &Encoder, dataset: &Dataset, options: &Eva
 
 /// Indexes the collection unless that is done. `Ok(None)`: interrupted.
 fn build(
-    encoder: &Encoder,
+    (encoder, tokens): (&Encoder, Option<&TokenEncoder>),
     dataset: &Dataset,
     index: &Path,
     options: &EvalOptions,
@@ -195,7 +207,7 @@ fn build(
         overlap_tokens: options.overlap_tokens,
         ..IngestOptions::default()
     };
-    let report = ingest(encoder, index, &ingest_options, progress, cancel)?;
+    let report = ingest(encoder, tokens, index, &ingest_options, progress, cancel)?;
     if report.documents == 0 && !report.interrupted {
         return Err(Error::NothingToIndex { path: dataset.corpus_path() });
     }

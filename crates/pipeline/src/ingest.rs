@@ -13,9 +13,9 @@ use berth_encoder::Encoder;
 use berth_index::{IndexReader, IndexSettings, IndexWriter};
 use serde::Serialize;
 
-use crate::Error;
 use crate::prepare::Cutting;
 use crate::source::{Listing, Problem, SkipCounts, list_files};
+use crate::{Error, TokenEncoder};
 use run::Run;
 
 /// Overlap of windows in tokens, where neither the user nor the index says otherwise.
@@ -139,6 +139,8 @@ pub struct IngestReport {
 
 /// Indexes what `options` names into the folder `index`, which is created when it is not there.
 ///
+/// An index with token rows is made, or taken further, when `tokens` is there; the chunks' tokens get their vectors from it.
+///
 /// When `cancel` becomes true, what is inside the model is finished and committed, and the report says `interrupted`.
 ///
 /// # Errors
@@ -146,6 +148,7 @@ pub struct IngestReport {
 /// `SyncRefused` when a path to sync is not there; a sync that would remove too much is refused in the report.
 pub fn ingest(
     encoder: &Encoder,
+    tokens: Option<&TokenEncoder>,
     index: &Path,
     options: &IngestOptions,
     progress: &mut dyn Progress,
@@ -153,10 +156,11 @@ pub fn ingest(
 ) -> Result<IngestReport, Error> {
     let started = Instant::now();
     let listing = list_sources(options)?;
-    let settings = settings_for(encoder, index, options)?;
+    let tokens_settings = tokens.map(|tokens| tokens.settings().clone());
+    let settings = IndexSettings { tokens: tokens_settings, ..settings_for(encoder, index, options)? };
     let writer = IndexWriter::create_or_open(index, &settings)?;
     let cutting = Cutting { window_tokens: settings.window_tokens, overlap_tokens: settings.overlap_tokens };
-    let mut run = Run::new(encoder, writer, progress, cancel, &listing, options.commit_every);
+    let mut run = Run::new((encoder, tokens), writer, progress, cancel, &listing, options.commit_every);
     run.read_all(listing, cutting)?;
     if !run.is_interrupted() && !cancel.load(Ordering::Relaxed) {
         run.settle_gone(options.sync, options.force)?;

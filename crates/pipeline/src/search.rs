@@ -8,10 +8,11 @@ use std::time::Instant;
 use berth_encoder::Encoder;
 use berth_index::fusion::{self, DocScore, Fused, HalfList};
 use berth_index::{ChunkHit, IndexReader, Snapshot, StoredPassage};
-use berth_types::{Embedding, Explanation, Hit, HitChunk, Mode, Query, SearchReply, SourceScore};
+use berth_types::{Embedding, Explanation, Fingerprint, Hit, HitChunk, Mode, Query, Rerank, SearchReply, SourceScore};
 
 use crate::encoding::{EncoderChoice, open_encoder_for};
-use crate::{Error, Home};
+use crate::rerank::{LateScore, rerank};
+use crate::{Error, Home, TokenEncoder};
 
 /// Fewest chunks asked of each half. Deep enough that the union of both lists holds nearly every document that the
 /// fused top ten can have, whatever the windows a document has.
@@ -24,6 +25,8 @@ pub struct Searcher {
     reader: IndexReader,
     /// Absent when only the lexical half will be asked.
     encoder: Option<Encoder>,
+    /// Present when late interaction will be asked for.
+    tokens: Option<TokenEncoder>,
 }
 
 /// A query's way through both halves, up to fusion.
@@ -34,39 +37,68 @@ struct Ranking {
 }
 
 /// A document with its final score and the chunk to show for it.
-struct Ranked {
-    document_no: u64,
-    chunk_id: u64,
-    score: f32,
-    dense: Option<DocScore>,
-    lexical: Option<DocScore>,
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Ranked {
+    pub(crate) document_no: u64,
+    pub(crate) chunk_id: u64,
+    pub(crate) score: f32,
+    pub(crate) dense: Option<DocScore>,
+    pub(crate) lexical: Option<DocScore>,
     /// The arithmetic; none when one half alone decided.
-    fused: Option<Fused>,
+    pub(crate) fused: Option<Fused>,
+    /// What late interaction made of it; none when it was not asked.
+    pub(crate) late: Option<LateScore>,
 }
 
 impl Searcher {
-    /// Opens an index, and the model that it was built with unless only the lexical half will be asked.
+    /// Opens an index, and of the model that it was built with what will be asked: nothing for the lexical half alone.
     ///
     /// # Errors
-    /// An index that is not there or damaged, a model that is not installed, `FingerprintMismatch`.
-    pub fn open(home: &Home, index: &Path, choice: &EncoderChoice, mode: Mode) -> Result<Self, Error> {
+    /// An index that is not there or damaged, a model that is not installed, `FingerprintMismatch`; `NoTokenRows` of the
+    /// index when late interaction will be asked for and it was built without.
+    pub fn open(
+        home: &Home,
+        index: &Path,
+        choice: &EncoderChoice,
+        mode: Mode,
+        rerank: Option<Rerank>,
+    ) -> Result<Self, Error> {
         let reader = IndexReader::open(index)?;
-        if mode == Mode::Lexical {
-            return Ok(Self { reader, encoder: None });
-        }
-        let encoder = open_encoder_for(home, choice, Some(&reader.snapshot().settings().fingerprint))?;
-        check_fingerprint(index, &reader, &encoder)?;
-        Ok(Self { reader, encoder: Some(encoder) })
+        let settings = reader.snapshot().settings().clone();
+        let tokens = match (rerank, &settings.tokens) {
+            (None, _) => None,
+            (Some(_), None) => return Err(berth_index::Error::NoTokenRows { path: index.to_path_buf() }.into()),
+            (Some(_), Some(tokens)) => Some(TokenEncoder::open(home, choice, Some(&tokens.fingerprint))?),
+        };
+        let encoder = match mode {
+            Mode::Lexical => None,
+            _ => Some(open_encoder_for(home, choice, Some(&settings.fingerprint))?),
+        };
+        Self::over(index, reader, encoder, tokens)
     }
 
     /// Opens an index for an encoder that is open already.
     ///
     /// # Errors
     /// An index that is not there or damaged, `FingerprintMismatch`.
-    pub fn with_encoder(index: &Path, encoder: Encoder) -> Result<Self, Error> {
-        let reader = IndexReader::open(index)?;
-        check_fingerprint(index, &reader, &encoder)?;
-        Ok(Self { reader, encoder: Some(encoder) })
+    pub fn with_encoder(index: &Path, encoder: Encoder, tokens: Option<TokenEncoder>) -> Result<Self, Error> {
+        Self::over(index, IndexReader::open(index)?, Some(encoder), tokens)
+    }
+
+    fn over(
+        index: &Path,
+        reader: IndexReader,
+        encoder: Option<Encoder>,
+        tokens: Option<TokenEncoder>,
+    ) -> Result<Self, Error> {
+        let settings = reader.snapshot().settings().clone();
+        if let Some(encoder) = &encoder {
+            check_fingerprint(index, &settings.fingerprint, encoder.fingerprint())?;
+        }
+        if let (Some(stored), Some(tokens)) = (&settings.tokens, &tokens) {
+            check_fingerprint(index, &stored.fingerprint, &tokens.settings().fingerprint)?;
+        }
+        Ok(Self { reader, encoder, tokens })
     }
 
     /// The reader below.
@@ -121,7 +153,7 @@ impl Searcher {
             dense = fusion::best_per_document(&snapshot.dense(&row, depth)?, depth);
             embedding = Some(row);
         }
-        let ranked = match (query.mode, embedding) {
+        let mut ranked: Vec<Ranked> = match (query.mode, embedding) {
             (Mode::Hybrid, Some(embedding)) => {
                 let supplied = missing_cosines(&snapshot, &embedding, &dense, &lexical)?;
                 let fused = fusion::fuse(&dense, &lexical, &supplied, &query.fusion);
@@ -130,6 +162,15 @@ impl Searcher {
             (Mode::Dense, _) => dense.documents.iter().map(|&document| Ranked::alone(document, Mode::Dense)).collect(),
             _ => lexical.documents.iter().map(|&document| Ranked::alone(document, Mode::Lexical)).collect(),
         };
+        if let Some(Rerank { depth, .. }) = query.rerank {
+            let Some(tokens) = &self.tokens else {
+                return Err(Error::InvalidSettings(
+                    "opened without late interaction; open it again with it".to_owned(),
+                ));
+            };
+            let matrix = tokens.query(&query.text)?;
+            rerank(&snapshot, &matrix, depth.max(query.k), &mut ranked)?;
+        }
         Ok(Ranking { snapshot, ranked, warnings })
     }
 
@@ -150,9 +191,8 @@ impl Searcher {
     }
 }
 
-fn check_fingerprint(index: &Path, reader: &IndexReader, encoder: &Encoder) -> Result<(), Error> {
-    let snapshot = reader.snapshot();
-    let differences = snapshot.settings().fingerprint.differences(encoder.fingerprint());
+fn check_fingerprint(index: &Path, stored: &Fingerprint, here: &Fingerprint) -> Result<(), Error> {
+    let differences = stored.differences(here);
     if differences.is_empty() {
         return Ok(());
     }
@@ -160,7 +200,7 @@ fn check_fingerprint(index: &Path, reader: &IndexReader, encoder: &Encoder) -> R
         differences.iter().map(|(part, stored, here)| format!("{part}: {} there, {} here", brief(stored), brief(here)));
     Err(Error::FingerprintMismatch {
         index: index.to_path_buf(),
-        model: encoder.card().name.clone(),
+        model: here.model.clone(),
         differences: named.collect::<Vec<_>>().join("; "),
     })
 }
@@ -193,14 +233,14 @@ impl Ranked {
     fn alone(document: DocScore, mode: Mode) -> Self {
         let DocScore { document_no, chunk_id, score, .. } = document;
         let (dense, lexical) = if mode == Mode::Dense { (Some(document), None) } else { (None, Some(document)) };
-        Self { document_no, chunk_id, score, dense, lexical, fused: None }
+        Self { document_no, chunk_id, score, dense, lexical, fused: None, late: None }
     }
 }
 
 impl From<Fused> for Ranked {
     fn from(fused: Fused) -> Self {
         let Fused { document_no, chunk_id, score, dense, lexical, .. } = fused;
-        Self { document_no, chunk_id, score, dense, lexical, fused: Some(fused) }
+        Self { document_no, chunk_id, score, dense, lexical, fused: Some(fused), late: None }
     }
 }
 
@@ -219,7 +259,7 @@ fn read_hit(snapshot: &Snapshot, query: &Query, rank: usize, ranked: &Ranked) ->
         text,
         dense: ranked.dense.map(source_score),
         lexical: ranked.lexical.map(source_score),
-        late: None,
+        late: ranked.late.as_ref().map(|late| SourceScore { rank, score: late.max_sim }),
         highlights: highlights.into_iter().map(|range| (range.start, range.end)).collect(),
         explanation: if query.explain { Some(explain(snapshot, query, ranked)?) } else { None },
     })
@@ -228,10 +268,11 @@ fn read_hit(snapshot: &Snapshot, query: &Query, rank: usize, ranked: &Ranked) ->
 /// The arithmetic of a score; BM25 is taken apart by terms.
 fn explain(snapshot: &Snapshot, query: &Query, ranked: &Ranked) -> Result<Explanation, Error> {
     let leaf = |label: String, value: f32| Explanation { label, value, children: Vec::new() };
+    let score = ranked.late.as_ref().map_or(ranked.score, |late| late.score_before);
     let mut root = match &ranked.fused {
         Some(fused) => fusion::explain(fused),
-        None if ranked.dense.is_some() => leaf("cosine of the best chunk".to_owned(), ranked.score),
-        None => leaf("BM25 of the best chunk".to_owned(), ranked.score),
+        None if ranked.dense.is_some() => leaf("cosine of the best chunk".to_owned(), score),
+        None => leaf("BM25 of the best chunk".to_owned(), score),
     };
     if let Some(lexical) = ranked.lexical {
         let terms = snapshot.explain(&query.text, lexical.chunk_id)?;
@@ -249,5 +290,8 @@ fn explain(snapshot: &Snapshot, query: &Query, ranked: &Ranked) -> Result<Explan
             [.., lexical_half] => lexical_half.children.push(node),
         }
     }
-    Ok(root)
+    Ok(match &ranked.late {
+        Some(late) => late.explain(root),
+        None => root,
+    })
 }

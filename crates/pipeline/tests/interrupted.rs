@@ -44,7 +44,7 @@ fn run(encoder: &Encoder, folder: &Path, sync: bool, far_enough: fn(&ProgressSta
     };
     let cancel = AtomicBool::new(false);
     let mut interrupter = Interrupter { cancel: &cancel, far_enough };
-    ingest(encoder, &folder.join("index"), &options, &mut interrupter, &cancel).unwrap()
+    ingest(encoder, None, &folder.join("index"), &options, &mut interrupter, &cancel).unwrap()
 }
 
 fn stored(folder: &Path) -> (u64, u64) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use berth_pipeline::{EncoderChoice, Home, IngestOptions, IngestReport, ingest};
+use berth_pipeline::{EncoderChoice, Home, IngestOptions, IngestReport, ingest, open_encoder, open_token_encoder};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
@@ -33,10 +33,12 @@ pub(crate) fn run(home: &Home, args: &IndexArgs) -> anyhow::Result<Outcome> {
     if let Some(path) = args.paths.iter().find(|path| !args.sync && !path.exists()) {
         return Err(berth_pipeline::Error::PathNotFound { path: path.clone() }.into());
     }
-    let encoder = berth_pipeline::open_encoder(home, &encoder_choice(&args.encoder), Some(&args.index))?;
+    let choice = encoder_choice(&args.encoder);
+    let tokens = open_token_encoder(home, &choice, Some(&args.index), args.token_rows)?;
+    let encoder = open_encoder(home, &choice, Some(&args.index))?;
     let cancel = cancel_on_signals()?;
     let mut display = Display::new(args.quiet);
-    let result = ingest(&encoder, &args.index, &options, &mut display, &cancel);
+    let result = ingest(&encoder, tokens.as_ref(), &args.index, &options, &mut display, &cancel);
     display.clear();
     let report = result?;
 

@@ -24,13 +24,13 @@ pub(crate) fn run(home: &Home, args: &SearchArgs, terms: Terms) -> anyhow::Resul
         k: args.k,
         mode,
         fusion: args.ranking.fusion.fusion(),
-        rerank: None,
+        rerank: args.rerank.rerank(),
         explain: args.explain,
     };
     let mut choice = encoder_choice(&args.encoder);
     // One query needs one worker, and one session opens sooner than two.
     choice.workers = choice.workers.or(Some(1));
-    let searcher = Searcher::open(home, &args.index, &choice, mode)?;
+    let searcher = Searcher::open(home, &args.index, &choice, mode, query.rerank)?;
     let reply = searcher.search(&query)?;
     for warning in &reply.warnings {
         say(&format!("berth: {warning}"));
@@ -67,7 +67,7 @@ fn render_hit(page: &mut String, hit: &Hit, terms: Terms) {
     let _ = writeln!(page, "{:>2}. {title}  {}", hit.rank, paint(terms.quiet, format!("{:.3}", hit.score)));
 
     let mut facts = vec![place(hit), format!("bytes {}–{}", hit.chunk.start, hit.chunk.end)];
-    for (name, source) in [("dense", hit.dense), ("lexical", hit.lexical)] {
+    for (name, source) in [("late", hit.late), ("dense", hit.dense), ("lexical", hit.lexical)] {
         if let Some(source) = source {
             facts.push(format!("{name} #{} {:.2}", source.rank, source.score));
         }

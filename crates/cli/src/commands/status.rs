@@ -16,6 +16,9 @@ struct Status {
     precision: String,
     window_tokens: usize,
     overlap_tokens: usize,
+    /// Values in a token's row; absent in an index without token rows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_dimensions: Option<usize>,
     #[serde(flatten)]
     index: IndexStatus,
 }
@@ -29,13 +32,14 @@ pub(crate) fn run(args: &StatusArgs) -> anyhow::Result<Outcome> {
         precision: settings.fingerprint.parts.get("precision").cloned().unwrap_or_default(),
         window_tokens: settings.window_tokens,
         overlap_tokens: settings.overlap_tokens,
+        token_dimensions: settings.tokens.as_ref().map(|tokens| tokens.dimensions),
         index: snapshot.status(),
     };
     if args.json {
         output::print_json(&status)?;
         return Ok(Outcome::Done);
     }
-    let rows = [
+    let mut rows = vec![
         ("index", args.index.display().to_string()),
         ("documents", grouped(status.index.documents)),
         ("chunks", grouped(status.index.chunks)),
@@ -50,7 +54,11 @@ pub(crate) fn run(args: &StatusArgs) -> anyhow::Result<Outcome> {
         ("generation", status.index.generation.to_string()),
         ("format", status.index.format.to_string()),
     ];
-    let page = rows.map(|(name, value)| format!("{name:<13} {value}\n")).concat();
+    if let Some(tokens) = &settings.tokens {
+        let (count, size) = (grouped(status.index.token_rows), bytes(status.index.token_bytes));
+        rows.insert(5, ("token rows", format!("{count} of {} values, {size}", tokens.dimensions)));
+    }
+    let page: String = rows.iter().map(|(name, value)| format!("{name:<13} {value}\n")).collect();
     output::print(&page)?;
     Ok(Outcome::Done)
 }

@@ -4,17 +4,18 @@ use std::collections::{HashMap, VecDeque};
 
 use berth_encoder::PendingRow;
 use berth_index::NewChunk;
-use berth_types::{ContentKey, Embedding};
+use berth_types::{ContentKey, Embedding, TokenRows};
 
 use crate::Error;
+use crate::late::PendingTokens;
 use crate::prepare::{Incoming, PreparedChunk};
 
-/// Where the vector of a chunk comes from.
+/// Where the vector of a chunk comes from, and the vectors of its tokens where the index has those.
 pub(super) enum Row {
     /// The index has it.
-    Known(Embedding),
+    Known(Embedding, Option<TokenRows>),
     /// The model still owes it.
-    Pending(PendingRow),
+    Pending(PendingRow, Option<PendingTokens>),
     /// An earlier chunk of the same document, by ordinal, has the same text.
     SameAs(usize),
 }
@@ -78,7 +79,7 @@ impl Encoding {
 
     /// Takes the next chunk.
     pub(super) fn hand_in(&mut self, chunk: PreparedChunk, row: Row) {
-        if matches!(row, Row::Pending(_)) {
+        if matches!(row, Row::Pending(..)) {
             self.ordinals.insert(chunk.key, chunk.chunk.ordinal as usize);
         }
         self.waiting.push_back((chunk, row));
@@ -89,15 +90,21 @@ impl Encoding {
         let Some((PreparedChunk { chunk, key, .. }, row)) = self.waiting.pop_front() else {
             return Ok(None);
         };
-        let was_pending = matches!(row, Row::Pending(_));
-        let embedding = match row {
-            Row::Known(embedding) => embedding,
-            Row::Pending(pending) => pending.wait()?,
-            Row::SameAs(ordinal) => self.chunks[ordinal].embedding.clone(),
+        let was_pending = matches!(row, Row::Pending(..));
+        let (embedding, tokens) = match row {
+            Row::Known(embedding, tokens) => (embedding, tokens),
+            Row::Pending(embedding, tokens) => {
+                let tokens = tokens.map(PendingTokens::wait).transpose()?;
+                (embedding.wait()?, tokens.map(|tokens| tokens.quantized()))
+            }
+            Row::SameAs(ordinal) => {
+                let same = &self.chunks[ordinal];
+                (same.embedding.clone(), same.tokens.clone())
+            }
         };
         self.embedded += usize::from(was_pending);
         self.reused += usize::from(!was_pending);
-        self.chunks.push(NewChunk { chunk, key, embedding, tokens: None });
+        self.chunks.push(NewChunk { chunk, key, embedding, tokens });
         let bytes_done = self.incoming.bytes * self.chunks.len() as u64 / self.total_chunks.max(1) as u64;
         let bytes = bytes_done - self.bytes_counted;
         self.bytes_counted = bytes_done;

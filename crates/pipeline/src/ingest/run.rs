@@ -12,15 +12,15 @@ use std::time::{Duration, Instant};
 
 use berth_encoder::Encoder;
 use berth_index::IndexWriter;
-use berth_types::DocumentRecord;
+use berth_types::{ContentKey, DocumentRecord, Embedding, TokenRows};
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::encoding::{Encoding, Row, Stage};
 use super::{IngestReport, Progress, ProgressState};
-use crate::Error;
 use crate::prepare::{Change, Cutting, Incoming, Prepared, prepare};
 use crate::source::{Item, Listing, Problem, path_text, read_file};
 use crate::sync::{Seen, plan_removal};
+use crate::{Error, TokenEncoder};
 
 /// Documents tokenised ahead of embedding.
 const DOCUMENTS_AHEAD: usize = 16;
@@ -51,6 +51,8 @@ struct Order {
 /// A run over the sources, from the first document to the last commit.
 pub(super) struct Run<'a> {
     encoder: &'a Encoder,
+    /// Present where the index has token rows.
+    tokens: Option<&'a TokenEncoder>,
     writer: IndexWriter,
     progress: &'a mut dyn Progress,
     cancel: &'a AtomicBool,
@@ -70,7 +72,7 @@ pub(super) struct Run<'a> {
 
 impl<'a> Run<'a> {
     pub(super) fn new(
-        encoder: &'a Encoder,
+        (encoder, tokens): (&'a Encoder, Option<&'a TokenEncoder>),
         writer: IndexWriter,
         progress: &'a mut dyn Progress,
         cancel: &'a AtomicBool,
@@ -79,6 +81,7 @@ impl<'a> Run<'a> {
     ) -> Self {
         Self {
             encoder,
+            tokens,
             writer,
             progress,
             cancel,
@@ -295,17 +298,28 @@ impl<'a> Run<'a> {
             }
             let row = if let Some(same) = self.last_encoding().same(&chunk.key) {
                 Row::SameAs(same)
-            } else if let Some(embedding) = self.writer.embedding(&chunk.key) {
-                Row::Known(embedding)
+            } else if let Some((embedding, tokens)) = self.known(&chunk.key) {
+                Row::Known(embedding, tokens)
             } else {
                 self.rows_in_flight += 1;
-                self.report.tokens += chunk.row.len() as u64;
-                Row::Pending(self.encoder.submit_passage(take(&mut chunk.row))?)
+                let row = take(&mut chunk.row);
+                self.report.tokens += row.len() as u64;
+                let tokens = self.tokens.map(|tokens| tokens.submit_passage(row.clone())).transpose()?;
+                Row::Pending(self.encoder.submit_passage(row)?, tokens)
             };
             self.last_encoding().hand_in(chunk, row);
         }
         self.last_encoding().stage = Stage::Whole;
         Ok(())
+    }
+
+    /// What the index has under this key: a vector, and token rows where it has them.
+    fn known(&self, key: &ContentKey) -> Option<(Embedding, Option<TokenRows>)> {
+        let embedding = self.writer.embedding(key)?;
+        match self.tokens {
+            None => Some((embedding, None)),
+            Some(_) => Some((embedding, Some(self.writer.token_rows(key)?))),
+        }
     }
 
     fn last_encoding(&mut self) -> &mut Encoding {
