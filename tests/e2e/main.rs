@@ -10,5 +10,6 @@ mod configuration;
 mod damage;
 mod guards;
 mod indexing;
+mod late;
 mod searching;
 mod sources;

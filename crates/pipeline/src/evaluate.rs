@@ -32,7 +32,7 @@ pub struct EvalOptions {
     pub modes: Vec<Mode>,
     /// How they are joined.
     pub fusion: Fusion,
-    /// What orders the first documents anew.
+    /// What orders the first documents anew; each mode is measured without it and with it.
     pub rerank: Option<Rerank>,
     /// Which model.
     pub encoder: EncoderChoice,
@@ -44,7 +44,7 @@ pub struct EvalOptions {
     pub cache: Option<PathBuf>,
     /// Build the index again.
     pub rebuild: bool,
-    /// Write the ranked lists to `FILE.MODE`.
+    /// Write the ranked lists to `FILE.MODE` and `FILE.MODE+late`.
     pub run_file: Option<PathBuf>,
 }
 
@@ -57,7 +57,7 @@ pub struct EvalReport {
     pub split: String,
     /// Queries that were scored.
     pub queries: usize,
-    /// Figures of each half and of both.
+    /// Figures of each half and of both, and, as `hybrid+late`, of what was ordered anew.
     pub modes: BTreeMap<String, ModeReport>,
     /// What embedding the collection cost when its index was built.
     pub encode: EncodeCost,
@@ -119,7 +119,9 @@ pub fn evaluate(
         encode,
         warnings: warnings(&dataset),
     };
-    for &mode in &options.modes {
+    for (mode, rerank) in passes(options) {
+        let name =
+            rerank.map_or(mode.as_str().to_owned(), |rerank| format!("{}+{}", mode.as_str(), rerank.by.as_str()));
         let mut run = Run::new();
         let mut times_ms = Vec::with_capacity(dataset.queries.len());
         for query in &dataset.queries {
@@ -127,7 +129,7 @@ pub fn evaluate(
                 return Ok(None);
             }
             let started = Instant::now();
-            let ranking = rank(&searcher, &query.text, mode, options)?;
+            let ranking = rank(&searcher, &query.text, (mode, options.fusion, rerank))?;
             times_ms.push(started.elapsed().as_secs_f64() * 1e3);
             run.insert(&query.id, ranking)?;
         }
@@ -135,16 +137,25 @@ pub fn evaluate(
         report.queries = evaluation.per_query.len();
         times_ms.sort_unstable_by(f64::total_cmp);
         let (p50_ms, p99_ms) = (quantile(&times_ms, 0.5), quantile(&times_ms, 0.99));
-        report.modes.insert(mode.as_str().to_owned(), ModeReport { metrics: evaluation.mean, p50_ms, p99_ms });
+        report.modes.insert(name.clone(), ModeReport { metrics: evaluation.mean, p50_ms, p99_ms });
         if let Some(file) = &options.run_file {
-            write_run(&run, file, mode)?;
+            write_run(&run, file, &name)?;
         }
     }
     Ok(Some(report))
 }
 
-fn rank(searcher: &Searcher, text: &str, mode: Mode, options: &EvalOptions) -> Result<Vec<(String, f32)>, Error> {
-    let EvalOptions { fusion, rerank, .. } = *options;
+/// Every mode as it is, and, where documents are ordered anew, with that too.
+fn passes(options: &EvalOptions) -> impl Iterator<Item = (Mode, Option<Rerank>)> {
+    let anew = move |&mode| options.rerank.map(|rerank| (mode, Some(rerank)));
+    options.modes.iter().flat_map(move |mode| std::iter::once((*mode, None)).chain(anew(mode)))
+}
+
+fn rank(
+    searcher: &Searcher,
+    text: &str,
+    (mode, fusion, rerank): (Mode, Fusion, Option<Rerank>),
+) -> Result<Vec<(String, f32)>, Error> {
     let query = Query { text: text.to_owned(), k: RANKED_DOCUMENTS, mode, fusion, rerank, explain: false };
     match searcher.rank(&query) {
         // A query without words finds nothing; it counts as such.
@@ -238,12 +249,12 @@ fn remove(path: &Path, how: impl FnOnce(&Path) -> std::io::Result<()>) -> Result
     }
 }
 
-fn write_run(run: &Run, file: &Path, mode: Mode) -> Result<(), Error> {
+fn write_run(run: &Run, file: &Path, pass: &str) -> Result<(), Error> {
     let mut name = file.as_os_str().to_owned();
-    name.push(format!(".{}", mode.as_str()));
+    name.push(format!(".{pass}"));
     let path = PathBuf::from(name);
     let mut writer = BufWriter::new(File::create(&path).map_err(Error::io("create", &path))?);
-    run.write_trec(&mut writer, &format!("berth-{}", mode.as_str()))?;
+    run.write_trec(&mut writer, &format!("berth-{pass}"))?;
     writer.into_inner().map_err(|error| Error::io("write", &path)(error.into_error()))?;
     Ok(())
 }

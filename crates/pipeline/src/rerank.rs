@@ -77,3 +77,81 @@ impl LateScore {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use berth_index::fusion::DocScore;
+    use berth_index::{IndexReader, IndexSettings, IndexWriter, NewChunk, TokenSettings};
+    use berth_types::{Chunk, ContentKey, Document, DocumentRecord, Embedding, Fingerprint};
+
+    use super::*;
+
+    /// An index of documents of one-byte chunks, each with one token of this direction in degrees.
+    fn index(dir: &std::path::Path, documents: &[&[f32]]) -> std::sync::Arc<Snapshot> {
+        let fingerprint = Fingerprint { model: "plane".to_owned(), parts: BTreeMap::new() };
+        let tokens = Some(TokenSettings { fingerprint: fingerprint.clone(), dimensions: 2 });
+        let settings = IndexSettings { fingerprint, dimensions: 1, window_tokens: 8, overlap_tokens: 0, tokens };
+        let mut writer = IndexWriter::create_or_open(dir, &settings).unwrap();
+        for (number, chunks) in documents.iter().enumerate() {
+            let text = "x".repeat(chunks.len());
+            let document = Document { id: number.to_string(), text, ..Document::default() };
+            let chunk = |(ordinal, &degrees): (usize, &f32)| NewChunk {
+                chunk: Chunk { ordinal: ordinal as u32, byte_range: ordinal..ordinal + 1, tokens: 1 },
+                key: ContentKey([0; 16]),
+                embedding: Embedding::normalized(vec![1.0]).unwrap(),
+                tokens: Some(tokens_towards(&[degrees]).quantized()),
+            };
+            let chunks = chunks.iter().enumerate().map(chunk).collect();
+            writer.put(&document, &DocumentRecord::default(), chunks).unwrap();
+        }
+        writer.finish().unwrap();
+        IndexReader::open(dir).unwrap().snapshot()
+    }
+
+    fn tokens_towards(degrees: &[f32]) -> TokenMatrix {
+        let values = degrees.iter().flat_map(|degrees| [degrees.to_radians().cos(), degrees.to_radians().sin()]);
+        TokenMatrix::normalized(values.collect(), 2).unwrap()
+    }
+
+    fn half(document_no: u64, chunk_id: u64) -> Option<DocScore> {
+        Some(DocScore { document_no, chunk_id, rank: 1, score: 0.5 })
+    }
+
+    fn ranked(document_no: u64, dense: Option<DocScore>, lexical: Option<DocScore>, score: f32) -> Ranked {
+        let chunk_id = dense.or(lexical).unwrap().chunk_id;
+        Ranked { document_no, chunk_id, score, dense, lexical, fused: None, late: None }
+    }
+
+    #[test]
+    fn the_nearest_passage_of_each_document_decides() {
+        let dir = tempfile::tempdir().unwrap();
+        // Chunks 0 and 1; 2; 3 and 4; 5.
+        let snapshot = index(dir.path(), &[&[90.0, 10.0], &[30.0], &[60.0, 60.0], &[30.0]]);
+        let mut documents = vec![
+            ranked(2, half(2, 3), half(2, 3), 0.9),
+            ranked(3, half(3, 5), None, 0.8),
+            ranked(1, half(1, 2), None, 0.7),
+            ranked(0, half(0, 0), half(0, 1), 0.6),
+            ranked(9, half(9, 99), None, 0.5),
+        ];
+        // The last one is beyond the depth: that its chunk is not there does not matter.
+        rerank(&snapshot, &tokens_towards(&[0.0, 0.0]), 4, &mut documents).unwrap();
+        let order: Vec<(u64, u64)> = documents.iter().map(|ranked| (ranked.document_no, ranked.chunk_id)).collect();
+        assert_eq!(order, [(0, 1), (1, 2), (3, 5), (2, 3)], "ties by document");
+        let late = documents[0].late.clone().unwrap();
+        assert_eq!((late.query_tokens, late.rank_before, late.score_before), (2, 4, 0.6));
+        assert!((late.max_sim - 2.0 * 10f32.to_radians().cos()).abs() < 0.02, "{late:?}");
+        assert_eq!(documents[0].score, late.max_sim / 2.0);
+    }
+
+    #[test]
+    fn a_chunk_that_is_gone_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let snapshot = index(dir.path(), &[&[0.0]]);
+        let mut documents = vec![ranked(0, half(0, 7), None, 1.0)];
+        let error = rerank(&snapshot, &tokens_towards(&[0.0]), 9, &mut documents).unwrap_err();
+        assert!(matches!(error, Error::ChunkLost { chunk_id: 7 }), "{error}");
+    }
+}

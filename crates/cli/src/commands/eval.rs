@@ -47,14 +47,14 @@ fn table(report: &EvalReport) -> String {
     let mut page = format!("{} · {} · {} queries\n\n", report.dataset, report.split, report.queries);
     let _ = writeln!(
         page,
-        "{:<8} {:>8} {:>10} {:>8} {:>8} {:>8}",
+        "{:<12} {:>8} {:>10} {:>8} {:>8} {:>8}",
         "mode", "nDCG@10", "recall@100", "MRR@10", "MAP", "p50 ms"
     );
     for (mode, scores) in &report.modes {
         let m = &scores.metrics;
         let _ = writeln!(
             page,
-            "{mode:<8} {:>8.4} {:>10.4} {:>8.4} {:>8.4} {:>8.1}",
+            "{mode:<12} {:>8.4} {:>10.4} {:>8.4} {:>8.4} {:>8.1}",
             m.ndcg_at_10, m.recall_at_100, m.mrr_at_10, m.map, scores.p50_ms
         );
     }
