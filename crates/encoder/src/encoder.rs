@@ -191,6 +191,22 @@ impl Encoder {
         Ok(row)
     }
 
+    /// The row of a passage for late interaction, of the ids of its text, and the positions whose vectors it keeps.
+    ///
+    /// # Errors
+    /// `WrongHead` unless the encoder was opened for late interaction, `LateMarker` when the card does not say how rows
+    /// are made, `RowTooLong` when the model does not take as many ids.
+    pub fn late_passage_row(&self, text: &[u32]) -> Result<(Row, Vec<usize>), Error> {
+        if self.head != Head::Late {
+            return Err(Error::WrongHead { opened: self.head, needed: Head::Late });
+        }
+        let late = self.late.as_ref().ok_or_else(|| Error::LateMarker { marker: "[late]".to_owned() })?;
+        let row = late.passage(text);
+        self.check_length(&row.ids)?;
+        let kept = late.kept(&row);
+        Ok((row, kept))
+    }
+
     /// Hands `row` to the workers; blocks while its lane is full. Returns the outputs of the encoder's head once waited
     /// for; dropping what is returned takes the row back.
     ///

@@ -156,8 +156,16 @@ pub fn ingest(
 ) -> Result<IngestReport, Error> {
     let started = Instant::now();
     let listing = list_sources(options)?;
-    let tokens_settings = tokens.map(|tokens| tokens.settings().clone());
-    let settings = IndexSettings { tokens: tokens_settings, ..settings_for(encoder, index, options)? };
+    let token_settings = tokens.map(|tokens| tokens.settings().clone());
+    let settings = IndexSettings { tokens: token_settings, ..settings_for(encoder, index, options)? };
+    if let Some(longest) = tokens.map(TokenEncoder::longest_window).transpose()?
+        && settings.window_tokens > longest
+    {
+        return Err(Error::InvalidSettings(format!(
+            "a window of {} tokens leaves no room for the marker of passages; choose at most {longest}",
+            settings.window_tokens
+        )));
+    }
     let writer = IndexWriter::create_or_open(index, &settings)?;
     let cutting = Cutting { window_tokens: settings.window_tokens, overlap_tokens: settings.overlap_tokens };
     let mut run = Run::new((encoder, tokens), writer, progress, cancel, &listing, options.commit_every);

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use berth_encoder::{Encoder, Lane, Pending, Row};
+use berth_encoder::{Encoder, Lane, Overlong, Pending, Prompt, Row};
 use berth_index::{IndexReader, TokenSettings};
 use berth_types::{Fingerprint, Head, TokenMatrix};
 
@@ -14,18 +14,17 @@ use crate::{Error, Home};
 pub struct TokenEncoder {
     encoder: Encoder,
     settings: TokenSettings,
-    /// Ids before the text of a passage: special tokens and prompt. Their vectors are left out, as those before a query.
-    passage_prefix: usize,
-    query_prompt: Vec<u32>,
-    /// Special tokens behind the text.
+    /// Ids before and behind the text in a passage's row for one vector: special tokens and prompt.
+    prefix: usize,
     suffix: usize,
+    query_prompt: Vec<u32>,
 }
 
 /// A passage whose tokens are becoming vectors.
 pub(crate) struct PendingTokens {
     pending: Pending,
-    prefix: usize,
-    suffix: usize,
+    /// Positions of the row whose vectors are kept, ascending.
+    kept: Vec<usize>,
 }
 
 impl PendingTokens {
@@ -33,10 +32,8 @@ impl PendingTokens {
     pub(crate) fn wait(self) -> Result<TokenMatrix, Error> {
         let tensor = self.pending.wait()?.into_iter().next().unwrap_or_default();
         let dimensions = tensor.shape.last().copied().unwrap_or(0);
-        let rows = tensor.values.len() / dimensions.max(1);
-        let kept = self.prefix..rows.saturating_sub(self.suffix).max(self.prefix);
-        let values = tensor.values.get(kept.start * dimensions..kept.end * dimensions).unwrap_or_default();
-        Ok(TokenMatrix::normalized(values.to_vec(), dimensions)?)
+        let rows = self.kept.iter().filter_map(|row| tensor.values.get(row * dimensions..(row + 1) * dimensions));
+        Ok(TokenMatrix::normalized(rows.flatten().copied().collect(), dimensions)?)
     }
 }
 
@@ -69,20 +66,20 @@ pub fn open_token_encoder(
 
 impl TokenEncoder {
     pub(crate) fn open(home: &Home, choice: &EncoderChoice, built_with: Option<&Fingerprint>) -> Result<Self, Error> {
-        let encoder = open_head(home, choice, built_with, |card| {
-            if card.late.is_some() || card.heads.contains(&Head::Late) { Head::Late } else { Head::Tokens }
+        let encoder = open_head(home, choice, built_with, |card| match card.late {
+            Some(_) => Head::Late,
+            None => Head::Tokens,
         })?;
-        let tokenizer = encoder.tokenizer();
-        let prompts = &encoder.card().prompts;
+        let (tokenizer, prompts) = (encoder.tokenizer(), &encoder.card().prompts);
+        let prefix = tokenizer.prefix().len() + tokenizer.tokenize(&prompts.passage)?.ids.len();
         let suffix = tokenizer.suffix().len();
-        let passage_prefix = tokenizer.prefix().len() + tokenizer.tokenize(&prompts.passage)?.ids.len();
         let query_prompt = tokenizer.tokenize(&prompts.query)?.ids;
         // The graph knows the length of its vectors, and says it with the first ones.
         let shortest = Row::from([tokenizer.prefix(), tokenizer.suffix()].concat());
         let tensor = encoder.submit(shortest, Lane::Query)?.wait()?.into_iter().next().unwrap_or_default();
         let dimensions = tensor.shape.last().copied().unwrap_or(0);
-        let settings = TokenSettings { fingerprint: encoder.fingerprint().clone(), dimensions };
-        Ok(Self { encoder, settings, passage_prefix, query_prompt, suffix })
+        let settings = TokenSettings { fingerprint: fingerprint(&encoder), dimensions };
+        Ok(Self { encoder, settings, prefix, suffix, query_prompt })
     }
 
     /// What the token rows of an index of this model have in common.
@@ -90,20 +87,53 @@ impl TokenEncoder {
         &self.settings
     }
 
-    /// Hands the row of a passage to the model, as [`Encoder::passage_row`] made it.
+    /// The longest window whose passages the model takes here too; a marker may need room beside it.
+    pub(crate) fn longest_window(&self) -> Result<usize, Error> {
+        let max_tokens = self.encoder.card().max_tokens;
+        if self.encoder.head() != Head::Late {
+            return Ok(max_tokens);
+        }
+        let (markers, _) = self.encoder.late_passage_row(&[])?;
+        Ok(max_tokens - markers.ids.len().saturating_sub(self.prefix + self.suffix))
+    }
+
+    /// Hands the row of a passage to the model, as [`Encoder::passage_row`] made it. Of a model that was trained for late
+    /// interaction its own rule says which tokens are kept, of others those of title and text.
     pub(crate) fn submit_passage(&self, row: Vec<u32>) -> Result<PendingTokens, Error> {
-        let pending = self.encoder.submit(Row::from(row), Lane::Bulk)?;
-        Ok(PendingTokens { pending, prefix: self.passage_prefix, suffix: self.suffix })
+        let text = self.prefix..row.len().saturating_sub(self.suffix);
+        let (row, kept) = if self.encoder.head() == Head::Late {
+            self.encoder.late_passage_row(row.get(text).unwrap_or_default())?
+        } else {
+            (Row::from(row), text.collect())
+        };
+        Ok(PendingTokens { pending: self.encoder.submit(row, Lane::Bulk)?, kept })
     }
 
     /// Vectors of the tokens of a query. Of a query that is longer than the model takes, the beginning is read.
     pub(crate) fn query(&self, text: &str) -> Result<TokenMatrix, Error> {
+        if self.encoder.head() == Head::Late {
+            let vectors = self.encoder.ask_late(text, Prompt::Query, Overlong::Cut)?.wait()?.vectors;
+            return Ok(TokenMatrix::normalized(vectors.values, vectors.dimensions)?);
+        }
         let tokenizer = self.encoder.tokenizer();
         let mut ids = tokenizer.tokenize(text)?.ids;
         let prefix = tokenizer.prefix().len() + self.query_prompt.len();
         ids.truncate(self.encoder.card().max_tokens.saturating_sub(prefix + self.suffix));
+        let kept = (prefix..prefix + ids.len()).collect();
         let row = [tokenizer.prefix(), &self.query_prompt, &ids, tokenizer.suffix()].concat();
-        let pending = self.encoder.submit(Row::from(row), Lane::Query)?;
-        PendingTokens { pending, prefix, suffix: self.suffix }.wait()
+        PendingTokens { pending: self.encoder.submit(Row::from(row), Lane::Query)?, kept }.wait()
     }
+}
+
+/// The encoder's fingerprint, with what the card says of late interaction: it shapes the rows that the model reads.
+fn fingerprint(encoder: &Encoder) -> Fingerprint {
+    let mut fingerprint = encoder.fingerprint().clone();
+    if let Some(late) = &encoder.card().late {
+        let rule = format!(
+            "{:?} {:?} {} {}",
+            late.query_marker, late.passage_marker, late.query_tokens, late.skip_punctuation
+        );
+        fingerprint.parts.insert("late".to_owned(), rule);
+    }
+    fingerprint
 }
