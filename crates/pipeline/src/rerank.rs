@@ -115,12 +115,11 @@ mod tests {
         TokenMatrix::normalized(values.collect(), 2).unwrap()
     }
 
-    fn half(document_no: u64, chunk_id: u64) -> Option<DocScore> {
-        Some(DocScore { document_no, chunk_id, rank: 1, score: 0.5 })
-    }
-
-    fn ranked(document_no: u64, dense: Option<DocScore>, lexical: Option<DocScore>, score: f32) -> Ranked {
-        let chunk_id = dense.or(lexical).unwrap().chunk_id;
+    /// A document with its best chunks, of the dense half first.
+    fn ranked(document_no: u64, chunk_ids: &[u64], score: f32) -> Ranked {
+        let half = |&chunk_id: &u64| DocScore { document_no, chunk_id, rank: 1, score: 0.5 };
+        let (dense, lexical) = (chunk_ids.first().map(half), chunk_ids.get(1).map(half));
+        let chunk_id = chunk_ids[0];
         Ranked { document_no, chunk_id, score, dense, lexical, fused: None, late: None }
     }
 
@@ -130,11 +129,11 @@ mod tests {
         // Chunks 0 and 1; 2; 3 and 4; 5.
         let snapshot = index(dir.path(), &[&[90.0, 10.0], &[30.0], &[60.0, 60.0], &[30.0]]);
         let mut documents = vec![
-            ranked(2, half(2, 3), half(2, 3), 0.9),
-            ranked(3, half(3, 5), None, 0.8),
-            ranked(1, half(1, 2), None, 0.7),
-            ranked(0, half(0, 0), half(0, 1), 0.6),
-            ranked(9, half(9, 99), None, 0.5),
+            ranked(2, &[3, 3], 0.9),
+            ranked(3, &[5], 0.8),
+            ranked(1, &[2], 0.7),
+            ranked(0, &[0, 1], 0.6),
+            ranked(9, &[99], 0.5),
         ];
         // The last one is beyond the depth: that its chunk is not there does not matter.
         rerank(&snapshot, &tokens_towards(&[0.0, 0.0]), 4, &mut documents).unwrap();
@@ -150,7 +149,7 @@ mod tests {
     fn a_chunk_that_is_gone_is_an_error() {
         let dir = tempfile::tempdir().unwrap();
         let snapshot = index(dir.path(), &[&[0.0]]);
-        let mut documents = vec![ranked(0, half(0, 7), None, 1.0)];
+        let mut documents = vec![ranked(0, &[7], 1.0)];
         let error = rerank(&snapshot, &tokens_towards(&[0.0]), 9, &mut documents).unwrap_err();
         assert!(matches!(error, Error::ChunkLost { chunk_id: 7 }), "{error}");
     }
