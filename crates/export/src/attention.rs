@@ -3,9 +3,9 @@
 //! Measured on the CPU provider of ONNX Runtime 1.31 with one text a run, all-MiniLM-L6-v2 in int8 (12 heads):
 //! - `MultiHeadAttention` works in cache-sized blocks where it is given no mask, which is 6 % faster at 237 tokens and 12 %
 //!   at 510 than with one. So the graph asks once whether any token is masked, and hands the mask over only then.
-//! - `Attention` (opset 23) keeps the scores of all heads in memory, but sorts nothing by heads before: 7 % faster at 64
-//!   tokens, 3 % at 128, as fast at 237, 9 % slower at 384. Over a third of the heads at a time the scores stay in the
-//!   second-level cache: 3 % faster at 237 tokens and still 2 % slower at 384.
+//! - `Attention` (opset 23) keeps the scores of all heads in memory, but sorts nothing by heads before: 2 to 7 % faster at
+//!   64 tokens, 3 % at 128, as fast at 237, 9 % slower at 384. Over a third of the heads at a time the scores stay in the
+//!   second-level cache: 2 to 5 % faster at 237 tokens, by what else is in that cache, and 2 % slower at 384.
 //! - Scores in 8-bit integers gain nothing over that: what the product saves, sorting and quantising take.
 //!
 //! On GPUs a choice would wait for the device; there the mask is always handed over.

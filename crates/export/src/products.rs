@@ -3,11 +3,11 @@
 //! - `fp32`, `fp16`: `MatMul`.
 //! - `int8`: `DynamicQuantizeMatMul`, with one scale of the states a run. Its vectors depend on what shares the run.
 //! - `int8-static`: `QuantizeLinear` with a scale measured before, then `MatMulIntegerToFloat`. As fast as `int8` (which
-//!   only has to find the range, 2 % of a product), and independent of what shares the run.
+//!   only has to find the range), and independent of what shares the run.
 //! - `q8`, `q4`: `MatMulNBits`, which gives each block of a row of states a scale of its own, so that rows do not see
 //!   their neighbours.
 //!
-//! Scales for each row of states cost an eighth of the speed, because no operator takes them: see docs/benchmarks.md.
+//! Scales for each row of states cost an eighth of the speed, because no operator takes them: see docs/precisions.md.
 
 use berth_types::Precision;
 
@@ -18,8 +18,8 @@ use crate::quantize;
 use crate::{Error, Product};
 
 /// Weights under one scale in `q8`. On all-MiniLM-L6-v2 blocks of 32, 64 and 128 have mean cosines of .9996, .9995 and
-/// .9991 to fp32 and 5.2, 5.7 and 6.2 thousand tokens a second. The kernel for 128 sums up in another order where it has
-/// one row of states left than where it has several, so that a row would see its neighbours.
+/// .9991 to fp32 and 4.8, 5.2 and 5.6 thousand tokens a second on one core. The kernel for 128 sums up in another order
+/// where it has one row of states left than where it has several, so that a row would see its neighbours.
 const Q8_BLOCK: usize = 64;
 /// Weights under one scale in `q4`. Blocks of 16 gain a hundredth of cosine and cost 4 % of the speed; those of 64 lose one
 /// and see their neighbours.
