@@ -1,19 +1,18 @@
 //! From a model folder to an encoder: tokenizer, sessions and workers put together.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 
-use berth_types::{Device, Embedding, Fingerprint, Head, ModelCard, Precision, ReadyMade};
+use berth_types::{Device, Embedding, Fingerprint, Head, ModelCard, Precision};
 
-use crate::cpu::{CpuFeatures, cpu_features, plan_threads};
 use crate::heads::late::LateRows;
-use crate::interface::Wanted;
+use crate::opening::{Decision, Opened, fingerprint};
 use crate::run::GraphRunner;
-use crate::session::{Graph, GraphSource};
+use crate::session::Graph;
 use crate::workers::{Pending, Workers};
-use crate::{Error, InstalledModel, Lane, Prompt, Row, Runtime, TextTokenizer, ThreadPlan};
+use crate::{Error, InstalledModel, Lane, Prompt, Row, Runtime, TextTokenizer, ThreadPlan, Work};
 
 pub(crate) const TOKENIZER: &str = "tokenizer.json";
 
@@ -28,10 +27,19 @@ pub struct EncoderOptions {
     pub layers: Option<Vec<usize>>,
     /// Where it runs.
     pub device: Device,
-    /// Rows in the model at the same time; by the cores when `None`.
+    /// Rows in the model at the same time; by the cores when `None`. A GPU has one worker, which runs batches.
     pub workers: Option<usize>,
-    /// Most memory that model and runs may take; as much as they need when `None`.
+    /// Threads inside each run; one where `workers` is given, else what cores are left, when `None`.
+    pub intra_threads: Option<usize>,
+    /// Most resident memory that this process may have while rows run. Fewer workers are started than asked for where
+    /// that keeps it; without it, as much is taken as is needed.
     pub memory_limit_bytes: Option<u64>,
+    /// Most ids in a batch of rows that run together, padded to a common length; the device's own when `None`: on the
+    /// processor each row runs alone. A row in a batch has the vector that it has alone only to within rounding, and with
+    /// dynamic int8 not even that.
+    pub token_budget: Option<usize>,
+    /// Folder in which TensorRT keeps its engines, so that they are made once; nowhere when `None`.
+    pub engine_cache: Option<PathBuf>,
     /// Rows that wait in each lane for a worker before `submit` blocks.
     pub queue_rows: usize,
 }
@@ -45,7 +53,10 @@ impl Default for EncoderOptions {
             layers: None,
             device: Device::Cpu,
             workers: None,
+            intra_threads: None,
             memory_limit_bytes: None,
+            token_budget: None,
+            engine_cache: None,
             queue_rows: 64,
         }
     }
@@ -60,12 +71,14 @@ pub struct Encoder {
     tokenizer: TextTokenizer,
     head: Head,
     precision: Precision,
+    device: Device,
     plan: ThreadPlan,
     fingerprint: Fingerprint,
     query_prompt: Vec<u32>,
     passage_prompt: Vec<u32>,
     /// How rows of late interaction are made; for that head only.
     pub(crate) late: Option<LateRows>,
+    graph: Arc<Graph>,
     workers: Workers,
 }
 
@@ -102,31 +115,23 @@ impl Encoder {
     ///
     /// # Errors
     /// `FileMissing`, `FileChanged` and others by what is wrong with a file; `Int8Saturates` when int8 is asked for
-    /// where it would lose accuracy.
+    /// where it would lose accuracy; `DeviceUnavailable`, `DeviceRefused` or `Placement` when a device cannot serve;
+    /// `MemoryLimit` when not even one worker fits.
     pub fn open(model: &InstalledModel, runtime: &Runtime, options: &EncoderOptions) -> Result<Self, Error> {
-        let features = cpu_features();
-        let (card, head) = (model.card().clone(), options.head);
-        let precision = options.precision.unwrap_or_else(|| default_for(&card, features));
-        let (graph_file, ready_made) = graph_of(model, head, precision);
-        let fingerprint = fingerprint(model, head, &graph_file, precision, features)?;
-        let plan = plan(options.workers);
-
-        let open_graph = || {
-            let path = &model.dir().join(&graph_file);
-            let wanted = Wanted { head, card: &card, ready_made, layers: options.layers.as_deref() };
-            let external = external_files(model, &graph_file, ready_made)?;
-            let bytes = &model.read_checked(&graph_file)?;
-            Graph::open(runtime, GraphSource { path, bytes, external, wanted, intra_threads: plan.intra_threads })
-        };
-        let (graph, tokenizer) = thread::scope(|scope| {
-            let graph = scope.spawn(open_graph);
+        let card = model.card().clone();
+        let decision = Decision::make(model, runtime, options)?;
+        let Decision { head, precision, device, .. } = decision;
+        let fingerprint = fingerprint(model, head, &decision.graph_file, precision, device)?;
+        let (opened, tokenizer) = thread::scope(|scope| {
+            let opened = scope.spawn(|| decision.open(model, runtime, options));
             let tokenizer = TextTokenizer::of(model, head);
-            (graph.join().unwrap_or(Err(Error::WorkerLost)), tokenizer)
+            (opened.join().unwrap_or(Err(Error::WorkerLost)), tokenizer)
         });
-        let (graph, tokenizer) = (graph?, tokenizer?);
-        let runs = (0..plan.workers).map(|_| GraphRunner::new(Arc::clone(&graph)));
-        let runs = runs.map(|mut runner| move |row: &Row| runner.run(row)).collect();
-        let workers = Workers::start(runs, options.queue_rows)?;
+        let (Opened { graph, plan, ladder }, tokenizer) = (opened?, tokenizer?);
+        let runners = (0..plan.workers).map(|_| GraphRunner::new(Arc::clone(&graph)));
+        let runs = runners.map(|mut runner| move |rows: &[&Row]| runner.run_all(rows, ladder)).collect();
+        let rows_together = if ladder.is_some() { options.queue_rows } else { 1 };
+        let workers = Workers::start(runs, rows_together, options.queue_rows)?;
 
         let query_prompt = tokenizer.tokenize(&card.prompts.query)?.ids;
         let passage_prompt = tokenizer.tokenize(&card.prompts.passage)?.ids;
@@ -134,7 +139,20 @@ impl Encoder {
             Some(late) if head == Head::Late => Some(LateRows::of(late, &tokenizer)?),
             _ => None,
         };
-        Ok(Self { card, tokenizer, head, precision, plan, fingerprint, query_prompt, passage_prompt, late, workers })
+        Ok(Self {
+            card,
+            tokenizer,
+            head,
+            precision,
+            device,
+            plan,
+            fingerprint,
+            query_prompt,
+            passage_prompt,
+            late,
+            graph,
+            workers,
+        })
     }
 
     /// The model's card.
@@ -152,6 +170,11 @@ impl Encoder {
         self.precision
     }
 
+    /// Where the graph runs; never `auto`.
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
     /// Everything that shapes a row.
     pub fn fingerprint(&self) -> &Fingerprint {
         &self.fingerprint
@@ -160,6 +183,16 @@ impl Encoder {
     /// Threads in use.
     pub fn plan(&self) -> ThreadPlan {
         self.plan
+    }
+
+    /// How many nodes of the graph are on each of ONNX Runtime's execution providers, by its account.
+    pub fn placement(&self) -> &BTreeMap<String, usize> {
+        &self.graph.placement
+    }
+
+    /// What went through the model so far, and how much of it was padding.
+    pub fn work(&self) -> Work {
+        self.graph.counters.read()
     }
 
     /// The model's tokenizer.
@@ -263,75 +296,4 @@ impl Encoder {
         }
         Ok(())
     }
-}
-
-fn plan(workers: Option<usize>) -> ThreadPlan {
-    match workers {
-        Some(workers) => ThreadPlan { workers: workers.max(1), intra_threads: 1 },
-        None => plan_threads(thread::available_parallelism().map_or(1, NonZeroUsize::get)),
-    }
-}
-
-/// The file of the graph for `head`, and what is known of it when it was not made here. A graph that was made for the
-/// head goes before one that serves it in part.
-fn graph_of(model: &InstalledModel, head: Head, precision: Precision) -> (String, Option<&ReadyMade>) {
-    let own = head.graph_file(precision);
-    let ready = model.card().ready_made.as_ref();
-    match ready.and_then(|ready| Some((ready, ready.graphs.get(&precision)?))) {
-        Some((ready, file)) if !model.files().contains_key(&own) => (file.clone(), Some(ready)),
-        _ => (own, None),
-    }
-}
-
-/// The processor's own precision, unless the model comes with graphs of others only: then the most exact of those.
-fn default_for(card: &ModelCard, features: CpuFeatures) -> Precision {
-    let default = features.default_precision();
-    match &card.ready_made {
-        Some(ready) if !ready.graphs.contains_key(&default) => {
-            ready.graphs.keys().next_back().copied().unwrap_or(default)
-        }
-        _ => default,
-    }
-}
-
-/// The files that the graph keeps weights in, under the names that it has for them: paths from its own folder.
-fn external_files(
-    model: &InstalledModel,
-    graph_file: &str,
-    ready: Option<&ReadyMade>,
-) -> Result<Vec<(String, Vec<u8>)>, Error> {
-    let folder = graph_file.rsplit_once('/').map_or("", |(folder, _)| folder);
-    let named = |file: &String| {
-        let name = file.strip_prefix(folder).map_or(file.as_str(), |name| name.trim_start_matches('/'));
-        Ok((name.to_owned(), model.read_checked(file)?))
-    };
-    ready.map_or(&[][..], |ready| &ready.external).iter().map(named).collect()
-}
-
-fn fingerprint(
-    model: &InstalledModel,
-    head: Head,
-    graph_file: &str,
-    precision: Precision,
-    features: CpuFeatures,
-) -> Result<Fingerprint, Error> {
-    let card = model.card();
-    let parts = [
-        ("graph", model.hash_of(graph_file)?.to_owned()),
-        ("tokenizer", model.hash_of(TOKENIZER)?.to_owned()),
-        ("precision", precision.as_str().to_owned()),
-        ("kernel", features.kernel(precision)?.to_owned()),
-        ("pooling", card.pooling.to_string()),
-        ("normalize", card.normalize.to_string()),
-        ("dimensions", card.dimensions.to_string()),
-        ("max_tokens", card.max_tokens.to_string()),
-        ("query_prompt", card.prompts.query.clone()),
-        ("passage_prompt", card.prompts.passage.clone()),
-    ];
-    let mut parts: BTreeMap<String, String> = parts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-    // Indexes that were built before there were heads are of sentences, and name none.
-    if head != Head::Sentence {
-        parts.insert("head".to_owned(), head.to_string());
-    }
-    Ok(Fingerprint { model: card.name.clone(), parts })
 }

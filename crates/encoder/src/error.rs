@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use berth_types::{EmbeddingError, ErrorKind, Head};
+use berth_types::{ByteSize, Device, EmbeddingError, ErrorKind, Head};
 use thiserror::Error;
 
 /// Why a model could not be opened, or a text could not become a row.
@@ -178,6 +178,52 @@ pub enum Error {
         /// Size in the graph.
         received: i64,
     },
+    /// A device was asked for that cannot serve here.
+    #[error("device {device} cannot serve: {library} is missing ({reason}); see docs/devices.md, or use device cpu")]
+    DeviceUnavailable {
+        /// The device.
+        device: Device,
+        /// The first library that is missing.
+        library: String,
+        /// Where it was looked for, or what needs it.
+        reason: String,
+    },
+    /// The libraries of a device are there, but it does not start.
+    #[error("device {device} does not start: {message}")]
+    DeviceRefused {
+        /// The device.
+        device: Device,
+        /// What ONNX Runtime says.
+        message: String,
+    },
+    /// ONNX Runtime put a part of the model elsewhere than on the device that was asked for.
+    #[error("{} does not run on {device} alone: node '{node}' ({operator}) was put on {provider}", path.display())]
+    Placement {
+        /// The graph.
+        path: PathBuf,
+        /// The device.
+        device: Device,
+        /// Name of the node.
+        node: String,
+        /// Its operator.
+        operator: String,
+        /// Where it was put.
+        provider: String,
+    },
+    /// The product by which the machine is measured does not run.
+    #[error("ONNX Runtime does not run the product that calibrates: {message}")]
+    Calibration {
+        /// What ONNX Runtime says.
+        message: String,
+    },
+    /// The limit of memory is too small for even one row at a time.
+    #[error("a memory limit of {limit} is too small for this model: it needs at least {needed}")]
+    MemoryLimit {
+        /// The limit.
+        limit: ByteSize,
+        /// What is needed at least.
+        needed: ByteSize,
+    },
     /// A row has more ids than the model takes.
     #[error("a row of {tokens} tokens does not fit the model's {max_tokens}")]
     RowTooLong {
@@ -282,6 +328,7 @@ impl Error {
             | Self::WrongHead { .. }
             | Self::TextTooLong { .. }
             | Self::NoMask { .. }
+            | Self::MemoryLimit { .. }
             | Self::RowEmpty => ErrorKind::InvalidInput,
             Self::ManifestSyntax { .. }
             | Self::ManifestFormat { .. }
@@ -300,11 +347,15 @@ impl Error {
             | Self::RuntimeMissing { .. }
             | Self::RuntimeUnusable { .. }
             | Self::RuntimeTooOld { .. }
+            | Self::DeviceUnavailable { .. }
+            | Self::DeviceRefused { .. }
+            | Self::Placement { .. }
             | Self::Spawn(_) => ErrorKind::Unavailable,
             Self::RuntimeConflict { .. }
             | Self::Tokenize { .. }
             | Self::Run { .. }
             | Self::BadRow(_)
+            | Self::Calibration { .. }
             | Self::WorkerLost => ErrorKind::Internal,
         }
     }

@@ -3,11 +3,13 @@
 //! `ort` lets a session be run through `&mut` only, because not all execution providers stand concurrent runs. ONNX
 //! Runtime's own promise is that `Run` may be called from any number of threads on one session, and on the CPU provider
 //! it holds: kernels are constant while they run, and the arena and the caches of a session are behind locks. Sharing
-//! one session means one copy of the weights, so the raw call is made here, for the CPU provider only.
+//! one session means one copy of the weights, so the raw call is made here. On a GPU one worker alone runs a session, so
+//! that nothing is run at the same time there.
 
 use std::ffi::c_void;
 use std::ptr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use half::f16;
 use half::slice::HalfFloatSliceExt;
@@ -15,10 +17,39 @@ use ort::AsPointer;
 use ort::memory::MemoryInfo;
 use ort::sys;
 
+use crate::batches::Ladder;
 use crate::interface::{After, Axis, Filling, Input, Output};
 use crate::pooling::pool;
 use crate::session::Graph;
+use crate::workers::Answer;
 use crate::{Error, Row, Tensor};
+
+/// What went through a graph since it was opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Work {
+    /// Ids of rows.
+    pub tokens: u64,
+    /// Ids that only filled a batch up.
+    pub padding: u64,
+}
+
+/// The same while runs count it.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    tokens: AtomicU64,
+    padding: AtomicU64,
+}
+
+impl Counters {
+    pub(crate) fn read(&self) -> Work {
+        Work { tokens: self.tokens.load(Ordering::Relaxed), padding: self.padding.load(Ordering::Relaxed) }
+    }
+
+    fn count(&self, tokens: usize, all: usize) {
+        self.tokens.fetch_add(tokens as u64, Ordering::Relaxed);
+        self.padding.fetch_add((all - tokens) as u64, Ordering::Relaxed);
+    }
+}
 
 /// One thread's buffers for the inputs of a shared graph.
 pub(crate) struct GraphRunner {
@@ -36,7 +67,7 @@ enum Buffer {
 /// Rows that run together, each padded to `tokens`.
 #[derive(Debug, Clone, Copy)]
 struct Batch<'a> {
-    rows: &'a [Row],
+    rows: &'a [&'a Row],
     tokens: usize,
 }
 
@@ -54,9 +85,48 @@ impl GraphRunner {
     /// # Errors
     /// `Run` when ONNX Runtime fails or gives another shape.
     pub(crate) fn run(&mut self, row: &Row) -> Result<Vec<Tensor>, Error> {
-        let batch = Batch { rows: std::slice::from_ref(row), tokens: row.ids.len() };
+        let batch = Batch { rows: &[row], tokens: row.ids.len() };
         let mut answers = self.run_batch(batch)?;
+        self.graph.counters.count(batch.tokens, batch.tokens);
         Ok(answers.pop().unwrap_or_default())
+    }
+
+    /// Runs `rows`, each alone or in the batches of `ladder`; answers in the order of `rows`. Where a batch fails its rows
+    /// are run alone, so that only the one that is at fault fails.
+    pub(crate) fn run_all(&mut self, rows: &[&Row], ladder: Option<Ladder>) -> Vec<Answer> {
+        let Some(ladder) = ladder.filter(|_| self.can_batch()) else {
+            return rows.iter().map(|row| self.run(row)).collect();
+        };
+        let lengths: Vec<usize> = rows.iter().map(|row| row.ids.len()).collect();
+        let mut answers: Vec<Answer> = rows.iter().map(|_| Err(Error::WorkerLost)).collect();
+        for planned in ladder.plan(&lengths) {
+            let mut together: Vec<&Row> = planned.rows.iter().map(|&row| rows[row]).collect();
+            // Empty slots repeat the last row; what comes out for them is dropped.
+            let last = together[together.len() - 1];
+            together.resize(planned.slots, last);
+            match self.run_batch(Batch { rows: &together, tokens: planned.tokens }) {
+                Ok(tensors) => {
+                    let real = planned.rows.iter().map(|&row| lengths[row]).sum();
+                    self.graph.counters.count(real, planned.slots * planned.tokens);
+                    for (&row, tensors) in planned.rows.iter().zip(tensors) {
+                        answers[row] = Ok(tensors);
+                    }
+                }
+                Err(_) => {
+                    for &row in &planned.rows {
+                        answers[row] = self.run(rows[row]);
+                    }
+                }
+            }
+        }
+        answers
+    }
+
+    /// Positions are one list for all rows of a run, so that rows with their own cannot share one; and without a mask a
+    /// graph cannot tell padding from a row.
+    fn can_batch(&self) -> bool {
+        let has = |filling| self.graph.interface.inputs.iter().any(|input| input.filling == filling);
+        has(Filling::Mask) && !has(Filling::Positions)
     }
 
     fn run_batch(&mut self, batch: Batch<'_>) -> Result<Vec<Vec<Tensor>>, Error> {
@@ -120,8 +190,8 @@ impl Graph {
         let input_values: Vec<*const sys::OrtValue> = inputs.iter().map(|value| value.pointer.cast_const()).collect();
         let mut output_values: Vec<*mut sys::OrtValue> = vec![ptr::null_mut(); output_names.len()];
         // SAFETY: the session is alive as long as `self`; names are C strings and values tensors that live through the
-        // call; the lists are as long as stated. The call changes nothing of the session that another thread sees: this
-        // is the CPU provider, for which ONNX Runtime documents concurrent calls (see the head of this file).
+        // call; the lists are as long as stated. The call changes nothing of the session that another thread sees: on
+        // the CPU provider ONNX Runtime documents concurrent calls, and elsewhere there is one worker (`opening.rs`).
         let status = unsafe {
             (ort::api().Run)(
                 self.session.ptr().cast_mut(),
@@ -342,17 +412,14 @@ fn copy_part(values: &[f32], from: &[usize], to: &[usize], copied: &mut Vec<f32>
 mod tests {
     use super::*;
 
-    fn batch_of(rows: &[Row], tokens: usize) -> Batch<'_> {
-        Batch { rows, tokens }
-    }
-
     #[test]
     fn inputs_are_padded_on_the_right() {
         let rows =
             [Row { ids: vec![7, 8, 9], types: vec![0, 1, 1], positions: vec![1], unattended: 1 }, Row::from(vec![5])];
         let check = |filling, expected: &[i64]| {
             let mut buffer = Vec::new();
-            fill(&mut buffer, filling, batch_of(&rows, 4), i64::from);
+            let rows: Vec<&Row> = rows.iter().collect();
+            fill(&mut buffer, filling, Batch { rows: &rows, tokens: 4 }, i64::from);
             assert_eq!(buffer, expected, "{filling:?}");
         };
         check(Filling::Ids, &[7, 8, 9, 0, 5, 0, 0, 0]);

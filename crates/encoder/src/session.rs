@@ -1,15 +1,21 @@
 //! A graph opened in ONNX Runtime: one set of weights, run by any number of threads.
 
+use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::path::Path;
 use std::sync::Arc;
 
-use berth_types::Head;
+use berth_types::{Device, Head};
+use ort::ep::{self, ArenaExtendStrategy, ExecutionProviderDispatch};
 use ort::session::Session;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::value::{Outlet, TensorElementType, ValueType};
 
+use crate::batches::Ladder;
+use crate::device::{is_gpu, provider};
 use crate::interface::{Element, Interface, Misfit, Port, Wanted};
+use crate::placement::{self, Placed};
+use crate::run::Counters;
 use crate::{Error, Runtime};
 
 /// A graph that is open. It holds the weights; what a run needs beside them is in a [`GraphRunner`](crate::run::GraphRunner).
@@ -18,6 +24,9 @@ pub(crate) struct Graph {
     pub(crate) interface: Interface,
     pub(crate) input_names: Vec<CString>,
     pub(crate) output_names: Vec<CString>,
+    /// Nodes on each execution provider, by its name.
+    pub(crate) placement: BTreeMap<String, usize>,
+    pub(crate) counters: Counters,
 }
 
 /// What a graph is opened with.
@@ -32,6 +41,12 @@ pub(crate) struct GraphSource<'a> {
     pub(crate) wanted: Wanted<'a>,
     /// Threads inside a run.
     pub(crate) intra_threads: usize,
+    /// Where it runs; no `auto`.
+    pub(crate) device: Device,
+    /// Folder in which TensorRT keeps what it made of this graph; it is none of another graph, GPU or version.
+    pub(crate) engines: Option<&'a Path>,
+    /// Shapes in which rows run together on a GPU.
+    pub(crate) ladder: Ladder,
 }
 
 impl Graph {
@@ -39,16 +54,37 @@ impl Graph {
     ///
     /// # Errors
     /// `GraphRefused`, `GraphInterface` or `DimensionMismatch` when the graph is not the one that the card describes.
-    pub(crate) fn open(runtime: &Runtime, source: GraphSource<'_>) -> Result<Arc<Self>, Error> {
-        let GraphSource { path, bytes, external, wanted, intra_threads } = source;
+    pub(crate) fn open(runtime: &Runtime, mut source: GraphSource<'_>) -> Result<Arc<Self>, Error> {
+        let external = std::mem::take(&mut source.external);
+        let GraphSource { path, bytes, wanted, device, .. } = source;
         let refused = |error: ort::Error| Error::GraphRefused { path: path.to_path_buf(), message: error.to_string() };
-        let mut builder = configure(runtime, intra_threads).map_err(refused)?;
+        let mut builder = configure(runtime, source.intra_threads).map_err(refused)?;
+        if is_gpu(device) {
+            let providers = gpu_providers(runtime, &source).map_err(refused)?;
+            builder = builder
+                .with_execution_providers(providers)
+                .map_err(|error| Error::DeviceRefused { device, message: error.to_string() })?;
+        }
         for (name, bytes) in external {
             builder = builder
                 .with_external_initializer_file_in_memory(name, bytes.into())
                 .map_err(|error| refused(error.into()))?;
         }
         let session = builder.commit_from_memory(bytes).map_err(refused)?;
+        let placed = placement::read(&session).map_err(refused)?;
+        if is_gpu(device) && placed.is_empty() {
+            let message = "ONNX Runtime does not say where it put the model's nodes".to_owned();
+            return Err(Error::DeviceRefused { device, message });
+        }
+        if let Some(node) = placement::stray(&placed, provider(device)) {
+            let Placed { provider, name, operator } = node.clone();
+            return Err(Error::Placement { path: path.to_path_buf(), device, node: name, operator, provider });
+        }
+
+        let mut placement = BTreeMap::new();
+        for node in placed {
+            *placement.entry(node.provider).or_default() += 1;
+        }
 
         let ports = |outlets: &[Outlet]| outlets.iter().map(port).collect::<Vec<Port>>();
         let (inputs, outputs) = (ports(session.inputs()), ports(session.outputs()));
@@ -60,7 +96,7 @@ impl Graph {
         };
         let input_names = interface.inputs.iter().map(|input| name(&input.name)).collect::<Result<_, Error>>()?;
         let output_names = interface.outputs.iter().map(|output| name(&output.name)).collect::<Result<_, Error>>()?;
-        Ok(Arc::new(Self { session, interface, input_names, output_names }))
+        Ok(Arc::new(Self { session, interface, input_names, output_names, placement, counters: Counters::default() }))
     }
 }
 
@@ -70,6 +106,56 @@ fn misfit_error(path: &Path, head: Head, misfit: Misfit) -> Error {
         Misfit::Problem(problem) => Error::GraphInterface { path, head, problem },
         Misfit::Size { output, expected, received } => Error::DimensionMismatch { path, output, expected, received },
     }
+}
+
+/// The providers for a GPU. With TensorRT comes CUDA, for the arithmetic of shapes beside the engine.
+fn gpu_providers(runtime: &Runtime, source: &GraphSource<'_>) -> ort::Result<Vec<ExecutionProviderDispatch>> {
+    let cuda = |gpu: u32| {
+        ep::CUDA::default()
+            .with_device_id(gpu as i32)
+            // By powers of two the arena would take most of the GPU for itself.
+            .with_arena_extend_strategy(ArenaExtendStrategy::SameAsRequested)
+            .build()
+            .error_on_failure()
+    };
+    match source.device {
+        Device::Cuda(gpu) => Ok(vec![cuda(gpu)]),
+        Device::TensorRt(gpu) => {
+            let names = input_names(runtime, source.bytes)?;
+            let longest = source.ladder.length_for(source.ladder.max_tokens);
+            let profile = |rows: usize, tokens: usize| {
+                names.iter().map(|name| format!("{name}:{rows}x{tokens}")).collect::<Vec<_>>().join(",")
+            };
+            // One engine serves every shape of the ladder: most rows of the shortest length, fewest of the longest.
+            let most_rows = source.ladder.slots_for(source.ladder.length_for(1));
+            let usual = source.ladder.length_for(longest / 2);
+            let mut tensorrt = ep::TensorRT::default()
+                .with_device_id(gpu as i32)
+                .with_fp16(true)
+                .with_profile_min_shapes(profile(1, 1))
+                .with_profile_opt_shapes(profile(source.ladder.slots_for(usual), usual))
+                .with_profile_max_shapes(profile(most_rows, longest));
+            if let Some(engines) = source.engines {
+                let folder = engines.display();
+                tensorrt = tensorrt
+                    .with_engine_cache(true)
+                    .with_engine_cache_path(&folder)
+                    .with_timing_cache(true)
+                    .with_timing_cache_path(&folder);
+            }
+            Ok(vec![tensorrt.build().error_on_failure(), cuda(gpu)])
+        }
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// Names of the graph's inputs, which TensorRT wants to know before the graph is opened on it.
+fn input_names(runtime: &Runtime, bytes: &[u8]) -> ort::Result<Vec<String>> {
+    let mut builder = Session::builder(runtime.environment())?
+        .with_optimization_level(GraphOptimizationLevel::Disable)?
+        .with_prepacking(false)?;
+    let session = builder.commit_from_memory(bytes)?;
+    Ok(session.inputs().iter().map(|input| input.name().to_owned()).collect())
 }
 
 /// Settings of every session.
@@ -85,7 +171,8 @@ fn configure(runtime: &Runtime, intra_threads: usize) -> ort::Result<SessionBuil
         .with_inter_op_spinning(false)?
         // Rows differ in length: a plan per length would be kept for each, and gains nothing. The arena stays: without it
         // a run takes 4 % longer, and two int8 sessions peak at 140 MB either way (measured).
-        .with_memory_pattern(false)?;
+        .with_memory_pattern(false)?
+        .with_config_entry(placement::RECORD, "1")?;
     Ok(builder)
 }
 

@@ -60,13 +60,14 @@ struct Lanes<T> {
 }
 
 impl Workers {
-    /// Starts a thread for each of `runs`, which is what it does with a row. `queue_rows` rows may wait in each lane.
+    /// Starts a thread for each of `runs`, which is what it does with rows: up to `rows_together` that wait at the same
+    /// time, an answer for each. `queue_rows` rows may wait in each lane.
     ///
     /// # Errors
     /// `Spawn`.
-    pub(crate) fn start<Run>(runs: Vec<Run>, queue_rows: usize) -> Result<Self, Error>
+    pub(crate) fn start<Run>(runs: Vec<Run>, rows_together: usize, queue_rows: usize) -> Result<Self, Error>
     where
-        Run: FnMut(&Row) -> Answer + Send + 'static,
+        Run: FnMut(&[&Row]) -> Vec<Answer> + Send + 'static,
     {
         let (query, queries) = bounded::<Job>(queue_rows);
         let (bulk, bulks) = bounded::<Job>(queue_rows);
@@ -80,7 +81,7 @@ impl Workers {
                 .name(format!("encode-{number}"))
                 .spawn(move || {
                     let _living = living;
-                    work(&jobs, run);
+                    work(&jobs, rows_together, run);
                 })
                 .map_err(Error::Spawn)?;
             workers.threads.push(thread);
@@ -115,14 +116,24 @@ impl Drop for Workers {
     }
 }
 
-fn work(jobs: &Lanes<Receiver<Job>>, mut run: impl FnMut(&Row) -> Answer) {
-    while let Some(job) = jobs.next() {
-        if job.wanted.strong_count() == 0 {
+fn work(jobs: &Lanes<Receiver<Job>>, rows_together: usize, mut run: impl FnMut(&[&Row]) -> Vec<Answer>) {
+    while let Some(first) = jobs.next() {
+        let mut taken = vec![first];
+        while taken.len() < rows_together
+            && let Some(job) = jobs.next_now()
+        {
+            taken.push(job);
+        }
+        taken.retain(|job| job.wanted.strong_count() > 0);
+        if taken.is_empty() {
             continue;
         }
-        let answer = run(&job.row);
-        // The one who asked may have gone; the row is then of no use.
-        let _ = job.reply.send(answer);
+        let rows: Vec<&Row> = taken.iter().map(|job| &job.row).collect();
+        let answers = run(&rows);
+        for (job, answer) in taken.into_iter().zip(answers) {
+            // The one who asked may have gone; the row is then of no use.
+            let _ = job.reply.send(answer);
+        }
     }
 }
 
@@ -134,6 +145,11 @@ impl Lanes<Receiver<Job>> {
             recv(self.bulk) -> job => job.or_else(|_| self.query.recv()).ok(),
         }
     }
+
+    /// The next row, if one is there.
+    fn next_now(&self) -> Option<Job> {
+        self.query.try_recv().or_else(|_| self.bulk.try_recv()).ok()
+    }
 }
 
 #[cfg(test)]
@@ -142,10 +158,9 @@ mod tests {
 
     use super::*;
 
-    type Run = fn(&Row) -> Answer;
-
-    fn start(count: usize, queue_rows: usize, run: Run) -> Workers {
-        Workers::start(vec![run; count], queue_rows).unwrap()
+    fn start(count: usize, queue_rows: usize, run: fn(&Row) -> Answer) -> Workers {
+        let runs = (0..count).map(|_| move |rows: &[&Row]| rows.iter().map(|row| run(row)).collect());
+        Workers::start(runs.collect(), 1, queue_rows).unwrap()
     }
 
     fn row(id: u32) -> Row {
@@ -170,16 +185,16 @@ mod tests {
     }
 
     /// One worker that notes the order of its rows, and that waits before each for a word from the test.
-    fn gated(queue_rows: usize) -> (Workers, Sender<()>, Arc<Mutex<Vec<u32>>>) {
+    fn gated(rows_together: usize, queue_rows: usize) -> (Workers, Sender<()>, Arc<Mutex<Vec<u32>>>) {
         let (go, gate) = bounded::<()>(0);
         let order = Arc::new(Mutex::new(Vec::new()));
         let noted = Arc::clone(&order);
-        let run = move |row: &Row| {
-            noted.lock().unwrap().push(row.ids[0]);
+        let run = move |rows: &[&Row]| {
+            noted.lock().unwrap().extend(rows.iter().map(|row| row.ids[0]));
             gate.recv().unwrap();
-            echo(row)
+            rows.iter().map(|row| echo(row)).collect()
         };
-        (Workers::start(vec![run], queue_rows).unwrap(), go, order)
+        (Workers::start(vec![run], rows_together, queue_rows).unwrap(), go, order)
     }
 
     #[test]
@@ -193,7 +208,7 @@ mod tests {
 
     #[test]
     fn a_query_overtakes_bulk_rows_that_wait() {
-        let (workers, go, order) = gated(8);
+        let (workers, go, order) = gated(1, 8);
         let mut pending: Vec<_> = (0..4).map(|id| submit(&workers, id).unwrap()).collect();
         // The first row is with the worker once it was noted; from here on everything waits.
         while order.lock().unwrap().is_empty() {
@@ -210,8 +225,24 @@ mod tests {
     }
 
     #[test]
+    fn rows_that_wait_are_taken_together_queries_first() {
+        let (workers, go, order) = gated(3, 8);
+        let mut pending = vec![submit(&workers, 0).unwrap()];
+        while order.lock().unwrap().is_empty() {
+            thread::yield_now();
+        }
+        pending.extend([1, 2, 3].map(|id| submit(&workers, id).unwrap()));
+        pending.push(workers.submit(row(20), Lane::Query).unwrap());
+        for _ in 0..3 {
+            go.send(()).unwrap();
+        }
+        assert_eq!(pending.into_iter().map(number).collect::<Vec<_>>(), [0.0, 1.0, 2.0, 3.0, 20.0]);
+        assert_eq!(*order.lock().unwrap(), [0, 20, 1, 2, 3]);
+    }
+
+    #[test]
     fn a_full_bulk_lane_does_not_hold_up_a_query() {
-        let (workers, go, order) = gated(1);
+        let (workers, go, order) = gated(1, 1);
         let first = submit(&workers, 0).unwrap();
         while order.lock().unwrap().is_empty() {
             thread::yield_now();
@@ -227,7 +258,7 @@ mod tests {
 
     #[test]
     fn a_row_that_nobody_waits_for_is_passed_over() {
-        let (workers, go, order) = gated(8);
+        let (workers, go, order) = gated(1, 8);
         let first = submit(&workers, 0).unwrap();
         while order.lock().unwrap().is_empty() {
             thread::yield_now();

@@ -10,6 +10,7 @@ mod head;
 mod pooling;
 mod precision;
 mod search;
+mod size;
 mod tokens;
 
 pub use card::{CardFile, CardSource, InputMeaning, LateCard, ModelCard, Problem, Prompts, ReadyMade};
@@ -22,4 +23,5 @@ pub use head::{Head, UnknownHead};
 pub use pooling::Pooling;
 pub use precision::{Precision, UnknownPrecision};
 pub use search::{Explanation, Fusion, Hit, HitChunk, Mode, Query, Rerank, Reranker, SearchReply, SourceScore};
+pub use size::{ByteSize, NotASize};
 pub use tokens::{TokenMatrix, TokenRows};

@@ -1,5 +1,6 @@
 //! The encoder over the real library and the real model, and over damaged ones.
 
+mod engine;
 mod fault_table;
 mod faults;
 mod laws;

@@ -1,0 +1,109 @@
+//! Which rows run together on a GPU, and in which shape. Pure.
+//!
+//! A GPU is fast only with many rows at a time, and TensorRT plans for each shape: so rows of like length are padded to a
+//! shape of a fixed ladder. On the processor rows run alone, and none of this is used.
+
+/// Lengths of the ladder, each at most half as long again as the one before it: what is padded stays below a third of a
+/// batch, and on average below a sixth.
+const LENGTHS: [usize; 14] = [8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024];
+/// Above the ladder lengths are multiples of this.
+const LONG_STEP: usize = 512;
+
+/// The shapes that batches may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ladder {
+    /// Most ids in a row.
+    pub(crate) max_tokens: usize,
+    /// Most ids in a batch, padding included; a row that alone has more runs alone.
+    pub(crate) token_budget: usize,
+}
+
+/// Rows that run together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Batch {
+    /// Which rows, by their place in the list that was planned.
+    pub(crate) rows: Vec<usize>,
+    /// Rows of the shape: a power of two, at least as many as there are.
+    pub(crate) slots: usize,
+    /// Ids of each row of the shape.
+    pub(crate) tokens: usize,
+}
+
+impl Ladder {
+    /// The shortest length of the ladder that holds `tokens`.
+    pub(crate) fn length_for(&self, tokens: usize) -> usize {
+        let step = LENGTHS.into_iter().find(|&length| length >= tokens);
+        step.unwrap_or_else(|| tokens.next_multiple_of(LONG_STEP)).min(self.max_tokens).max(tokens)
+    }
+
+    /// Rows of a full batch of this length.
+    pub(crate) fn slots_for(&self, length: usize) -> usize {
+        let most = (self.token_budget / length.max(1)).max(1);
+        1 << most.ilog2()
+    }
+
+    /// Puts rows of these lengths into batches, longest first, so that what needs most memory runs first.
+    pub(crate) fn plan(&self, lengths: &[usize]) -> Vec<Batch> {
+        let mut order: Vec<usize> = (0..lengths.len()).collect();
+        order.sort_by_key(|&row| (std::cmp::Reverse(self.length_for(lengths[row])), row));
+        let mut batches: Vec<Batch> = Vec::new();
+        for row in order {
+            let tokens = self.length_for(lengths[row]);
+            let full = self.slots_for(tokens);
+            match batches.last_mut() {
+                Some(batch) if batch.tokens == tokens && batch.rows.len() < full => batch.rows.push(row),
+                _ => batches.push(Batch { rows: vec![row], slots: full, tokens }),
+            }
+        }
+        for batch in &mut batches {
+            batch.slots = batch.rows.len().next_power_of_two().min(batch.slots);
+        }
+        batches
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn rows_of_like_length_share_a_shape() {
+        let ladder = Ladder { max_tokens: 512, token_budget: 256 };
+        let batches = ladder.plan(&[100, 7, 120, 512, 6, 8, 90]);
+        let batch = |rows: &[usize], slots, tokens| Batch { rows: rows.to_vec(), slots, tokens };
+        assert_eq!(batches, [batch(&[3], 1, 512), batch(&[0, 2], 2, 128), batch(&[6], 1, 96), batch(&[1, 4, 5], 4, 8)]);
+    }
+
+    #[test]
+    fn lengths_end_at_the_models_own_limit() {
+        let ladder = Ladder { max_tokens: 514, token_budget: 16_384 };
+        assert_eq!([1, 8, 9, 512, 513, 514].map(|tokens| ladder.length_for(tokens)), [8, 8, 16, 512, 514, 514]);
+        let long = Ladder { max_tokens: 8_192, token_budget: 16_384 };
+        assert_eq!([1_025, 8_000].map(|tokens| long.length_for(tokens)), [1_536, 8_192]);
+    }
+
+    proptest! {
+        #[test]
+        fn every_row_is_in_one_batch_of_a_shape_within_the_budget(
+            lengths in proptest::collection::vec(1_usize..=600, 0..80), token_budget in 1_usize..20_000,
+        ) {
+            let ladder = Ladder { max_tokens: 600, token_budget };
+            let batches = ladder.plan(&lengths);
+            let mut rows: Vec<usize> = batches.iter().flat_map(|batch| batch.rows.clone()).collect();
+            rows.sort_unstable();
+            prop_assert_eq!(rows, (0..lengths.len()).collect::<Vec<_>>());
+            for batch in &batches {
+                prop_assert!(batch.slots.is_power_of_two() && batch.rows.len() <= batch.slots);
+                prop_assert!(batch.slots < 2 * batch.rows.len(), "half of the slots or more are empty");
+                prop_assert!(batch.slots == 1 || batch.slots * batch.tokens <= token_budget);
+                prop_assert!(batch.tokens == 600 || batch.tokens.is_multiple_of(512) || LENGTHS.contains(&batch.tokens));
+                for &row in &batch.rows {
+                    prop_assert!(lengths[row] <= batch.tokens);
+                    prop_assert_eq!(batch.tokens, ladder.length_for(lengths[row]));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! What this machine's matrix products reach in ONNX Runtime: the peak against which a model's speed is held.
+//!
+//! The graph is one product with a constant matrix, as a linear layer is, written here byte by byte because the schema of
+//! ONNX is the exporter's and this is three fields of it.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ort::session::Session;
+use ort::value::TensorRef;
+
+use crate::{Error, Runtime};
+
+/// Rows, columns and depth of the product: large enough that its cost is arithmetic, small enough for a core's cache.
+const SIDE: usize = 512;
+const FLOAT: u64 = 1;
+const INT8: u64 = 3;
+
+/// Arithmetic of a product that is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Product {
+    /// 32-bit floats.
+    Fp32,
+    /// Activations quantised as they come to 8 bits, weights of 8 bits with a scale for each column, as int8 graphs have it.
+    Int8,
+}
+
+/// Runs `product` on `threads` threads at the same time, each on its own, for about `time`. Returns floating-point
+/// operations a second (two for each multiplication with its addition), of all threads together.
+///
+/// # Errors
+/// `Calibration` when ONNX Runtime does not run the product.
+pub fn matmul_peak(runtime: &Runtime, product: Product, threads: usize, time: Duration) -> Result<f64, Error> {
+    let failed = |error: ort::Error| Error::Calibration { message: error.to_string() };
+    let graph = product_graph(product);
+    let open = || -> ort::Result<Session> {
+        Session::builder(runtime.environment())?
+            .with_intra_threads(1)?
+            .with_inter_threads(1)?
+            .commit_from_memory(&graph)
+    };
+    let mut sessions = (0..threads.max(1)).map(|_| open()).collect::<ort::Result<Vec<_>>>().map_err(failed)?;
+    let values: Vec<f32> = (0..SIDE * SIDE).map(|place| (place % 17) as f32 / 17.0 - 0.5).collect();
+    let start = Instant::now();
+    let counts = thread::scope(|scope| {
+        let running: Vec<_> = sessions
+            .iter_mut()
+            .map(|session| {
+                let values = &values;
+                scope.spawn(move || -> ort::Result<u64> {
+                    let mut runs = 0;
+                    while start.elapsed() < time {
+                        let input = TensorRef::from_array_view(([SIDE, SIDE], values.as_slice()))?;
+                        session.run(ort::inputs![input])?;
+                        runs += 1;
+                    }
+                    Ok(runs)
+                })
+            })
+            .collect();
+        running.into_iter().map(|thread| thread.join().unwrap_or(Ok(0))).collect::<ort::Result<Vec<u64>>>()
+    });
+    let runs: u64 = counts.map_err(failed)?.into_iter().sum();
+    let operations = 2.0 * (SIDE * SIDE * SIDE) as f64;
+    Ok(runs as f64 * operations / start.elapsed().as_secs_f64())
+}
+
+/// `y = x · w` with a constant `w`. Numbers of fields are those of `onnx.proto`.
+fn product_graph(product: Product) -> Vec<u8> {
+    let side = SIDE as u64;
+    let weights: Vec<u8> = match product {
+        Product::Fp32 => (0..SIDE * SIDE).flat_map(|place| ((place % 13) as f32 / 13.0 - 0.5).to_le_bytes()).collect(),
+        Product::Int8 => (0..SIDE * SIDE).map(|place| (place % 251) as u8).collect(),
+    };
+    let (operator, domain, element) = match product {
+        Product::Fp32 => ("MatMul", "", FLOAT),
+        Product::Int8 => ("DynamicQuantizeMatMul", "com.microsoft", INT8),
+    };
+    let mut node = Message::default().text(1, "x").text(1, "w");
+    let mut constants = vec![tensor("w", &[side, side], element, &weights)];
+    if product == Product::Int8 {
+        node = node.text(1, "scales");
+        let scales: Vec<u8> = (0..SIDE).flat_map(|_| 0.01_f32.to_le_bytes()).collect();
+        constants.push(tensor("scales", &[side], FLOAT, &scales));
+    }
+    node = node.text(2, "y").text(4, operator).text(7, domain);
+    let mut graph = Message::default().message(1, &node).text(2, "product");
+    for constant in &constants {
+        graph = graph.message(5, constant);
+    }
+    let dimension = Message::default().number(1, side);
+    let shape = Message::default().message(1, &dimension).message(1, &dimension);
+    let tensor_type = Message::default().number(1, FLOAT).message(2, &shape);
+    let value_type = Message::default().message(1, &tensor_type);
+    let value = |name: &str| Message::default().text(1, name).message(2, &value_type);
+    graph = graph.message(11, &value("x")).message(12, &value("y"));
+    let opset = |domain: &str, version: u64| Message::default().text(1, domain).number(2, version);
+    let model = Message::default().number(1, 8).message(7, &graph).message(8, &opset("", 17));
+    model.message(8, &opset("com.microsoft", 1)).bytes
+}
+
+fn tensor(name: &str, dimensions: &[u64], element: u64, raw: &[u8]) -> Message {
+    let mut tensor = Message::default();
+    for &dimension in dimensions {
+        tensor = tensor.number(1, dimension);
+    }
+    tensor.number(2, element).text(8, name).field(9, raw)
+}
+
+/// A message of protocol buffers, field after field.
+#[derive(Default)]
+struct Message {
+    bytes: Vec<u8>,
+}
+
+impl Message {
+    fn varint(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            self.bytes.push(value as u8 | 0x80);
+            value >>= 7;
+        }
+        self.bytes.push(value as u8);
+    }
+
+    fn number(mut self, field: u64, value: u64) -> Self {
+        self.varint(field << 3);
+        self.varint(value);
+        self
+    }
+
+    fn field(mut self, field: u64, bytes: &[u8]) -> Self {
+        self.varint(field << 3 | 2);
+        self.varint(bytes.len() as u64);
+        self.bytes.extend_from_slice(bytes);
+        self
+    }
+
+    fn text(self, field: u64, text: &str) -> Self {
+        self.field(field, text.as_bytes())
+    }
+
+    fn message(self, field: u64, message: &Self) -> Self {
+        self.field(field, &message.bytes)
+    }
+}

@@ -1,0 +1,238 @@
+//! What is decided before an encoder is open: device, precision, graph, threads, memory, fingerprint.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
+
+use berth_types::{Device, Fingerprint, Head, ModelCard, Precision, ReadyMade};
+
+use crate::batches::Ladder;
+use crate::cpu::{cpu_features, plan_threads};
+use crate::device::{GPU_PRECISION, gpu_names, is_gpu};
+use crate::encoder::TOKENIZER;
+use crate::interface::Wanted;
+use crate::memory::{Needs, check_opening, plan_workers};
+use crate::run::GraphRunner;
+use crate::session::{Graph, GraphSource};
+use crate::{EncoderOptions, Error, InstalledModel, Row, Runtime, ThreadPlan, resident_bytes};
+
+/// Most ids in a batch on a GPU: 64 rows of 256. Chosen without one at hand, from what peers use by default.
+const GPU_TOKEN_BUDGET: usize = 16_384;
+
+/// An open graph and how it is run.
+pub(crate) struct Opened {
+    pub(crate) graph: Arc<Graph>,
+    pub(crate) plan: ThreadPlan,
+    /// Shapes in which rows run together; `None` where each runs alone.
+    pub(crate) ladder: Option<Ladder>,
+}
+
+/// What is decided from options, card and machine alone.
+pub(crate) struct Decision<'a> {
+    pub(crate) head: Head,
+    pub(crate) precision: Precision,
+    pub(crate) device: Device,
+    pub(crate) graph_file: String,
+    pub(crate) ready_made: Option<&'a ReadyMade>,
+}
+
+impl<'a> Decision<'a> {
+    /// Chooses what `options` leaves open.
+    ///
+    /// # Errors
+    /// `DeviceUnavailable`.
+    pub(crate) fn make(model: &'a InstalledModel, runtime: &Runtime, options: &EncoderOptions) -> Result<Self, Error> {
+        let device = crate::device::resolve(options.device, runtime.path())?;
+        let precision = options.precision.unwrap_or_else(|| default_precision_of(model.card(), device));
+        let (graph_file, ready_made) = graph_of(model, options.head, precision);
+        Ok(Self { head: options.head, precision, device, graph_file, ready_made })
+    }
+
+    /// Opens the graph, and finds out how many workers fit into the limit of memory.
+    ///
+    /// # Errors
+    /// What is wrong with the files; `MemoryLimit`.
+    pub(crate) fn open(
+        &self,
+        model: &InstalledModel,
+        runtime: &Runtime,
+        options: &EncoderOptions,
+    ) -> Result<Opened, Error> {
+        let Self { head, device, ready_made, .. } = *self;
+        let card = model.card();
+        let mut plan = plan(options);
+        let token_budget = options.token_budget.or(is_gpu(device).then_some(GPU_TOKEN_BUDGET));
+        let shapes = |token_budget| Ladder { max_tokens: card.max_tokens, token_budget };
+        let ladder = token_budget.map(shapes);
+        if is_gpu(device) {
+            // Runs on a GPU queue up in its driver; the one thread that feeds it is never the limit.
+            plan = ThreadPlan { workers: 1, intra_threads: 1 };
+        }
+        if let (Some(limit), Some(resident)) = (options.memory_limit_bytes, resident_bytes()) {
+            let graph_bytes = model.files().get(&self.graph_file).map_or(0, |file| file.bytes);
+            check_opening(limit, resident, graph_bytes)?;
+        }
+        let engines = self.engine_folder(model, runtime, options)?;
+        let graph = {
+            let path = &model.dir().join(&self.graph_file);
+            let wanted = Wanted { head, card, ready_made, layers: options.layers.as_deref() };
+            let external = external_files(model, &self.graph_file, ready_made)?;
+            let bytes = &model.read_checked(&self.graph_file)?;
+            let source = GraphSource {
+                path,
+                bytes,
+                external,
+                wanted,
+                intra_threads: plan.intra_threads,
+                device,
+                engines: engines.as_deref(),
+                ladder: ladder.unwrap_or(shapes(card.max_tokens)),
+            };
+            Graph::open(runtime, source)?
+        };
+        if let Some(limit) = options.memory_limit_bytes
+            && let Some(needs) = measure(&graph, head, card)?
+        {
+            plan.workers = plan_workers(limit, plan.workers, needs)?;
+        }
+        Ok(Opened { graph, plan, ladder })
+    }
+
+    /// The folder for TensorRT's engines of this graph on this machine, made when it is not there.
+    fn engine_folder(
+        &self,
+        model: &InstalledModel,
+        runtime: &Runtime,
+        options: &EncoderOptions,
+    ) -> Result<Option<PathBuf>, Error> {
+        let (Device::TensorRt(gpu), Some(cache)) = (self.device, &options.engine_cache) else { return Ok(None) };
+        let key =
+            engine_key(model.hash_of(&self.graph_file)?, gpu, &gpu_names(), &runtime.version(), options.token_budget);
+        let folder = cache.join(key);
+        fs::create_dir_all(&folder).map_err(|source| Error::Write { path: folder.clone(), source })?;
+        Ok(Some(folder))
+    }
+}
+
+/// Names the engines of one graph, GPU, runtime and profile of shapes: another of any of these must not find them.
+fn engine_key(graph: &str, gpu: u32, gpus: &[String], version: &str, token_budget: Option<usize>) -> String {
+    let budget = token_budget.unwrap_or(GPU_TOKEN_BUDGET);
+    let text = format!("{graph}\n{gpu}\n{}\n{version}\n{budget}", gpus.join("\n"));
+    blake3::hash(text.as_bytes()).to_hex()[..16].to_owned()
+}
+
+/// Runs the longest row once and sees what it needs; nothing where the system does not say.
+fn measure(graph: &Arc<Graph>, head: Head, card: &ModelCard) -> Result<Option<Needs>, Error> {
+    let Some(open) = resident_bytes() else { return Ok(None) };
+    let tokens = card.max_tokens as u32;
+    let positions = if head == Head::FillMask { (0..tokens).collect() } else { Vec::new() };
+    // Every vocabulary has an id 0.
+    let row = Row { positions, ..Row::from(vec![0; card.max_tokens]) };
+    let answer = GraphRunner::new(Arc::clone(graph)).run(&row)?;
+    // The answer is still held, as one that waits to be taken would be.
+    let run = resident_bytes().unwrap_or(open).saturating_sub(open);
+    drop(answer);
+    Ok(Some(Needs { open, run }))
+}
+
+/// The device's own precision, unless the model comes with graphs of others only: then the most exact of those.
+fn default_precision_of(card: &ModelCard, device: Device) -> Precision {
+    let default = if is_gpu(device) { GPU_PRECISION } else { cpu_features().default_precision() };
+    match &card.ready_made {
+        Some(ready) if !ready.graphs.contains_key(&default) => {
+            ready.graphs.keys().next_back().copied().unwrap_or(default)
+        }
+        _ => default,
+    }
+}
+
+fn plan(options: &EncoderOptions) -> ThreadPlan {
+    let plan = match options.workers {
+        Some(workers) => ThreadPlan { workers: workers.max(1), intra_threads: 1 },
+        None => plan_threads(thread::available_parallelism().map_or(1, NonZeroUsize::get)),
+    };
+    ThreadPlan { intra_threads: options.intra_threads.unwrap_or(plan.intra_threads).max(1), ..plan }
+}
+
+/// The file of the graph for `head`, and what is known of it when it was not made here. A graph that was made for the
+/// head goes before one that serves it in part.
+pub(crate) fn graph_of(model: &InstalledModel, head: Head, precision: Precision) -> (String, Option<&ReadyMade>) {
+    let own = head.graph_file(precision);
+    let ready = model.card().ready_made.as_ref();
+    match ready.and_then(|ready| Some((ready, ready.graphs.get(&precision)?))) {
+        Some((ready, file)) if !model.files().contains_key(&own) => (file.clone(), Some(ready)),
+        _ => (own, None),
+    }
+}
+
+/// The files that the graph keeps weights in, under the names that it has for them: paths from its own folder.
+pub(crate) fn external_files(
+    model: &InstalledModel,
+    graph_file: &str,
+    ready: Option<&ReadyMade>,
+) -> Result<Vec<(String, Vec<u8>)>, Error> {
+    let folder = graph_file.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let named = |file: &String| {
+        let name = file.strip_prefix(folder).map_or(file.as_str(), |name| name.trim_start_matches('/'));
+        Ok((name.to_owned(), model.read_checked(file)?))
+    };
+    ready.map_or(&[][..], |ready| &ready.external).iter().map(named).collect()
+}
+
+/// Everything that shapes a row of this model, as it is opened.
+pub(crate) fn fingerprint(
+    model: &InstalledModel,
+    head: Head,
+    graph_file: &str,
+    precision: Precision,
+    device: Device,
+) -> Result<Fingerprint, Error> {
+    let card = model.card();
+    let kernel = match device {
+        Device::Cuda(_) => "cuda",
+        Device::TensorRt(_) => "tensorrt",
+        _ => cpu_features().kernel(precision)?,
+    };
+    let parts = [
+        ("graph", model.hash_of(graph_file)?.to_owned()),
+        ("tokenizer", model.hash_of(TOKENIZER)?.to_owned()),
+        ("precision", precision.as_str().to_owned()),
+        ("kernel", kernel.to_owned()),
+        ("pooling", card.pooling.to_string()),
+        ("normalize", card.normalize.to_string()),
+        ("dimensions", card.dimensions.to_string()),
+        ("max_tokens", card.max_tokens.to_string()),
+        ("query_prompt", card.prompts.query.clone()),
+        ("passage_prompt", card.prompts.passage.clone()),
+    ];
+    let mut parts: BTreeMap<String, String> = parts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    // Indexes that were built before there were heads are of sentences, and name none.
+    if head != Head::Sentence {
+        parts.insert("head".to_owned(), head.to_string());
+    }
+    Ok(Fingerprint { model: card.name.clone(), parts })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn engines_are_of_one_graph_gpu_version_and_profile() {
+        let h100 = ["NVIDIA H100".to_owned()];
+        let key = engine_key("abc", 0, &h100, "1.31.1", None);
+        assert_eq!(key, engine_key("abc", 0, &h100, "1.31.1", Some(GPU_TOKEN_BUDGET)));
+        for other in [
+            engine_key("abd", 0, &h100, "1.31.1", None),
+            engine_key("abc", 1, &h100, "1.31.1", None),
+            engine_key("abc", 0, &["NVIDIA L4".to_owned()], "1.31.1", None),
+            engine_key("abc", 0, &h100, "1.31.2", None),
+            engine_key("abc", 0, &h100, "1.31.1", Some(64)),
+        ] {
+            assert_ne!(key, other);
+        }
+    }
+}
