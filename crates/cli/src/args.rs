@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use berth_pipeline::Home;
-use berth_types::{Fusion, Mode, Precision, Rerank, Reranker};
+use berth_types::{ByteSize, Device, Fusion, Mode, Precision, Rerank, Reranker};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 const AFTER_HELP: &str = "\
@@ -55,6 +55,8 @@ pub(crate) enum Command {
     Search(SearchArgs),
     /// Measure search quality on a collection with judgements
     Eval(EvalArgs),
+    /// Measure how fast this machine embeds
+    Bench(BenchArgs),
     /// Show what an index holds
     Status(StatusArgs),
     /// Print a stored document
@@ -81,6 +83,12 @@ pub(crate) struct EncoderArgs {
     /// Model runs at the same time [default: one a core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
+    /// Where the model runs: cpu, cuda[:N], tensorrt[:N], or auto for a GPU where one can serve
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    pub(crate) device: Device,
+    /// Most memory of the process while the model runs, such as 800MB or 1GiB [default: as much as all cores need]
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) memory_limit: Option<ByteSize>,
 }
 
 #[derive(Debug, Args)]
@@ -254,6 +262,39 @@ pub(crate) struct EvalArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct BenchArgs {
+    #[command(subcommand)]
+    pub(crate) action: BenchAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BenchAction {
+    /// Embed texts with one worker, with one a core, and with all cores in one run
+    Encode(BenchEncodeArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchEncodeArgs {
+    #[command(flatten)]
+    pub(crate) encoder: EncoderArgs,
+    /// JSONL file with `text`, and `title` where there is one [default: made-up texts of mixed length]
+    #[arg(long, value_name = "FILE", conflicts_with = "dataset")]
+    pub(crate) texts: Option<PathBuf>,
+    /// Collection in BEIR layout, of which the corpus is embedded
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dataset: Option<PathBuf>,
+    /// Most texts to read
+    #[arg(long, value_name = "N", default_value_t = 500)]
+    pub(crate) limit: usize,
+    /// Seconds for each way to use the cores
+    #[arg(long, value_name = "SECONDS", default_value_t = 10.0, value_parser = parse_seconds)]
+    pub(crate) seconds: f64,
+    /// Print the report as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct StatusArgs {
     /// Folder of the index
     #[arg(long, value_name = "DIR")]
@@ -373,6 +414,11 @@ fn parse_reranker(word: &str) -> Result<Reranker, String> {
 fn parse_k(word: &str) -> Result<usize, String> {
     let k: usize = word.parse().map_err(|_| "not a whole number".to_owned())?;
     if (1..=10_000).contains(&k) { Ok(k) } else { Err("must be from 1 to 10000".to_owned()) }
+}
+
+fn parse_seconds(word: &str) -> Result<f64, String> {
+    let seconds: f64 = word.parse().map_err(|_| "not a number".to_owned())?;
+    if (0.1..=3600.0).contains(&seconds) { Ok(seconds) } else { Err("must be from 0.1 to 3600".to_owned()) }
 }
 
 fn parse_share(word: &str) -> Result<f32, String> {

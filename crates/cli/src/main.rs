@@ -63,6 +63,7 @@ fn run(cli: &Cli) -> anyhow::Result<Outcome> {
         Command::Index(args) => commands::index::run(&cli.home()?, args),
         Command::Search(args) => commands::search::run(&cli.home()?, args, terms),
         Command::Eval(args) => commands::eval::run(&cli.home()?, args),
+        Command::Bench(args) => commands::bench::run(&cli.home()?, args),
         Command::Status(args) => commands::status::run(args),
         Command::Get(args) => commands::get::run(args),
         Command::Verify(args) => commands::verify::run(args),

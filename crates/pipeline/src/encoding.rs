@@ -4,7 +4,7 @@ use std::path::Path;
 
 use berth_encoder::{Encoder, EncoderOptions, Runtime, default_precision};
 use berth_index::IndexReader;
-use berth_types::{Fingerprint, Head, ModelCard, Precision};
+use berth_types::{Device, Fingerprint, Head, ModelCard, Precision};
 
 use crate::graphs::with_graph;
 use crate::{Error, Home, models};
@@ -21,6 +21,10 @@ pub struct EncoderChoice {
     pub precision: Option<Precision>,
     /// Rows in the model at the same time.
     pub workers: Option<usize>,
+    /// Where it runs.
+    pub device: Device,
+    /// Most resident memory of the process while rows run.
+    pub memory_limit_bytes: Option<u64>,
 }
 
 /// Opens the encoder for an index that may or may not exist yet.
@@ -58,11 +62,31 @@ pub(crate) fn open_head(
     let built_precision = built_with.and_then(|fingerprint| fingerprint.parts.get("precision")?.parse().ok());
     let precision = choice.precision.or(built_precision);
     if head != Head::Sentence {
-        model = with_graph(home, model, head, precision.unwrap_or_else(default_precision))?;
+        model = with_graph(home, model, head, precision.unwrap_or_else(|| precision_for(choice.device)))?;
     }
-    let options = EncoderOptions { precision, head, workers: choice.workers, ..EncoderOptions::default() };
+    let options = EncoderOptions { precision, head, ..options_for(home, choice) };
     let runtime = Runtime::load(&home.runtime_library())?;
     Ok(Encoder::open(&model, &runtime, &options)?)
+}
+
+/// What the encoder takes where no precision is asked for.
+fn precision_for(device: Device) -> Precision {
+    match device {
+        Device::Cuda(_) | Device::TensorRt(_) => Precision::Fp16,
+        _ => default_precision(),
+    }
+}
+
+/// How an encoder is opened for what the user chose.
+pub(crate) fn options_for(home: &Home, choice: &EncoderChoice) -> EncoderOptions {
+    EncoderOptions {
+        precision: choice.precision,
+        workers: choice.workers,
+        device: choice.device,
+        memory_limit_bytes: choice.memory_limit_bytes,
+        engine_cache: Some(home.cache().join("tensorrt")),
+        ..EncoderOptions::default()
+    }
 }
 
 /// First 16 hex digits of the hash over everything that shapes a vector: short enough to compare by eye.

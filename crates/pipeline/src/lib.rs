@@ -2,6 +2,7 @@
 //!
 //! This crate owns order and back-pressure. What a window, a vector or a posting is, its siblings know.
 
+mod bench;
 mod checkpoint;
 mod doctor;
 mod encoding;
@@ -18,6 +19,7 @@ mod search;
 mod source;
 mod sync;
 
+pub use bench::{BenchOptions, BenchReport, PlanReport, bench_encode};
 pub use doctor::{Check, Verdict, examine};
 pub use encoding::{EncoderChoice, fingerprint_hash, open_encoder};
 pub use error::Error;

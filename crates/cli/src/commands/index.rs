@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use berth_pipeline::{EncoderChoice, Home, IngestOptions, IngestReport, ingest, open_encoder, open_token_encoder};
+use berth_types::Device;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
@@ -36,6 +37,9 @@ pub(crate) fn run(home: &Home, args: &IndexArgs) -> anyhow::Result<Outcome> {
     let choice = encoder_choice(&args.encoder);
     let tokens = open_token_encoder(home, &choice, Some(&args.index), args.token_rows)?;
     let encoder = open_encoder(home, &choice, Some(&args.index))?;
+    if args.encoder.device == Device::Auto && !args.quiet {
+        say(&format!("berth: the model runs on {}", encoder.device()));
+    }
     let cancel = cancel_on_signals()?;
     let mut display = Display::new(args.quiet);
     let result = ingest(&encoder, tokens.as_ref(), &args.index, &options, &mut display, &cancel);
@@ -75,7 +79,13 @@ fn outcome(report: &IngestReport, strict: bool) -> Outcome {
 }
 
 pub(crate) fn encoder_choice(args: &crate::args::EncoderArgs) -> EncoderChoice {
-    EncoderChoice { model: args.model.clone(), precision: args.precision, workers: args.threads.map(usize::from) }
+    EncoderChoice {
+        model: args.model.clone(),
+        precision: args.precision,
+        workers: args.threads.map(usize::from),
+        device: args.device,
+        memory_limit_bytes: args.memory_limit.map(|size| size.0),
+    }
 }
 
 /// A flag that SIGINT and SIGTERM raise; a second signal ends the process at once.

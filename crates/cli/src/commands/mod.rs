@@ -1,5 +1,6 @@
 //! One file a command: reads its options, calls the pipeline, shows the result.
 
+pub(crate) mod bench;
 pub(crate) mod completions;
 pub(crate) mod doctor;
 pub(crate) mod eval;

@@ -1,0 +1,333 @@
+//! Measures how fast a model embeds here, for each way to use the cores, and holds it against what the machine's matrix
+//! products reach.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use berth_encoder::{Encoder, EncoderOptions, InstalledModel, Product, Runtime, matmul_peak, resident_bytes};
+use berth_types::{Device, Precision};
+use serde::{Deserialize, Serialize};
+
+use crate::encoding::{DEFAULT_MODEL, EncoderChoice, options_for};
+use crate::{Error, Home, models};
+
+/// Rows handed in ahead of the answers that are waited for: enough to keep every worker busy.
+const ROWS_AHEAD: usize = 64;
+/// Queries by which latency is measured, on an idle model and under load.
+const QUERIES: usize = 100;
+/// Ten tokens with those at both ends.
+const QUERY: &str = "how do ships find harbour at night";
+/// Time for which a product is run to find the machine's peak.
+const CALIBRATION: Duration = Duration::from_millis(500);
+/// Text for rows where none is named; what it says does not matter, only how long the rows are.
+const SENTENCE: &str = "The pilot brought the ship through the narrow channel before the tide turned. ";
+
+/// What to measure.
+#[derive(Debug, Clone)]
+pub struct BenchOptions {
+    /// Which model and where; `workers` is the larger number of workers that is tried.
+    pub encoder: EncoderChoice,
+    /// JSONL rows with `text`, and `title` where there is one; `None`: made-up texts of mixed length.
+    pub texts: Option<PathBuf>,
+    /// Most texts that are read.
+    pub limit: usize,
+    /// Time for each plan.
+    pub seconds: f64,
+}
+
+/// What was measured.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct BenchReport {
+    /// Name of the model.
+    pub model: String,
+    /// Arithmetic.
+    pub precision: String,
+    /// Where it ran.
+    pub device: String,
+    /// ONNX Runtime's version.
+    pub runtime: String,
+    /// Different rows that were used, again and again.
+    pub rows: usize,
+    /// Their mean length in ids.
+    pub mean_tokens: f64,
+    /// Floating-point operations for one id of a row of that length, by the model's shape; none where it is not known.
+    pub flops_per_token: Option<f64>,
+    /// One entry for each way to use the cores.
+    pub plans: Vec<PlanReport>,
+}
+
+/// Figures of one way to use the cores.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PlanReport {
+    /// Rows in the model at the same time.
+    pub workers: usize,
+    /// Threads inside each run.
+    pub intra_threads: usize,
+    /// Time to open the model.
+    pub open_ms: f64,
+    /// Ids of rows a second.
+    pub tokens_per_second: f64,
+    /// Rows a second.
+    pub texts_per_second: f64,
+    /// Ids that the model ran for each id of a row: 1 where nothing is padded.
+    pub padded_ratio: f64,
+    /// What as many threads reach in matrix products alone, in operations a second; none on a GPU.
+    pub peak_flops: Option<f64>,
+    /// Share of it that the rows used; none where the model's shape is not known.
+    pub share_of_peak: Option<f64>,
+    /// Median time of a query on the idle model.
+    pub query_idle_p50_ms: f64,
+    /// 99th percentile of it.
+    pub query_idle_p99_ms: f64,
+    /// Median time of a query while bulk rows fill the queue.
+    pub query_loaded_p50_ms: f64,
+    /// 99th percentile of it.
+    pub query_loaded_p99_ms: f64,
+    /// Median time of one bulk row that has the model to itself.
+    pub row_p50_ms: f64,
+    /// Resident memory of the process after all this.
+    pub resident_bytes: Option<u64>,
+}
+
+/// Measures each plan in turn. `Ok(None)` means that `cancel` became true.
+///
+/// # Errors
+/// A model that is not installed, a device that cannot serve, a file that cannot be read.
+pub fn bench_encode(home: &Home, options: &BenchOptions, cancel: &AtomicBool) -> Result<Option<BenchReport>, Error> {
+    let name = options.encoder.model.as_deref().unwrap_or(DEFAULT_MODEL);
+    let model = models::installed(home, name)?;
+    let runtime = Runtime::load(&home.runtime_library())?;
+    let base = options_for(home, &options.encoder);
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let most = options.encoder.workers.unwrap_or(cores);
+    let mut plans = vec![(1, 1)];
+    if most > 1 {
+        plans.extend([(most, 1), (1, most)]);
+    }
+    let mut report: Option<BenchReport> = None;
+    for (workers, intra_threads) in plans {
+        let asked = EncoderOptions { workers: Some(workers), intra_threads: Some(intra_threads), ..base.clone() };
+        let started = Instant::now();
+        let encoder = Encoder::open(&model, &runtime, &asked)?;
+        let open_ms = started.elapsed().as_secs_f64() * 1e3;
+        let rows = read_rows(&encoder, options)?;
+        let mean_tokens = rows.iter().map(Vec::len).sum::<usize>() as f64 / rows.len() as f64;
+        let flops = shape_of(&model).map(|shape| shape.flops_per_token(mean_tokens));
+        let product = if encoder.precision() == Precision::Fp32 { Product::Fp32 } else { Product::Int8 };
+        let peak_flops = match encoder.device() {
+            Device::Cpu => Some(matmul_peak(&runtime, product, workers * intra_threads, CALIBRATION)?),
+            _ => None,
+        };
+        let Some(mut plan) = measure(&encoder, &rows, options.seconds, cancel)? else { return Ok(None) };
+        plan.open_ms = open_ms;
+        plan.peak_flops = peak_flops;
+        plan.share_of_peak = flops.zip(peak_flops).map(|(flops, peak)| flops * plan.tokens_per_second / peak);
+        let report = report.get_or_insert_with(|| BenchReport {
+            model: name.to_owned(),
+            precision: encoder.precision().to_string(),
+            device: encoder.device().to_string(),
+            runtime: runtime.version(),
+            rows: rows.len(),
+            mean_tokens,
+            flops_per_token: flops,
+            plans: Vec::new(),
+        });
+        report.plans.push(plan);
+        // A GPU has one plan, whatever is asked.
+        if encoder.plan().workers != workers {
+            break;
+        }
+    }
+    Ok(report)
+}
+
+fn measure(
+    encoder: &Encoder,
+    rows: &[Vec<u32>],
+    seconds: f64,
+    cancel: &AtomicBool,
+) -> Result<Option<PlanReport>, Error> {
+    // The first runs make the arena grow.
+    encoder.encode_rows(rows.iter().take(2 * encoder.plan().workers).cloned().collect())?;
+    let idle = query_times(encoder, QUERIES)?;
+    let mut row_times = Vec::new();
+    for row in rows.iter().cycle().take(QUERIES / 5) {
+        let started = Instant::now();
+        encoder.submit_passage(row.clone())?.wait()?;
+        row_times.push(started.elapsed().as_secs_f64() * 1e3);
+    }
+    row_times.sort_unstable_by(f64::total_cmp);
+
+    let before = encoder.work();
+    let started = Instant::now();
+    let stop = AtomicBool::new(false);
+    let texts = feed(encoder, rows, || started.elapsed().as_secs_f64() >= seconds || cancel.load(Ordering::Relaxed))?;
+    let elapsed = started.elapsed().as_secs_f64();
+    let work = encoder.work();
+    if cancel.load(Ordering::Relaxed) {
+        return Ok(None);
+    }
+    let loaded = thread::scope(|scope| {
+        let feeder = scope.spawn(|| feed(encoder, rows, || stop.load(Ordering::Relaxed)));
+        let times = query_times(encoder, QUERIES);
+        stop.store(true, Ordering::Relaxed);
+        feeder.join().unwrap_or(Err(Error::WorkerLost("bulk rows")))?;
+        times
+    })?;
+
+    let tokens = work.tokens - before.tokens;
+    let padding = work.padding - before.padding;
+    let plan = encoder.plan();
+    Ok(Some(PlanReport {
+        workers: plan.workers,
+        intra_threads: plan.intra_threads,
+        open_ms: 0.0,
+        tokens_per_second: tokens as f64 / elapsed,
+        texts_per_second: texts as f64 / elapsed,
+        padded_ratio: (tokens + padding) as f64 / (tokens.max(1)) as f64,
+        peak_flops: None,
+        share_of_peak: None,
+        query_idle_p50_ms: quantile(&idle, 0.5),
+        query_idle_p99_ms: quantile(&idle, 0.99),
+        query_loaded_p50_ms: quantile(&loaded, 0.5),
+        query_loaded_p99_ms: quantile(&loaded, 0.99),
+        row_p50_ms: quantile(&row_times, 0.5),
+        resident_bytes: resident_bytes(),
+    }))
+}
+
+/// Keeps the queue full until `done`; returns how many rows came back.
+fn feed(encoder: &Encoder, rows: &[Vec<u32>], done: impl Fn() -> bool) -> Result<usize, Error> {
+    let mut pending = VecDeque::with_capacity(ROWS_AHEAD);
+    let mut count = 0;
+    let mut next = rows.iter().cycle();
+    while !done() {
+        if let Some(row) = next.next() {
+            pending.push_back(encoder.submit_passage(row.clone())?);
+        }
+        if pending.len() >= ROWS_AHEAD
+            && let Some(first) = pending.pop_front()
+        {
+            first.wait()?;
+            count += 1;
+        }
+    }
+    for row in pending {
+        row.wait()?;
+        count += 1;
+    }
+    Ok(count)
+}
+
+/// Sorted times of `count` queries, one after the other, in milliseconds.
+fn query_times(encoder: &Encoder, count: usize) -> Result<Vec<f64>, Error> {
+    let mut times = Vec::with_capacity(count);
+    for _ in 0..count {
+        let started = Instant::now();
+        encoder.encode_query(QUERY)?;
+        times.push(started.elapsed().as_secs_f64() * 1e3);
+    }
+    times.sort_unstable_by(f64::total_cmp);
+    Ok(times)
+}
+
+/// The texts as rows of at most a window each; what is longer is left out, since only speed is looked at.
+fn read_rows(encoder: &Encoder, options: &BenchOptions) -> Result<Vec<Vec<u32>>, Error> {
+    #[derive(Deserialize)]
+    struct Line {
+        #[serde(default)]
+        title: String,
+        text: String,
+    }
+    let mut rows = Vec::new();
+    let mut push = |title: &str, text: &str| -> Result<(), Error> {
+        let window = encoder.card().recommended_window_tokens;
+        let mut title = encoder.tokenizer().tokenize(title)?.ids;
+        title.truncate(window / 4);
+        let mut body = encoder.tokenizer().tokenize(text)?.ids;
+        body.truncate(window.saturating_sub(encoder.reserved_tokens(title.len())));
+        rows.push(encoder.passage_row(&title, &body)?);
+        Ok(())
+    };
+    match &options.texts {
+        Some(path) => {
+            let file = BufReader::new(File::open(path).map_err(Error::io("read", path))?);
+            for (number, line) in file.lines().take(options.limit).enumerate() {
+                let line = line.map_err(Error::io("read", path))?;
+                let Line { title, text } =
+                    serde_json::from_str(&line).map_err(|error| bad_line(path, number, &error))?;
+                push(&title, &text)?;
+            }
+        }
+        // From one sentence to a full window, evenly.
+        None => (0..options.limit.min(64)).try_for_each(|number| push("", &SENTENCE.repeat(1 + number % 16)))?,
+    }
+    if rows.is_empty() {
+        return Err(Error::InvalidSettings("there is no text to measure with".to_owned()));
+    }
+    Ok(rows)
+}
+
+fn bad_line(path: &Path, number: usize, error: &serde_json::Error) -> Error {
+    Error::InvalidSettings(format!("{} line {}: {error}", path.display(), number + 1))
+}
+
+/// What of a model's configuration decides how much it computes.
+struct Shape {
+    hidden: f64,
+    layers: f64,
+    intermediate: f64,
+}
+
+impl Shape {
+    /// Multiplications and additions for one token of a row of `tokens`: the four projections of attention, the two of
+    /// the feed-forward part, and the products of queries with keys and of weights with values. All else is below 1 %.
+    fn flops_per_token(&self, tokens: f64) -> f64 {
+        let projections = 8.0 * self.hidden * self.hidden;
+        let feed_forward = 4.0 * self.hidden * self.intermediate;
+        let attention = 4.0 * self.hidden * tokens;
+        self.layers * (projections + feed_forward + attention)
+    }
+}
+
+/// Reads config.json; families name its keys differently.
+fn shape_of(model: &InstalledModel) -> Option<Shape> {
+    let text = std::fs::read(model.dir().join("config.json")).ok()?;
+    let config: serde_json::Value = serde_json::from_slice(&text).ok()?;
+    let number = |names: &[&str]| names.iter().find_map(|name| config.get(name)?.as_f64());
+    Some(Shape {
+        hidden: number(&["hidden_size", "dim"])?,
+        layers: number(&["num_hidden_layers", "n_layers"])?,
+        intermediate: number(&["intermediate_size", "hidden_dim"])?,
+    })
+}
+
+/// The value below which a share of the sorted values lies; 0 when there are none.
+fn quantile(sorted: &[f64], share: f64) -> f64 {
+    let position = (sorted.len() as f64 * share) as usize;
+    sorted.get(position.min(sorted.len().saturating_sub(1))).copied().unwrap_or(0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn minilm_computes_what_its_shape_says() {
+        let shape = Shape { hidden: 384.0, layers: 6.0, intermediate: 1536.0 };
+        assert_eq!(shape.flops_per_token(0.0), 21_233_664.0);
+        assert_eq!(shape.flops_per_token(100.0) - shape.flops_per_token(0.0), 921_600.0);
+    }
+
+    #[test]
+    fn quantiles_of_few_values() {
+        assert_eq!(quantile(&[], 0.5), 0.0);
+        assert_eq!(quantile(&[3.0], 0.99), 3.0);
+        assert_eq!(quantile(&[1.0, 2.0, 3.0, 4.0], 0.5), 3.0);
+    }
+}
