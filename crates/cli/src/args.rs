@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use berth_pipeline::Home;
-use berth_types::{ByteSize, Device, Fusion, Mode, Precision, Rerank, Reranker};
+use berth_types::{ByteSize, Device, Fusion, Head, Mode, Precision, Rerank, Reranker};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 const AFTER_HELP: &str = "\
@@ -342,20 +342,7 @@ pub(crate) enum ModelAction {
         json: bool,
     },
     /// Install a model from its card's checkpoint or from a local Hugging Face folder
-    Import {
-        /// Name of a card, or a folder with config.json, tokenizer.json and model.safetensors
-        #[arg(value_name = "CARD|DIR")]
-        what: String,
-        /// Folder of the card's checkpoint [default: BERTH_HOME/checkpoints/NAME, else the Hugging Face cache]
-        #[arg(long, value_name = "DIR")]
-        from: Option<PathBuf>,
-        /// Name under which a folder's model is installed [default: the folder's name]
-        #[arg(long, value_name = "NAME")]
-        name: Option<String>,
-        /// Print one JSON object
-        #[arg(long)]
-        json: bool,
-    },
+    Import(ImportArgs),
     /// Describe an installed model
     Info {
         /// Name of the model
@@ -372,6 +359,34 @@ pub(crate) enum ModelAction {
         #[arg(long)]
         json: bool,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    /// Name of a card, or a folder with config.json, a tokenizer, and model.safetensors or ONNX graphs
+    #[arg(value_name = "CARD|DIR")]
+    pub(crate) what: String,
+    /// Folder of the card's checkpoint [default: BERTH_HOME/checkpoints/NAME, else the Hugging Face cache]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) from: Option<PathBuf>,
+    /// Name under which a folder's model is installed [default: the folder's name]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Precisions of the graphs, separated by commas: int8, q8, q4, fp16, fp32 [default: fp32,int8]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub(crate) precision: Vec<Precision>,
+    /// Heads that get graphs now, separated by commas; others get theirs on first use [default: the model's own]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub(crate) heads: Vec<Head>,
+    /// Take the folder's ONNX graphs although it has weights
+    #[arg(long)]
+    pub(crate) ready_made: bool,
+    /// Take this ONNX graph of the folder (repeat for more precisions)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) graph: Vec<String>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -113,17 +113,8 @@ impl InstalledModel {
         replace(&card_path, card_text.as_bytes())?;
 
         let mut files = BTreeMap::new();
-        let entries = fs::read_dir(dir).map_err(|source| Error::Read { path: dir.to_path_buf(), source })?;
-        for entry in entries {
-            let entry = entry.map_err(|source| Error::Read { path: dir.to_path_buf(), source })?;
-            let path = entry.path();
-            let Ok(name) = entry.file_name().into_string() else { continue };
-            if !path.is_file() || name == MANIFEST || name.starts_with('.') {
-                continue;
-            }
-            sync(&path).map_err(|source| Error::Write { path: path.clone(), source })?;
-            files.insert(name, hash_file(&path)?);
-        }
+        list(dir, "", &mut files)?;
+        files.remove(MANIFEST);
         let manifest = Manifest { format: FORMAT, exporter: exporter.to_owned(), files };
         let path = dir.join(MANIFEST);
         let text = serde_json::to_string_pretty(&manifest)
@@ -200,6 +191,29 @@ impl InstalledModel {
             received: received.to_string(),
         })
     }
+}
+
+/// Hashes the files below `dir` and makes them last; names are paths with `/`, from the model's folder. What begins with
+/// a dot is no part of a model.
+fn list(dir: &Path, within: &str, files: &mut BTreeMap<String, FileEntry>) -> Result<(), Error> {
+    let unreadable = |source| Error::Read { path: dir.to_path_buf(), source };
+    for entry in fs::read_dir(dir).map_err(unreadable)? {
+        let entry = entry.map_err(unreadable)?;
+        let path = entry.path();
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        if name.starts_with('.') {
+            continue;
+        }
+        if path.is_dir() {
+            list(&path, &format!("{within}{name}/"), files)?;
+        }
+        if path.is_file() {
+            let failed = |source| Error::Write { path: path.clone(), source };
+            sync(&path).map_err(failed)?;
+            files.insert(format!("{within}{name}"), hash_file(&path)?);
+        }
+    }
+    Ok(())
 }
 
 fn read_manifest(dir: &Path) -> Result<Manifest, Error> {

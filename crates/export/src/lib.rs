@@ -44,7 +44,7 @@ pub use error::Error;
 pub use export::{EXPORTER_VERSION, ExportOptions, ExportReport, Product, export};
 pub use foreign::{
     ElementType, ExternalFile, GraphDescription, GraphRole, GraphValue, ReadyGraph, find_graphs, inspect_graph,
-    inspect_graph_bytes, ready_made,
+    inspect_graph_bytes, ready_made, ready_made_of,
 };
 pub use inspect::{Inspection, inspect, inspect_ready_made};
 pub use paths::inside;

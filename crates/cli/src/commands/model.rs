@@ -1,7 +1,9 @@
 //! `berth model list|import|info|verify`.
 
-use berth_pipeline::{FileState, Home, import, installed, list, verify_model};
-use berth_types::ModelCard;
+use berth_pipeline::{
+    FileState, Home, ImportOptions, ImportReport, InstalledModel, import, installed, list, verify_model,
+};
+use berth_types::{Head, ModelCard, Problem};
 use serde_json::json;
 
 use crate::Outcome;
@@ -11,21 +13,20 @@ use crate::output::{self, bytes, grouped, say};
 pub(crate) fn run(home: &Home, args: &ModelArgs) -> anyhow::Result<Outcome> {
     match &args.action {
         ModelAction::List { json } => show_list(home, *json),
-        ModelAction::Import { what, from, name, json } => {
-            let report = import(home, what, from.as_deref(), name.as_deref())?;
-            if *json {
-                output::print_json(&report)?;
-            } else if report.already_installed {
-                output::print(&format!("{} is installed and intact in {}\n", report.name, report.directory.display()))?;
+        ModelAction::Import(args) => {
+            let options = ImportOptions {
+                from: args.from.clone(),
+                name: args.name.clone(),
+                precisions: args.precision.clone(),
+                heads: args.heads.clone(),
+                ready_made: args.ready_made,
+                graphs: args.graph.clone(),
+            };
+            let report = import(home, &args.what, &options)?;
+            if args.json {
+                output::print_json(&report)?
             } else {
-                output::print(&format!(
-                    "{}: {} weights exported in {:.1} s, {} in {}\n",
-                    report.name,
-                    grouped(report.parameters),
-                    report.seconds,
-                    bytes(report.bytes),
-                    report.directory.display()
-                ))?;
+                output::print(&imported(&report))?
             }
             Ok(Outcome::Done)
         }
@@ -34,10 +35,7 @@ pub(crate) fn run(home: &Home, args: &ModelArgs) -> anyhow::Result<Outcome> {
             if *json {
                 output::print_json(model.card())?;
             } else {
-                output::print(&describe(model.card()))?;
-                for (path, file) in model.files() {
-                    output::print(&format!("{:<16} {}, blake3 {}\n", path, bytes(file.bytes), &file.blake3[..16]))?;
-                }
+                output::print(&describe(&model))?;
             }
             Ok(Outcome::Done)
         }
@@ -72,18 +70,74 @@ fn show_list(home: &Home, json: bool) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-fn describe(card: &ModelCard) -> String {
+fn imported(report: &ImportReport) -> String {
+    let (name, directory) = (&report.name, report.directory.display());
+    if report.already_installed {
+        return format!("{name} is installed and intact in {directory}\n");
+    }
+    let size = bytes(report.bytes);
+    match report.parameters {
+        0 => format!("{name}: {} copied, {size} in {directory}\n", report.graphs.join(", ")),
+        weights => format!(
+            "{name}: {} weights exported to {} in {:.1} s, {size} in {directory}\n",
+            grouped(weights),
+            report.graphs.join(", "),
+            report.seconds
+        ),
+    }
+}
+
+/// What a model is, line by line; what does not concern it is left out.
+fn describe(model: &InstalledModel) -> String {
+    let card = model.card();
     let or_none = |text: &str| if text.is_empty() { "none".to_owned() } else { format!("{text:?}") };
-    let rows = [
+    let words = |heads: &[Head]| heads.iter().map(|head| head.as_str()).collect::<Vec<_>>().join(", ");
+    let sentence = [Head::Sentence];
+    let heads = if card.heads.is_empty() { &sentence[..] } else { &card.heads };
+    let mut rows = vec![
         ("name", card.name.clone()),
         ("description", card.description.clone()),
         ("licence", if card.licence.is_empty() { "unknown".to_owned() } else { card.licence.clone() }),
+        ("made for", words(heads)),
         ("dimensions", card.dimensions.to_string()),
-        ("pooling", format!("{:?}", card.pooling).to_lowercase()),
+        ("pooling", card.pooling.to_string()),
         ("normalised", if card.normalize { "yes" } else { "no" }.to_owned()),
         ("window", format!("{} tokens recommended, {} at most", card.recommended_window_tokens, card.max_tokens)),
         ("query prompt", or_none(&card.prompts.query)),
         ("passage prompt", or_none(&card.prompts.passage)),
     ];
-    rows.map(|(name, value)| format!("{name:<16} {value}\n")).concat()
+    if !card.matryoshka.is_empty() {
+        let lengths: Vec<String> = card.matryoshka.iter().map(ToString::to_string).collect();
+        rows.push(("cut to", lengths.join(", ")));
+    }
+    if card.lowercase {
+        rows.push(("reads", "lower case".to_owned()));
+    }
+    if !card.labels.is_empty() {
+        rows.push(("labels", card.labels.join(", ")));
+        rows.push(("scores", scores(card).to_owned()));
+    }
+    if let Some(late) = &card.late {
+        rows.push(("token vectors", format!("{} values", late.dimensions)));
+        rows.push(("query marker", or_none(&late.query_marker)));
+        rows.push(("passage marker", or_none(&late.passage_marker)));
+    }
+    if let Some(ready) = &card.ready_made {
+        rows.push(("graphs", format!("ready-made; output {} read as {}", ready.output, ready.head)));
+    }
+    let mut text: String = rows.iter().map(|(name, value)| format!("{name:<16} {value}\n")).collect();
+    for (path, file) in model.files() {
+        text.push_str(
+            &[&format!("{path:<16}"), " ", &bytes(file.bytes), ", blake3 ", &file.blake3[..16], "\n"].concat(),
+        );
+    }
+    text
+}
+
+fn scores(card: &ModelCard) -> &'static str {
+    match card.problem {
+        Problem::MultiLabel => "each label by itself (sigmoid)",
+        Problem::Regression => "values as they are",
+        _ => "one label of all (softmax)",
+    }
 }

@@ -8,6 +8,8 @@ use berth_types::{Precision, ReadyMade};
 
 use super::inspect::{GraphDescription, inspect_graph};
 use crate::Error;
+use crate::door::check_vocabulary;
+use crate::paths::inside;
 
 /// Folders in which exporters put graphs, and a sentence encoder's folder of the transformer.
 const FOLDERS: [&str; 3] = ["onnx/", "", "0_Transformer/"];
@@ -84,15 +86,32 @@ fn graphs_in(folder: &Path, within: &str) -> Vec<String> {
 /// the graphs are and not by what they are called.
 ///
 /// # Errors
-/// As [`inspect_graph`]; `GraphFileMissing` when the folder has no graph, and `GraphInterface` when two of its graphs
-/// take or give different things.
+/// As [`inspect_graph`]; `GraphFileMissing` when the folder has no graph, `GraphInterface` when two of its graphs take or
+/// give different things, `TokenBeyondTable` when the folder's vocabulary is larger than a graph's.
 pub fn ready_made(folder: &Path) -> Result<ReadyMade, Error> {
+    let found = find_graphs(folder);
+    if found.is_empty() {
+        return Err(Error::GraphFileMissing { path: folder.join("onnx/model.onnx") });
+    }
+    let files: Vec<String> = found.into_iter().map(|graph| graph.file).collect();
+    ready_made_of(folder, &files)
+}
+
+/// As [`ready_made`], of the graphs that are named: paths inside the folder with `/`. Of two of one precision the first
+/// is taken.
+///
+/// # Errors
+/// As [`ready_made`]; `PathOutside` for a name that leads elsewhere.
+pub fn ready_made_of(folder: &Path, files: &[String]) -> Result<ReadyMade, Error> {
     let mut made: Option<ReadyMade> = None;
-    for graph in find_graphs(folder) {
-        let path = folder.join(&graph.file);
+    for file in files {
+        let path = inside(folder, file)?;
         let description = inspect_graph(&path)?;
-        let one = card(&graph.file, &description);
+        let one = card(file, &description);
         let Some(all) = &mut made else {
+            if let Some(rows) = description.vocabulary {
+                check_vocabulary(folder, usize::try_from(rows).unwrap_or(usize::MAX))?;
+            }
             made = Some(one);
             continue;
         };
@@ -108,7 +127,7 @@ pub fn ready_made(folder: &Path) -> Result<ReadyMade, Error> {
         all.graphs.extend(one.graphs);
         all.external.extend(one.external);
     }
-    let mut made = made.ok_or_else(|| Error::GraphFileMissing { path: folder.join("onnx/model.onnx") })?;
+    let mut made = made.ok_or_else(|| Error::GraphFileMissing { path: folder.to_owned() })?;
     made.external.sort_unstable();
     made.external.dedup();
     Ok(made)

@@ -12,6 +12,6 @@ mod wire;
 
 pub use element::ElementType;
 pub use external::ExternalFile;
-pub use files::{ReadyGraph, find_graphs, ready_made};
+pub use files::{ReadyGraph, find_graphs, ready_made, ready_made_of};
 pub use inspect::{GraphDescription, inspect_graph, inspect_graph_bytes};
 pub use role::{GraphRole, GraphValue};
