@@ -9,6 +9,7 @@ mod bad_input;
 mod configuration;
 mod damage;
 mod guards;
+mod importing;
 mod indexing;
 mod late;
 mod searching;

@@ -351,6 +351,8 @@ pub(crate) enum ModelAction {
         #[arg(long)]
         json: bool,
     },
+    /// Find the products of a model that int8 hurts most, without labelled data
+    Quantize(QuantizeArgs),
     /// Read every file of an installed model and compare it with its recorded hash
     Verify {
         /// Name of the model
@@ -384,6 +386,21 @@ pub(crate) struct ImportArgs {
     /// Take this ONNX graph of the folder (repeat for more precisions)
     #[arg(long, value_name = "FILE")]
     pub(crate) graph: Vec<String>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct QuantizeArgs {
+    /// Name of an installed model whose checkpoint is still there
+    pub(crate) name: String,
+    /// Measure each product in int8 alone, and with the worst ones kept in fp32 (nothing is written to the model)
+    #[arg(long, required = true)]
+    pub(crate) report: bool,
+    /// Texts to measure on, one a line [default: a dozen sentences of several kinds]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) texts: Option<PathBuf>,
     /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,

@@ -15,6 +15,7 @@ mod ingest;
 mod late;
 mod models;
 mod prepare;
+mod quantize;
 mod rerank;
 mod search;
 mod source;
@@ -29,7 +30,8 @@ pub use home::Home;
 pub use import::{ImportOptions, ImportReport, import};
 pub use ingest::{IngestOptions, IngestReport, Progress, ProgressState, ingest};
 pub use late::{TokenEncoder, open_token_encoder};
-pub use models::{ModelListing, embedded_cards, installed, list, verify_model};
+pub use models::{ModelListing, embedded_cards, family, installed, list, verify_model};
+pub use quantize::{Cosine, FrontierStep, ProductHarm, QuantizeReport, quantize_report, sample_texts};
 pub use search::Searcher;
 pub use source::{Problem, SkipCounts};
 

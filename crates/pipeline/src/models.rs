@@ -75,6 +75,13 @@ pub fn installed(home: &Home, name: &str) -> Result<InstalledModel, Error> {
     Ok(InstalledModel::open(&directory)?)
 }
 
+/// The family of an installed model: `model_type` of its `config.json`, where that says one.
+pub fn family(model: &InstalledModel) -> Option<String> {
+    let config = fs::read(model.dir().join("config.json")).ok()?;
+    let config: serde_json::Value = serde_json::from_slice(&config).ok()?;
+    Some(config["model_type"].as_str()?.to_owned())
+}
+
 /// Reads every file of an installed model again and compares it with the hash recorded at import.
 ///
 /// # Errors

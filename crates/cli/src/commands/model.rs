@@ -1,7 +1,12 @@
-//! `berth model list|import|info|verify`.
+//! `berth model list|import|info|quantize|verify`.
 
+use std::fs;
+use std::path::Path;
+
+use anyhow::Context;
 use berth_pipeline::{
-    FileState, Home, ImportOptions, ImportReport, InstalledModel, import, installed, list, verify_model,
+    Cosine, FileState, Home, ImportOptions, ImportReport, InstalledModel, QuantizeReport, family, import, installed,
+    list, quantize_report, sample_texts, verify_model,
 };
 use berth_types::{Head, ModelCard, Problem};
 use serde_json::json;
@@ -24,9 +29,9 @@ pub(crate) fn run(home: &Home, args: &ModelArgs) -> anyhow::Result<Outcome> {
             };
             let report = import(home, &args.what, &options)?;
             if args.json {
-                output::print_json(&report)?
+                output::print_json(&report)?;
             } else {
-                output::print(&imported(&report))?
+                output::print(&imported(&report))?;
             }
             Ok(Outcome::Done)
         }
@@ -36,6 +41,19 @@ pub(crate) fn run(home: &Home, args: &ModelArgs) -> anyhow::Result<Outcome> {
                 output::print_json(model.card())?;
             } else {
                 output::print(&describe(&model))?;
+            }
+            Ok(Outcome::Done)
+        }
+        ModelAction::Quantize(args) => {
+            let texts = match &args.texts {
+                None => sample_texts(),
+                Some(path) => read_texts(path)?,
+            };
+            let report = quantize_report(home, &args.name, &texts)?;
+            if args.json {
+                output::print_json(&report)?;
+            } else {
+                output::print(&harm(&report))?;
             }
             Ok(Outcome::Done)
         }
@@ -98,6 +116,7 @@ fn describe(model: &InstalledModel) -> String {
         ("name", card.name.clone()),
         ("description", card.description.clone()),
         ("licence", if card.licence.is_empty() { "unknown".to_owned() } else { card.licence.clone() }),
+        ("family", family(model).unwrap_or_else(|| "unknown".to_owned())),
         ("made for", words(heads)),
         ("dimensions", card.dimensions.to_string()),
         ("pooling", card.pooling.to_string()),
@@ -129,6 +148,53 @@ fn describe(model: &InstalledModel) -> String {
     for (path, file) in model.files() {
         text.push_str(
             &[&format!("{path:<16}"), " ", &bytes(file.bytes), ", blake3 ", &file.blake3[..16], "\n"].concat(),
+        );
+    }
+    text
+}
+
+/// The lines of a file that are not empty.
+fn read_texts(path: &Path) -> anyhow::Result<Vec<String>> {
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(text.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect())
+}
+
+/// Two tables: products by the harm that int8 does to them, and what it costs to keep the worst in fp32.
+fn harm(report: &QuantizeReport) -> String {
+    let mut text = format!(
+        "{}: {} texts; fp32 {}, int8 {} with cosine {:.5} (least {:.5})\n\nonly this product in int8\n",
+        report.model,
+        report.texts,
+        bytes(report.fp32_bytes),
+        bytes(report.int8_bytes),
+        report.int8.mean,
+        report.int8.least
+    );
+    for product in &report.products {
+        let Cosine { mean, least } = product.alone;
+        text.push_str(
+            &[
+                &format!("{mean:.6}  least {least:.6}  "),
+                &format!("{:>8}", bytes(product.int8_bytes)),
+                "  ",
+                &product.name,
+                "\n",
+            ]
+            .concat(),
+        );
+    }
+    text.push_str("\nthe worst kept in fp32\n");
+    for step in &report.frontier {
+        let Cosine { mean, least } = step.cosine;
+        text.push_str(
+            &[
+                &format!("{:>3}  {mean:.6}  least {least:.6}  ", step.kept),
+                &format!("{:>8}", bytes(step.bytes)),
+                "  ",
+                step.added.as_deref().unwrap_or("nothing"),
+                "\n",
+            ]
+            .concat(),
         );
     }
     text

@@ -15,12 +15,12 @@ const DIFFERENCE: f32 = 1e-4;
 pub(crate) struct Goldens {
     #[serde(skip)]
     folder: PathBuf,
-    pub(crate) texts: Vec<Text>,
+    pub(crate) texts: Vec<Sample>,
     outputs: Vec<Golden>,
 }
 
 #[derive(Deserialize)]
-pub(crate) struct Text {
+pub(crate) struct Sample {
     name: String,
     pub(crate) text: String,
     ids: Vec<u32>,
@@ -28,7 +28,7 @@ pub(crate) struct Text {
     types: Vec<u8>,
     /// 1 for ids that are attended to; all where there are none.
     #[serde(default)]
-    attention: Vec<u8>,
+    attention: Vec<u32>,
     #[serde(default)]
     prompt: String,
 }
@@ -74,7 +74,7 @@ impl Goldens {
 fn outputs(
     encoder: &Encoder,
     golden: &Golden,
-    text: &Text,
+    text: &Sample,
     recorded: Vec<f32>,
     width: usize,
 ) -> Option<(Vec<f32>, Vec<f32>)> {

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use berth_encoder::{Encoder, EncoderOptions, InstalledModel, Runtime};
-use berth_pipeline::{Error, Home, ImportOptions, ImportReport, import, installed};
+use berth_pipeline::{Error, Home, ImportOptions, ImportReport, import, installed, quantize_report, sample_texts};
 use berth_types::{Head, Precision};
 
 use crate::goldens::Goldens;
@@ -183,4 +183,26 @@ fn what_cannot_be_imported_is_refused_by_name_and_leaves_nothing() {
     let heads = ImportOptions { heads: vec![Head::Classify], ..in_fp32() };
     let message = import_folder(&home, &fixtures().join("bert-mlm"), &heads).unwrap_err().to_string();
     assert!(message.contains("classify") && message.contains("fill-mask"), "{message}");
+}
+
+#[test]
+fn the_products_that_int8_hurts_are_found_and_sorted() {
+    let (_folder, home) = new_home();
+    import_folder(&home, &fixtures().join("bert-sentence"), &in_fp32()).unwrap();
+    if berth_encoder::default_precision() != Precision::Int8 {
+        let error = quantize_report(&home, "bert-sentence", &sample_texts()).unwrap_err().to_string();
+        assert!(error.contains("int8"), "{error}");
+        return;
+    }
+    let report = quantize_report(&home, "bert-sentence", &sample_texts()).unwrap();
+    // Two layers: query with key and value, the output of attention, and both halves of the feed-forward block.
+    assert_eq!((report.products.len(), report.frontier.len()), (8, 9));
+    assert!(report.products.is_sorted_by(|one, next| one.alone.mean <= next.alone.mean));
+    assert!(report.products[0].alone.mean >= report.int8.mean, "one product alone hurts less than all of them");
+    let last = report.frontier.last().unwrap();
+    assert!(last.cosine.mean > report.int8.mean && last.bytes > report.int8_bytes, "{last:?}");
+    assert!(report.frontier.is_sorted_by(|one, next| one.bytes < next.bytes));
+    assert!(!home.cache().exists() || fs::read_dir(home.cache()).unwrap().next().is_none());
+    let error = quantize_report(&home, "bert-sentence", &[]).unwrap_err().to_string();
+    assert!(error.contains("no text"), "{error}");
 }
