@@ -79,19 +79,27 @@ fn sha256(path: &Path) -> Result<Option<String>, Error> {
     Ok(Some(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()))
 }
 
+/// The name of a local folder's model: the one that is given, else the folder's.
+///
+/// # Errors
+/// `BadModelName`.
+pub(crate) fn name_of(folder: &Path, given: Option<&str>) -> Result<String, Error> {
+    let folder_name = folder.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
+    let plain: String = folder_name.chars().map(|c| if is_plain_name(&c.to_string()) { c } else { '-' }).collect();
+    let name = given.unwrap_or(plain.trim_matches(['-', '.'])).to_owned();
+    if is_plain_name(&name) { Ok(name) } else { Err(Error::BadModelName { name }) }
+}
+
 /// The card of a local folder, from what the folder says of itself.
 ///
 /// # Errors
 /// `Io` when a file cannot be read.
 pub(crate) fn derive_card(
     folder: &Path,
-    name: Option<&str>,
+    name: String,
     inspection: Inspection,
     ready_made: Option<ReadyMade>,
 ) -> Result<ModelCard, Error> {
-    let folder_name = folder.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
-    let plain: String = folder_name.chars().map(|c| if is_plain_name(&c.to_string()) { c } else { '-' }).collect();
-    let name = name.unwrap_or(plain.trim_matches(['-', '.'])).to_owned();
     let mut files = Vec::new();
     for path in inspection.files {
         if let Some(sha256) = sha256(&inside(folder, &path)?)? {

@@ -15,8 +15,7 @@ use berth_export::{
 use berth_types::{Head, ModelCard, Precision, ReadyMade};
 use serde::Serialize;
 
-use crate::checkpoint::{check_hashes, derive_card, find_checkpoint};
-use crate::home::is_plain_name;
+use crate::checkpoint::{check_hashes, derive_card, find_checkpoint, name_of};
 use crate::models::{EMBEDDED_CARDS, embedded_cards};
 use crate::{Error, Home};
 
@@ -88,9 +87,6 @@ struct Plan {
 pub fn import(home: &Home, what: &str, options: &ImportOptions) -> Result<ImportReport, Error> {
     let started = Instant::now();
     let mut plan = plan(what, options)?;
-    if !is_plain_name(&plan.card.name) {
-        return Err(Error::BadModelName { name: plan.card.name });
-    }
     let directory = home.model(&plan.card.name);
     let report = |card: &ModelCard, checkpoint: Option<PathBuf>, parameters| -> Result<ImportReport, Error> {
         let model = InstalledModel::open(&directory)?;
@@ -167,6 +163,8 @@ fn plan(what: &str, options: &ImportOptions) -> Result<Plan, Error> {
         return refused(format!("{what} is a folder, and its model is made from what is in it; --from is for cards"));
     }
     let folder = fs::canonicalize(folder).map_err(Error::io("read", folder))?;
+    // A name that cannot be is said before anything large is read.
+    let name = name_of(&folder, options.name.as_deref())?;
     let has_weights = WEIGHTS.iter().any(|name| folder.join(name).exists());
     if foreign || (!has_weights && !find_graphs(&folder).is_empty()) {
         if !options.precisions.is_empty() || !options.heads.is_empty() {
@@ -175,10 +173,10 @@ fn plan(what: &str, options: &ImportOptions) -> Result<Plan, Error> {
         let ready =
             if options.graphs.is_empty() { ready_made(&folder)? } else { ready_made_of(&folder, &options.graphs)? };
         let inspection = inspect_ready_made(&folder, &ready)?;
-        let card = derive_card(&folder, options.name.as_deref(), inspection, Some(ready))?;
+        let card = derive_card(&folder, name, inspection, Some(ready))?;
         return Ok(Plan { card, folder: Some(folder), graphs: BTreeSet::new() });
     }
-    let card = derive_card(&folder, options.name.as_deref(), inspect(&folder)?, None)?;
+    let card = derive_card(&folder, name, inspect(&folder)?, None)?;
     let graphs = wanted_graphs(&card, options);
     Ok(Plan { card, folder: Some(folder), graphs })
 }
