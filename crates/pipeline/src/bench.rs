@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -165,7 +165,7 @@ fn measure(
 
     let before = encoder.work();
     let started = Instant::now();
-    let stop = AtomicBool::new(false);
+    let (stop, turns) = (AtomicBool::new(false), AtomicUsize::new(0));
     let texts = feed(encoder, rows, || started.elapsed().as_secs_f64() >= seconds || cancel.load(Ordering::Relaxed))?;
     let elapsed = started.elapsed().as_secs_f64();
     let work = encoder.work();
@@ -173,7 +173,17 @@ fn measure(
         return Ok(None);
     }
     let loaded = thread::scope(|scope| {
-        let feeder = scope.spawn(|| feed(encoder, rows, || stop.load(Ordering::Relaxed)));
+        let turns = &turns;
+        let feeder = scope.spawn(|| {
+            feed(encoder, rows, || {
+                turns.fetch_add(1, Ordering::Relaxed);
+                stop.load(Ordering::Relaxed)
+            })
+        });
+        // The queue is full before the first query is asked.
+        while turns.load(Ordering::Relaxed) < ROWS_AHEAD && !feeder.is_finished() {
+            thread::sleep(Duration::from_millis(1));
+        }
         let times = query_times(encoder, QUERIES);
         stop.store(true, Ordering::Relaxed);
         feeder.join().unwrap_or(Err(Error::WorkerLost("bulk rows")))?;
