@@ -10,6 +10,7 @@ mod configuration;
 mod damage;
 mod guards;
 mod importing;
+mod heads;
 mod indexing;
 mod late;
 mod searching;

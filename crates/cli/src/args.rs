@@ -9,6 +9,8 @@ use berth_pipeline::Home;
 use berth_types::{ByteSize, Device, Fusion, Head, Mode, Precision, Rerank, Reranker};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::head_args::{AttentionArgs, ClassifyArgs, EmbedArgs, EntitiesArgs, FillMaskArgs, RerankArgs, TokensArgs};
+
 const AFTER_HELP: &str = "\
 Exit codes: 0 done, 1 failed, 2 usage, 3 nothing found where something had to be, 4 corrupt or mismatched data,
 5 refused by a guard, 130 interrupted (what was done is committed).
@@ -53,6 +55,20 @@ pub(crate) enum Command {
     Index(IndexArgs),
     /// Ask an index a question
     Search(SearchArgs),
+    /// Turn texts into vectors: one each, one a window, one a token, or weights of terms
+    Embed(EmbedArgs),
+    /// Score how well documents answer a query, with a cross-encoder or by late interaction
+    Rerank(RerankArgs),
+    /// Give texts the labels of a classifier
+    Classify(ClassifyArgs),
+    /// Guess masked tokens, or measure how well a model foresees a text
+    FillMask(FillMaskArgs),
+    /// Find names, places and other entities in texts of any length
+    Entities(EntitiesArgs),
+    /// Show how a model's tokenizer reads a text
+    Tokens(TokensArgs),
+    /// Show which token looks at which, as numbers or as a page for the browser
+    Attention(AttentionArgs),
     /// Measure search quality on a collection with judgements
     Eval(EvalArgs),
     /// Measure how fast this machine embeds

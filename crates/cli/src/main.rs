@@ -3,6 +3,7 @@
 mod args;
 mod commands;
 mod config;
+mod head_args;
 mod output;
 mod progress;
 
@@ -62,6 +63,13 @@ fn run(cli: &Cli) -> anyhow::Result<Outcome> {
     match &cli.command {
         Command::Index(args) => commands::index::run(&cli.home()?, args),
         Command::Search(args) => commands::search::run(&cli.home()?, args, terms),
+        Command::Embed(args) => commands::embed::run(&cli.home()?, args, terms),
+        Command::Rerank(args) => commands::rerank::run(&cli.home()?, args, terms),
+        Command::Classify(args) => commands::classify::run(&cli.home()?, args, terms),
+        Command::FillMask(args) => commands::fill_mask::run(&cli.home()?, args, terms),
+        Command::Entities(args) => commands::entities::run(&cli.home()?, args, terms),
+        Command::Tokens(args) => commands::tokens::run(&cli.home()?, args, terms),
+        Command::Attention(args) => commands::attention::run(&cli.home()?, args, terms),
         Command::Eval(args) => commands::eval::run(&cli.home()?, args),
         Command::Bench(args) => commands::bench::run(&cli.home()?, args),
         Command::Status(args) => commands::status::run(args),

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use berth_types::{EmbeddingError, ErrorKind};
+use berth_types::{EmbeddingError, ErrorKind, Head};
 use thiserror::Error;
 
 /// Why a job stopped.
@@ -48,6 +48,42 @@ pub enum Error {
         name: String,
         /// Folders that were looked at.
         tried: String,
+    },
+    /// The folder that a model was made from is needed again, and is gone.
+    #[error(
+        "model '{model}' has no graph for {head} yet, and the checkpoint to make it from is neither in {folder} nor in \
+         {kept}; put it back there, or import the model again from where it is"
+    )]
+    CheckpointGone {
+        /// Name of the model.
+        model: String,
+        /// What it was asked for.
+        head: Head,
+        /// Where it was imported from.
+        folder: PathBuf,
+        /// Where else it was looked for.
+        kept: PathBuf,
+    },
+    /// Graphs of two versions do not belong into one model.
+    #[error(
+        "model '{model}' was installed by exporter {found}, and this is exporter {own}; run `berth model import` for it \
+         again"
+    )]
+    InstalledByAnother {
+        /// Name of the model.
+        model: String,
+        /// Version that made its graphs.
+        found: String,
+        /// Version of this program.
+        own: &'static str,
+    },
+    /// A file of a model is missing or not the one that was installed.
+    #[error("model '{model}' is damaged: {path} is not as it was installed; run `berth model import` for it again")]
+    ModelDamaged {
+        /// Name of the model.
+        model: String,
+        /// The file.
+        path: PathBuf,
     },
     /// What was named is neither a card nor a folder.
     #[error("'{name}' is neither a model card ({cards}) nor a folder with a config.json")]
@@ -183,6 +219,7 @@ impl Error {
             Self::PathNotFound { .. }
             | Self::ModelNotInstalled { .. }
             | Self::CheckpointNotFound { .. }
+            | Self::CheckpointGone { .. }
             | Self::NothingToIndex { .. } => ErrorKind::NotFound,
             Self::Io { cause, .. } if cause.kind() == io::ErrorKind::NotFound => ErrorKind::NotFound,
             Self::Io { .. } => ErrorKind::Unavailable,
@@ -193,6 +230,8 @@ impl Error {
             | Self::BadModelName { .. }
             | Self::ModelNameTaken { .. } => ErrorKind::InvalidInput,
             Self::ChunkLost { .. }
+            | Self::ModelDamaged { .. }
+            | Self::InstalledByAnother { .. }
             | Self::WrongHash { .. }
             | Self::DamagedModel { .. }
             | Self::BadCheckpoint { .. }

@@ -9,6 +9,7 @@ mod encoding;
 mod error;
 mod evaluate;
 mod graphs;
+mod heads;
 mod home;
 mod import;
 mod ingest;
@@ -17,25 +18,39 @@ mod models;
 mod prepare;
 mod quantize;
 mod rerank;
+mod row_files;
 mod search;
 mod source;
 mod sync;
+mod texts;
+mod windows;
 
 pub use bench::{BenchOptions, BenchReport, PlanReport, bench_encode};
 pub use doctor::{Check, Verdict, examine};
 pub use encoding::{EncoderChoice, fingerprint_hash, open_encoder};
 pub use error::Error;
 pub use evaluate::{EncodeCost, EvalOptions, EvalReport, ModeReport, evaluate};
+pub use heads::{open_head, open_tokenizer};
 pub use home::Home;
 pub use import::{ImportOptions, ImportReport, import};
 pub use ingest::{IngestOptions, IngestReport, Progress, ProgressState, ingest};
 pub use late::{TokenEncoder, open_token_encoder};
 pub use models::{ModelListing, embedded_cards, family, installed, list, verify_model};
 pub use quantize::{Cosine, FrontierStep, ProductHarm, QuantizeReport, quantize_report, sample_texts};
+pub use row_files::{Draft, Dtype, FileRow, RowFormat, RowWriter, Values};
 pub use search::Searcher;
 pub use source::{Problem, SkipCounts};
+pub use texts::{Answered, Asking, BadLine, Body, Input, Inputs, asking};
+pub use windows::{TextWindow, ask_windows};
 
 // What the binary needs of the crates below, so that it depends on this crate alone.
-pub use berth_encoder::{FileState, InstalledModel};
+pub use berth_encoder::heads::entities::{Entity, Strategy};
+pub use berth_encoder::heads::late::max_sim;
+pub use berth_encoder::heads::{attention, classify, sparse, vectors};
+pub use berth_encoder::{
+    AttentionAnswer, ClassAnswer, Encoder, EntityAnswer, FileState, FillMaskAnswer, InstalledModel, LateAnswer,
+    Overlong, PairAnswer, PerplexityAnswer, Prompt, RowToken, SentenceAnswer, SparseAnswer, TextTokenizer,
+    TokensAnswer,
+};
 pub use berth_index::highlight::snippet;
 pub use berth_index::{IndexReader, IndexStatus, VerifyReport, verify as verify_index};

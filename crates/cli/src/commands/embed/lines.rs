@@ -1,0 +1,177 @@
+//! One line a result: JSON, or a short table row on a terminal.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use berth_pipeline::{Draft, Error, Values, sparse::Term};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::commands::classify::is_zero;
+use crate::commands::texts::{label_of, wants_json};
+use crate::head_args::{DtypeWord, LineArgs};
+use crate::output::{self, Terms, paint, printable};
+
+/// Values of a vector that a reader is shown.
+const SHOWN: usize = 6;
+
+/// What of a text a vector stands for.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(super) struct Place {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) window: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) bytes: Option<[usize; 2]>,
+    pub(super) tokens: usize,
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(super) truncated: usize,
+}
+
+impl Place {
+    /// The id of a row: that of its text, with the number of the window behind it.
+    pub(super) fn named(&self, id: &Value) -> Value {
+        self.window.map_or_else(|| id.clone(), |window| json!(format!("{}#{window}", label_of(id))))
+    }
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Numbers {
+    Floats(Vec<f32>),
+    Signed(Vec<i8>),
+    Bytes(Vec<u8>),
+}
+
+#[derive(Serialize)]
+pub(super) struct VectorLine<'a> {
+    id: &'a Value,
+    #[serde(flatten)]
+    place: Place,
+    embedding: Numbers,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scale: Option<f32>,
+}
+
+impl<'a> VectorLine<'a> {
+    pub(super) fn new(id: &'a Value, place: Place, values: Values) -> Self {
+        let (embedding, scale) = match values {
+            Values::F32(values) => (Numbers::Floats(values), None),
+            Values::F16(values) => (Numbers::Floats(values.into_iter().map(f32::from).collect()), None),
+            Values::Int8(values, scale) => (Numbers::Signed(values), Some(scale)),
+            Values::Binary(bytes) => (Numbers::Bytes(bytes), None),
+        };
+        Self { id, place, embedding, scale }
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct SparseLine<'a> {
+    pub(super) id: &'a Value,
+    pub(super) terms: &'a [Term],
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(super) truncated: usize,
+}
+
+#[derive(Serialize)]
+pub(super) struct LateLine<'a> {
+    pub(super) id: &'a Value,
+    pub(super) vectors: Vec<&'a [f32]>,
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(super) truncated: usize,
+}
+
+#[derive(Serialize)]
+pub(super) struct TokensLine<'a> {
+    pub(super) id: &'a Value,
+    pub(super) ids: &'a [u32],
+    pub(super) bytes: Vec<[u32; 2]>,
+    pub(super) vectors: Vec<&'a [f32]>,
+}
+
+/// Where the lines go.
+pub(super) struct Lines {
+    file: Option<(Draft, BufWriter<File>)>,
+    json: bool,
+    terms: Terms,
+}
+
+impl Lines {
+    pub(super) fn open(out: Option<&Path>, lines: &LineArgs, terms: Terms) -> Result<Self, Error> {
+        let file = out.map(Draft::create).transpose()?.map(|(draft, file)| (draft, BufWriter::new(file)));
+        Ok(Self { json: file.is_some() || wants_json(lines), file, terms })
+    }
+
+    /// Completes the file, where there is one.
+    pub(super) fn finish(self) -> anyhow::Result<()> {
+        if let Some((draft, mut file)) = self.file {
+            file.flush()?;
+            draft.keep(file.get_ref())?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn vector(&mut self, line: &VectorLine<'_>, dtype: DtypeWord) -> anyhow::Result<()> {
+        self.put(line, line.id, |_| {
+            let (count, shown) = match &line.embedding {
+                Numbers::Floats(values) => (values.len(), first(values, |value| format!("{value:+.4}"))),
+                Numbers::Signed(values) => (values.len(), first(values, |value| format!("{value:+}"))),
+                Numbers::Bytes(bytes) => (8 * bytes.len(), first(bytes, |byte| format!("{byte:08b}"))),
+            };
+            let unit = if dtype == DtypeWord::Binary { "bits" } else { "values" };
+            let window = line.place.window.map_or_else(String::new, |window| format!("window {window}, "));
+            let cut = match line.place.truncated {
+                0 => String::new(),
+                count => format!(", {count} not read"),
+            };
+            format!("  {shown}  ({window}{count} {unit}, {} tokens{cut})\n", line.place.tokens)
+        })
+    }
+
+    pub(super) fn sparse(&mut self, line: &SparseLine<'_>) -> anyhow::Result<()> {
+        self.put(line, line.id, |_| {
+            let mut page = String::new();
+            for term in line.terms.iter().take(20) {
+                let _ = writeln!(page, "  {:>7.3}  {}", term.weight, printable(&term.term));
+            }
+            let _ = writeln!(page, "  {} terms", line.terms.len());
+            page
+        })
+    }
+
+    pub(super) fn late(&mut self, line: &LateLine<'_>) -> anyhow::Result<()> {
+        self.put(line, line.id, |_| {
+            let width = line.vectors.first().map_or(0, |vector| vector.len());
+            format!("  {} vectors of {width} values; --json shows them\n", line.vectors.len())
+        })
+    }
+
+    pub(super) fn tokens(&mut self, line: &TokensLine<'_>) -> anyhow::Result<()> {
+        self.put(line, line.id, |_| {
+            let width = line.vectors.first().map_or(0, |vector| vector.len());
+            format!("  {} tokens with {width} values each; --json shows them\n", line.ids.len())
+        })
+    }
+
+    fn put(&mut self, line: &impl Serialize, id: &Value, table: impl FnOnce(&Terms) -> String) -> anyhow::Result<()> {
+        if let Some((_, file)) = &mut self.file {
+            serde_json::to_writer(&mut *file, line)?;
+            file.write_all(b"\n")?;
+            return Ok(());
+        }
+        if self.json {
+            return output::print_json(line);
+        }
+        let name = paint(self.terms.title, printable(&label_of(id)));
+        output::print(&format!("{name}\n{}", table(&self.terms)))
+    }
+}
+
+fn first<T>(values: &[T], show: impl Fn(&T) -> String) -> String {
+    let mut shown = values.iter().take(SHOWN).map(show).collect::<Vec<_>>().join(" ");
+    if values.len() > SHOWN {
+        shown.push_str(" …");
+    }
+    shown
+}

@@ -1,0 +1,54 @@
+//! `berth fill-mask TEXT…`: guesses for masked tokens, or how well the model foresees a text.
+
+use berth_pipeline::{FillMaskAnswer, Home, PerplexityAnswer, asking, open_head};
+use berth_types::Head;
+use serde_json::json;
+
+use crate::Outcome;
+use crate::commands::texts::{ahead, each, inputs, label_of, one_text, wants_json};
+use crate::head_args::FillMaskArgs;
+use crate::output::{self, Terms, paint, printable};
+
+pub(crate) fn run(home: &Home, args: &FillMaskArgs, terms: Terms) -> anyhow::Result<Outcome> {
+    let (texts, lines) = (inputs(&args.text.texts, &args.text.lines)?, &args.text.lines);
+    let encoder = open_head(home, &args.text.run.choice(), Head::FillMask, None)?;
+    let (json, overlong) = (wants_json(lines), args.truncate.overlong());
+    let ahead = ahead(encoder.plan().workers);
+    if args.perplexity {
+        let ask = |input: &berth_pipeline::Input| -> Result<berth_pipeline::Asking<PerplexityAnswer>, _> {
+            let answer = encoder.pseudo_perplexity(one_text(input)?, overlong)?;
+            Ok(Box::new(move || Ok(answer)))
+        };
+        return each(&texts, (1, lines), ask, |input, answer| {
+            let PerplexityAnswer { pseudo_perplexity, log_likelihood, tokens, truncated } = answer;
+            if json {
+                return output::print_json(&json!({
+                    "id": input.id, "pseudo_perplexity": pseudo_perplexity, "log_likelihood": log_likelihood,
+                    "tokens": tokens, "truncated": truncated,
+                }));
+            }
+            let name = paint(terms.title, printable(&label_of(&input.id)));
+            output::print(&format!("{name}  pseudo-perplexity {pseudo_perplexity:.3} over {tokens} tokens\n"))
+        });
+    }
+    each(
+        &texts,
+        (ahead, lines),
+        |input| asking(encoder.ask_fill_mask(one_text(input)?, args.k as usize, overlong)),
+        |input, FillMaskAnswer { masks, truncated }| {
+            if json {
+                return output::print_json(&json!({"id": input.id, "masks": masks, "truncated": truncated}));
+            }
+            let mut page = format!("{}\n", paint(terms.title, printable(&label_of(&input.id))));
+            for (number, mask) in masks.iter().enumerate() {
+                if masks.len() > 1 {
+                    page.push_str(&format!("  mask {} at byte {}\n", number + 1, mask.start));
+                }
+                for guess in &mask.guesses {
+                    page.push_str(&format!("  {:>8.4}  {}\n", guess.probability, printable(&guess.text)));
+                }
+            }
+            output::print(&page)
+        },
+    )
+}

@@ -1,0 +1,80 @@
+//! What the commands over texts share: where texts come from, what becomes of those that fail, how results are shown.
+
+use std::io::{self, IsTerminal};
+
+use berth_pipeline::{Answered, Asking, Body, Error, Input, Inputs};
+use serde_json::Value;
+
+use crate::Outcome;
+use crate::head_args::LineArgs;
+use crate::output::{WrongUsage, complain};
+
+/// The texts that were named, else those of standard input.
+pub(crate) fn inputs(texts: &[String], lines: &LineArgs) -> anyhow::Result<Inputs> {
+    if !texts.is_empty() {
+        let given = texts.iter().enumerate().map(|(place, text)| Input::argument(place + 1, text));
+        return Ok(Inputs::given(given.collect()));
+    }
+    if io::stdin().is_terminal() {
+        let message = "there is no text; name one, or pipe lines of JSON into this command (see --help)";
+        return Err(WrongUsage(message.to_owned()).into());
+    }
+    Ok(Inputs::read(io::stdin(), lines.lines)?)
+}
+
+/// Whether results are for a program and not for a reader.
+pub(crate) fn wants_json(lines: &LineArgs) -> bool {
+    lines.json || !io::stdout().is_terminal()
+}
+
+/// Questions that are kept on their way: enough that no worker waits for the next.
+pub(crate) fn ahead(workers: usize) -> usize {
+    2 * workers + 2
+}
+
+/// Asks about each input and shows each answer, in order. An input that fails is reported; with `--strict` it ends the run.
+pub(crate) fn each<T>(
+    inputs: &Inputs,
+    (ahead, lines): (usize, &LineArgs),
+    ask: impl FnMut(&Input) -> Result<Asking<T>, Error>,
+    mut show: impl FnMut(&Input, T) -> anyhow::Result<()>,
+) -> anyhow::Result<Outcome> {
+    let mut failures = 0_usize;
+    inputs.answer(ahead, ask, |answered| {
+        let (number, reason) = match answered {
+            Answered::Input(input, Ok(answer)) => return show(&input, answer),
+            Answered::Input(input, Err(error)) => {
+                if lines.strict {
+                    return Err(anyhow::Error::from(error).context(format!("text {}", input.number)));
+                }
+                (input.number, error.to_string())
+            }
+            Answered::BadLine(bad) => {
+                if lines.strict {
+                    anyhow::bail!("line {}: {}", bad.number, bad.reason);
+                }
+                (bad.number, bad.reason)
+            }
+        };
+        failures += 1;
+        complain(&format!("text {number}: {reason}"));
+        Ok(())
+    })?;
+    Ok(if failures > 0 { Outcome::Failed } else { Outcome::Done })
+}
+
+/// The one text of an input.
+///
+/// # Errors
+/// When it is a pair or a query with documents.
+pub(crate) fn one_text(input: &Input) -> Result<&str, Error> {
+    match &input.body {
+        Body::Text(text) => Ok(text),
+        _ => Err(Error::InvalidSettings("this command takes one text a line, not a pair or a query".to_owned())),
+    }
+}
+
+/// An id as people read it.
+pub(crate) fn label_of(id: &Value) -> String {
+    id.as_str().map_or_else(|| id.to_string(), str::to_owned)
+}
