@@ -151,10 +151,7 @@ fn a_long_text_is_never_cut_silently() {
     assert!(windows.len() > 3);
     assert_eq!((number(&windows[1], "window"), &windows[1]["id"]), (1, &Value::from(1)));
     let last = &windows[windows.len() - 2];
-    assert_eq!(
-        last["bytes"][1].as_u64().expect("an end") as usize,
-        long.trim_end().len().max(long.len() - 1).min(last["bytes"][1].as_u64().expect("an end") as usize)
-    );
+    assert!(last["bytes"][1].as_u64().expect("an end") as usize >= long.trim_end().len(), "the end is in a window");
     let tokens = lines(&tiny.run_with(&["embed", "--tokens"], &input).expect_code(0));
     assert_eq!(
         tokens[0]["vectors"].as_array().expect("vectors").len(),
@@ -178,7 +175,7 @@ fn classify_gives_labels_of_texts_and_pairs() {
     let best = lines(&tiny.run(&["classify", "-k", "1", "heat flow"]).expect_code(0)).remove(0);
     assert_eq!(best["labels"].as_array().expect("labels").len(), 1);
     assert_eq!(best["labels"][0], rows[0]["labels"][0]);
-    tiny.run(&["fill-mask", "a [MASK]"]).expect_code(4).expect_message(&["fill-mask", "classify"]);
+    tiny.run(&["fill-mask", "a [MASK]"]).expect_code(2).expect_message(&["fill-mask", "classify"]);
 }
 
 #[test]
@@ -275,7 +272,7 @@ fn attention_gives_numbers_and_a_page() {
     tiny.run(&["attention", "<b>the cat</b>", "--html", "out.html"]).expect_code(0).expect_message(&["out.html"]);
     let page = fs::read_to_string(tiny.place.path("out.html")).expect("a page");
     assert!(page.contains("&lt;b&gt;the cat") && !page.contains("<b>") && !page.contains("https://"));
-    tiny.run(&["attention", "a", "--layers", "99"]).expect_code(4).expect_message(&["attentions.99"]);
+    tiny.run(&["attention", "a", "--layers", "99"]).expect_code(2).expect_message(&["99", "the last one is 1"]);
 }
 
 #[test]

@@ -148,7 +148,7 @@ impl Encoder {
     /// As [`ask_sentence`](Self::ask_sentence).
     pub fn ask_late(&self, text: &str, prompt: Prompt, overlong: Overlong) -> Result<Asked<LateAnswer>, Error> {
         self.wants(Head::Late)?;
-        let late = self.late.clone().ok_or_else(|| Error::LateMarker { marker: "[late]".to_owned() })?;
+        let late = self.late.clone().ok_or_else(|| Error::NotLate { model: self.card().name.clone() })?;
         let query = prompt == Prompt::Query;
         let tokens = self.tokenizer().tokenize(text)?;
         let room = self.card().max_tokens.saturating_sub(late.reserved(query));

@@ -255,6 +255,12 @@ pub enum Error {
         /// The token.
         marker: String,
     },
+    /// The card does not say how the model reads queries and passages.
+    #[error("'{model}' is no model of late interaction: its card has no [late]")]
+    NotLate {
+        /// Name of the model.
+        model: String,
+    },
     /// The tokenizer has ids for which the model has no embedding.
     #[error(
         "{} gives ids up to {largest}, but config.json says vocab_size {vocabulary}: tokenizer and weights are not of \
@@ -329,6 +335,7 @@ impl Error {
             | Self::TextTooLong { .. }
             | Self::NoMask { .. }
             | Self::MemoryLimit { .. }
+            | Self::NotLate { .. }
             | Self::RowEmpty => ErrorKind::InvalidInput,
             Self::ManifestSyntax { .. }
             | Self::ManifestFormat { .. }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use berth_encoder::{Encoder, EncoderOptions, InstalledModel, Runtime, TextTokenizer, default_precision};
 use berth_export::{EXPORTER_VERSION, ExportOptions, export};
 use berth_types::{Head, Precision};
+use serde_json::Value;
 
 use crate::checkpoint::{check_hashes, find_checkpoint};
 use crate::encoding::DEFAULT_MODEL;
@@ -29,6 +30,7 @@ pub fn open_head(
     layers: Option<Vec<usize>>,
 ) -> Result<Encoder, Error> {
     let mut model = models::installed(home, choice.model.as_deref().unwrap_or(DEFAULT_MODEL))?;
+    check_layers(&model, head, layers.as_deref().unwrap_or_default())?;
     if model.card().ready_made.is_none() {
         let precision = choice.precision.unwrap_or_else(default_precision);
         if !model.files().contains_key(&head.graph_file(precision)) {
@@ -44,6 +46,23 @@ pub fn open_head(
     };
     let runtime = Runtime::load(&home.runtime_library())?;
     Ok(Encoder::open(&model, &runtime, &options)?)
+}
+
+/// Refuses numbers of layers that the model does not have, as far as its `config.json` tells.
+fn check_layers(model: &InstalledModel, head: Head, layers: &[usize]) -> Result<(), Error> {
+    let Some(&highest) = layers.iter().max() else { return Ok(()) };
+    let path = model.dir().join("config.json");
+    let config = fs::read(&path).ok().and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
+    let count = ["num_hidden_layers", "n_layers"].iter().find_map(|name| config.as_ref()?[name].as_u64());
+    // Hidden states count the embeddings as number 0.
+    let last = count.map(|count| if head == Head::Layers { count } else { count.saturating_sub(1) });
+    match last {
+        Some(last) if highest as u64 > last => {
+            let name = &model.card().name;
+            Err(Error::InvalidSettings(format!("'{name}' has no layer {highest} for {head}; the last one is {last}")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The tokenizer of an installed model alone, without its graph.

@@ -49,7 +49,7 @@ pub use berth_encoder::heads::late::max_sim;
 pub use berth_encoder::heads::{attention, classify, sparse, vectors};
 pub use berth_encoder::{
     AttentionAnswer, ClassAnswer, Encoder, EntityAnswer, FileState, FillMaskAnswer, InstalledModel, LateAnswer,
-    Overlong, PairAnswer, PerplexityAnswer, Prompt, RowToken, SentenceAnswer, SparseAnswer, TextTokenizer,
+    MaskedPlace, Overlong, PairAnswer, PerplexityAnswer, Prompt, RowToken, SentenceAnswer, SparseAnswer, TextTokenizer,
     TokensAnswer,
 };
 pub use berth_index::highlight::snippet;

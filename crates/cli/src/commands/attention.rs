@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::Outcome;
 use crate::commands::classify::is_zero;
-use crate::commands::texts::{each, inputs, label_of, one_text, wants_json};
+use crate::commands::texts::{each, heading, inputs, one_text, wants_json};
 use crate::head_args::AttentionArgs;
 use crate::output::{self, Terms, WrongUsage, bytes, paint, printable, say};
 
@@ -66,7 +66,7 @@ pub(crate) fn run(home: &Home, args: &AttentionArgs, terms: Terms) -> anyhow::Re
             if args.html.is_some() {
                 return Ok(());
             }
-            output::print(&shades(&label_of(&input.id), &answer, terms))
+            output::print(&shades(heading(input, terms), &answer, terms))
         },
     )
 }
@@ -80,8 +80,8 @@ fn line<'a>(id: &'a Value, answer: &'a AttentionAnswer) -> Line<'a> {
 }
 
 /// The average over the heads of the last layer, as characters.
-fn shades(name: &str, answer: &AttentionAnswer, terms: Terms) -> String {
-    let mut page = format!("{}\n", paint(terms.title, printable(name)));
+fn shades(heading: String, answer: &AttentionAnswer, terms: Terms) -> String {
+    let mut page = heading;
     let Some(layer) = answer.layers.last() else { return page };
     let tokens = layer.tokens;
     if tokens > SHOWN_TOKENS {

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::Outcome;
-use crate::commands::texts::{ahead, each, inputs, label_of, wants_json};
+use crate::commands::texts::{ahead, each, heading, inputs, wants_json};
 use crate::head_args::ClassifyArgs;
 use crate::output::{self, Terms, paint, printable};
 
@@ -40,7 +40,7 @@ pub(crate) fn run(home: &Home, args: &ClassifyArgs, terms: Terms) -> anyhow::Res
             if json {
                 return output::print_json(&Line { id: &input.id, labels: &labels, truncated });
             }
-            let mut page = format!("{}\n", paint(terms.title, printable(&label_of(&input.id))));
+            let mut page = heading(input, terms);
             for label in &labels {
                 page.push_str(&format!("  {:>8.4}  {}\n", label.score, printable(&label.label)));
             }

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::Outcome;
-use crate::commands::texts::{ahead, each, inputs, label_of, one_text, wants_json};
+use crate::commands::texts::{ahead, each, heading, inputs, one_text, wants_json};
 use crate::head_args::EntitiesArgs;
 use crate::output::{self, Terms, paint, printable};
 
@@ -40,7 +40,7 @@ pub(crate) fn run(home: &Home, args: &EntitiesArgs, terms: Terms) -> anyhow::Res
                     entities.iter().map(|entity| Found { entity, text: &text[entity.start..entity.end] }).collect();
                 return output::print_json(&Line { id: &input.id, entities, tokens, windows });
             }
-            let mut page = format!("{}\n", paint(terms.title, printable(&label_of(&input.id))));
+            let mut page = heading(input, terms);
             if entities.is_empty() {
                 page.push_str(&format!("  {}\n", paint(terms.quiet, "no entities")));
             }

@@ -1,13 +1,33 @@
 //! `berth fill-mask TEXT…`: guesses for masked tokens, or how well the model foresees a text.
 
-use berth_pipeline::{FillMaskAnswer, Home, PerplexityAnswer, asking, open_head};
+use berth_pipeline::{FillMaskAnswer, Home, MaskedPlace, PerplexityAnswer, asking, open_head};
 use berth_types::Head;
-use serde_json::json;
+use serde::Serialize;
+use serde_json::Value;
 
 use crate::Outcome;
-use crate::commands::texts::{ahead, each, inputs, label_of, one_text, wants_json};
+use crate::commands::classify::is_zero;
+use crate::commands::texts::{ahead, each, heading, inputs, one_text, wants_json};
 use crate::head_args::FillMaskArgs;
 use crate::output::{self, Terms, paint, printable};
+
+#[derive(Serialize)]
+struct MasksLine<'a> {
+    id: &'a Value,
+    masks: &'a [MaskedPlace],
+    #[serde(skip_serializing_if = "is_zero")]
+    truncated: usize,
+}
+
+#[derive(Serialize)]
+struct PerplexityLine<'a> {
+    id: &'a Value,
+    pseudo_perplexity: f64,
+    log_likelihood: f64,
+    tokens: usize,
+    #[serde(skip_serializing_if = "is_zero")]
+    truncated: usize,
+}
 
 pub(crate) fn run(home: &Home, args: &FillMaskArgs, terms: Terms) -> anyhow::Result<Outcome> {
     let (texts, lines) = (inputs(&args.text.texts, &args.text.lines)?, &args.text.lines);
@@ -22,13 +42,17 @@ pub(crate) fn run(home: &Home, args: &FillMaskArgs, terms: Terms) -> anyhow::Res
         return each(&texts, (1, lines), ask, |input, answer| {
             let PerplexityAnswer { pseudo_perplexity, log_likelihood, tokens, truncated } = answer;
             if json {
-                return output::print_json(&json!({
-                    "id": input.id, "pseudo_perplexity": pseudo_perplexity, "log_likelihood": log_likelihood,
-                    "tokens": tokens, "truncated": truncated,
-                }));
+                let id = &input.id;
+                return output::print_json(&PerplexityLine {
+                    id,
+                    pseudo_perplexity,
+                    log_likelihood,
+                    tokens,
+                    truncated,
+                });
             }
-            let name = paint(terms.title, printable(&label_of(&input.id)));
-            output::print(&format!("{name}  pseudo-perplexity {pseudo_perplexity:.3} over {tokens} tokens\n"))
+            let above = heading(input, terms);
+            output::print(&format!("{above}  pseudo-perplexity {pseudo_perplexity:.3} over {tokens} tokens\n"))
         });
     }
     each(
@@ -37,9 +61,9 @@ pub(crate) fn run(home: &Home, args: &FillMaskArgs, terms: Terms) -> anyhow::Res
         |input| asking(encoder.ask_fill_mask(one_text(input)?, args.k as usize, overlong)),
         |input, FillMaskAnswer { masks, truncated }| {
             if json {
-                return output::print_json(&json!({"id": input.id, "masks": masks, "truncated": truncated}));
+                return output::print_json(&MasksLine { id: &input.id, masks: &masks, truncated });
             }
-            let mut page = format!("{}\n", paint(terms.title, printable(&label_of(&input.id))));
+            let mut page = heading(input, terms);
             for (number, mask) in masks.iter().enumerate() {
                 if masks.len() > 1 {
                     page.push_str(&format!("  mask {} at byte {}\n", number + 1, mask.start));

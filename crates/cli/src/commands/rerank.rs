@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::Outcome;
 use crate::commands::classify::is_zero;
-use crate::commands::texts::{ahead, each, inputs, label_of, one_text, wants_json};
+use crate::commands::texts::{ahead, each, heading, inputs, one_text, wants_json};
 use crate::head_args::RerankArgs;
 use crate::output::{self, Terms, paint, printable};
 
@@ -118,8 +118,7 @@ fn many_queries(scorer: Scorer<'_>, source: &Inputs, args: &RerankArgs, terms: T
         if json {
             return output::print_json(&Line { id: &input.id, results: &ranked });
         }
-        let name = paint(terms.title, printable(&label_of(&input.id)));
-        output::print(&format!("{name}\n{}", table(&ranked, terms)))
+        output::print(&format!("{}{}", heading(input, terms), table(&ranked, terms)))
     })
 }
 

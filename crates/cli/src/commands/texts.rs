@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::Outcome;
 use crate::head_args::LineArgs;
-use crate::output::{WrongUsage, complain};
+use crate::output::{Terms, WrongUsage, complain, paint, printable};
 
 /// The texts that were named, else those of standard input.
 pub(crate) fn inputs(texts: &[String], lines: &LineArgs) -> anyhow::Result<Inputs> {
@@ -77,4 +77,17 @@ pub(crate) fn one_text(input: &Input) -> Result<&str, Error> {
 /// An id as people read it.
 pub(crate) fn label_of(id: &Value) -> String {
     id.as_str().map_or_else(|| id.to_string(), str::to_owned)
+}
+
+/// What stands above the result of an input on a terminal: its id, and the beginning of what was asked about.
+pub(crate) fn heading(input: &Input, terms: Terms) -> String {
+    let text = match &input.body {
+        Body::Text(text) | Body::Pair(text, _) | Body::Query { query: text, .. } => text,
+    };
+    let room = terms.columns.saturating_sub(12).min(60);
+    let mut shown: String = printable(text).chars().take(room).collect();
+    if text.chars().count() > room {
+        shown.push('…');
+    }
+    format!("{}  {}\n", paint(terms.title, printable(&label_of(&input.id))), paint(terms.quiet, shown))
 }

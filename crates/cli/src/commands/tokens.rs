@@ -6,7 +6,7 @@ use serde_json::Value;
 use unicode_width::UnicodeWidthStr;
 
 use crate::Outcome;
-use crate::commands::texts::{each, inputs, label_of, wants_json};
+use crate::commands::texts::{each, heading, inputs, wants_json};
 use crate::head_args::TokensArgs;
 use crate::output::{self, Terms, paint, printable};
 
@@ -45,7 +45,7 @@ pub(crate) fn run(home: &Home, args: &TokensArgs, terms: Terms) -> anyhow::Resul
                 return output::print_json(&Line { id: &input.id, tokens: &tokens, count, unknown, unknown_share });
             }
             let several = tokens.iter().any(|token| token.r#type > 0);
-            let mut page = format!("{}\n", paint(terms.title, printable(&label_of(&input.id))));
+            let mut page = heading(input, terms);
             let widest = tokens.iter().map(|token| printable(&token.piece).width()).max().unwrap_or(0).clamp(5, 40);
             let heads = if several { "  type" } else { "" };
             let title = format!("  {:>4}  {:<widest$}  {:>8}  {:<13}{heads}", "#", "piece", "id", "bytes");

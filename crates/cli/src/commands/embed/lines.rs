@@ -125,7 +125,7 @@ impl Lines {
                 0 => String::new(),
                 count => format!(", {count} not read"),
             };
-            format!("  {shown}  ({window}{count} {unit}, {} tokens{cut})\n", line.place.tokens)
+            format!("  {shown}  ({window}{count} {unit}, tokens {}{cut})\n", line.place.tokens)
         })
     }
 
