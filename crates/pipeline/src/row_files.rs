@@ -82,7 +82,7 @@ pub struct RowWriter {
 }
 
 enum Inner {
-    Npy(NpyWriter),
+    Npy(Box<NpyWriter>),
     Parquet(Box<ParquetWriter>),
 }
 
@@ -93,7 +93,7 @@ impl RowWriter {
     /// `Io` when it cannot be written.
     pub fn create(out: &Path, format: RowFormat, dtype: Dtype, dimensions: usize) -> Result<Self, Error> {
         let inner = match format {
-            RowFormat::Npy => Inner::Npy(NpyWriter::create(out, dtype, dimensions)?),
+            RowFormat::Npy => Inner::Npy(Box::new(NpyWriter::create(out, dtype, dimensions)?)),
             RowFormat::Parquet => Inner::Parquet(Box::new(ParquetWriter::create(out, dtype)?)),
         };
         Ok(Self { inner })

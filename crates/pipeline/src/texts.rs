@@ -164,7 +164,7 @@ impl Inputs {
         mut ask: impl FnMut(&Input) -> Result<Asking<T>, Error>,
         mut take: impl FnMut(Answered<T>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let mut waiting: VecDeque<(Result<Input, BadLine>, Option<Result<Asking<T>, Error>>)> = VecDeque::new();
+        let mut waiting: VecDeque<Waiting<T>> = VecDeque::new();
         let mut more = true;
         while more || !waiting.is_empty() {
             let next = match waiting.len() {
@@ -197,7 +197,13 @@ impl Inputs {
 /// A question on its way; calling it waits for the answer.
 pub type Asking<T> = Box<dyn FnOnce() -> Result<T, Error>>;
 
+/// A line, and the question that came of it.
+type Waiting<T> = (Result<Input, BadLine>, Option<Result<Asking<T>, Error>>);
+
 /// A question of one part on its way.
+///
+/// # Errors
+/// Why it could not be asked.
 pub fn asking<T: 'static>(asked: Result<Asked<T>, berth_encoder::Error>) -> Result<Asking<T>, Error> {
     let asked = asked?;
     Ok(Box::new(move || Ok(asked.wait()?)))

@@ -44,7 +44,7 @@ impl Fixture {
 
     fn open(&self, head: Head) -> Encoder {
         let (model, precision) = (Some("tiny".to_owned()), Some(Precision::Fp32));
-        let choice = EncoderChoice { model, precision, workers: Some(1), ..EncoderChoice::default() };
+        let choice = EncoderChoice { model, precision, workers: Some(1) };
         open_head(&self.home, &choice, head, None).unwrap()
     }
 

@@ -2,6 +2,7 @@
 
 mod page;
 
+use std::fmt::Write as _;
 use std::io::Write;
 
 use berth_pipeline::{AttentionAnswer, Draft, Home, RowToken, asking, open_head};
@@ -85,13 +86,13 @@ fn shades(heading: String, answer: &AttentionAnswer, terms: Terms) -> String {
     let Some(layer) = answer.layers.last() else { return page };
     let tokens = layer.tokens;
     if tokens > SHOWN_TOKENS {
-        page.push_str(&format!("  {tokens} tokens are too many for a terminal; draw them with --html FILE\n"));
+        let _ = writeln!(page, "  {tokens} tokens are too many for a terminal; draw them with --html FILE");
         return page;
     }
     let width = 12;
     for (row, token) in answer.tokens.iter().enumerate() {
         let piece: String = printable(&token.piece).chars().take(width).collect();
-        page.push_str(&format!("  {piece:>width$} "));
+        let _ = write!(page, "  {piece:>width$} ");
         for column in 0..tokens {
             let sum: f32 = layer.heads.iter().map(|head| head[row * tokens + column]).sum();
             let weight = sum / layer.heads.len().max(1) as f32;
@@ -103,6 +104,6 @@ fn shades(heading: String, answer: &AttentionAnswer, terms: Terms) -> String {
         page.push('\n');
     }
     let note = format!("layer {}, average of {} heads; --html FILE draws them all", layer.layer, layer.heads.len());
-    page.push_str(&format!("  {}\n", paint(terms.quiet, note)));
+    let _ = writeln!(page, "  {}", paint(terms.quiet, note));
     page
 }

@@ -4,6 +4,7 @@ use berth_pipeline::{Body, ClassAnswer, Error, Home, asking, classify::LabelScor
 use berth_types::Head;
 use serde::Serialize;
 use serde_json::Value;
+use std::fmt::Write as _;
 
 use crate::Outcome;
 use crate::commands::texts::{ahead, each, heading, inputs, wants_json};
@@ -42,10 +43,10 @@ pub(crate) fn run(home: &Home, args: &ClassifyArgs, terms: Terms) -> anyhow::Res
             }
             let mut page = heading(input, terms);
             for label in &labels {
-                page.push_str(&format!("  {:>8.4}  {}\n", label.score, printable(&label.label)));
+                let _ = writeln!(page, "  {:>8.4}  {}", label.score, printable(&label.label));
             }
             if truncated > 0 {
-                page.push_str(&format!("  {}\n", paint(terms.warn, format!("{truncated} tokens were not read"))));
+                let _ = writeln!(page, "  {}", paint(terms.warn, format!("{truncated} tokens were not read")));
             }
             output::print(&page)
         },

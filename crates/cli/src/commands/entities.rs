@@ -4,6 +4,7 @@ use berth_pipeline::{Entity, EntityAnswer, Home, asking, open_head};
 use berth_types::Head;
 use serde::Serialize;
 use serde_json::Value;
+use std::fmt::Write as _;
 
 use crate::Outcome;
 use crate::commands::texts::{ahead, each, heading, inputs, one_text, wants_json};
@@ -42,13 +43,13 @@ pub(crate) fn run(home: &Home, args: &EntitiesArgs, terms: Terms) -> anyhow::Res
             }
             let mut page = heading(input, terms);
             if entities.is_empty() {
-                page.push_str(&format!("  {}\n", paint(terms.quiet, "no entities")));
+                let _ = writeln!(page, "  {}", paint(terms.quiet, "no entities"));
             }
             for Entity { label, start, end, score } in &entities {
                 let place = paint(terms.quiet, format!("bytes {start}–{end}"));
                 let label = printable(label);
                 let found = paint(terms.match_, printable(&text[*start..*end]));
-                page.push_str(&format!("  {score:>6.3}  {label:<10} {found}  {place}\n"));
+                let _ = writeln!(page, "  {score:>6.3}  {label:<10} {found}  {place}");
             }
             output::print(&page)
         },

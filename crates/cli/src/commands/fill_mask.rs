@@ -4,12 +4,13 @@ use berth_pipeline::{FillMaskAnswer, Home, MaskedPlace, PerplexityAnswer, asking
 use berth_types::Head;
 use serde::Serialize;
 use serde_json::Value;
+use std::fmt::Write as _;
 
 use crate::Outcome;
 use crate::commands::classify::is_zero;
 use crate::commands::texts::{ahead, each, heading, inputs, one_text, wants_json};
 use crate::head_args::FillMaskArgs;
-use crate::output::{self, Terms, paint, printable};
+use crate::output::{self, Terms, printable};
 
 #[derive(Serialize)]
 struct MasksLine<'a> {
@@ -66,10 +67,10 @@ pub(crate) fn run(home: &Home, args: &FillMaskArgs, terms: Terms) -> anyhow::Res
             let mut page = heading(input, terms);
             for (number, mask) in masks.iter().enumerate() {
                 if masks.len() > 1 {
-                    page.push_str(&format!("  mask {} at byte {}\n", number + 1, mask.start));
+                    let _ = writeln!(page, "  mask {} at byte {}", number + 1, mask.start);
                 }
                 for guess in &mask.guesses {
-                    page.push_str(&format!("  {:>8.4}  {}\n", guess.probability, printable(&guess.text)));
+                    let _ = writeln!(page, "  {:>8.4}  {}", guess.probability, printable(&guess.text));
                 }
             }
             output::print(&page)

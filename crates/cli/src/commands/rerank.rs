@@ -4,6 +4,7 @@ use berth_pipeline::{Asking, Body, Encoder, Error, Home, Input, Inputs, Prompt, 
 use berth_types::Head;
 use serde::Serialize;
 use serde_json::Value;
+use std::fmt::Write as _;
 
 use crate::Outcome;
 use crate::commands::classify::is_zero;
@@ -122,9 +123,12 @@ fn many_queries(scorer: Scorer<'_>, source: &Inputs, args: &RerankArgs, terms: T
     })
 }
 
+/// Asks for the score of a document, and for how many tokens were not read.
+type Score<'a> = Box<dyn Fn(&str) -> Result<Asking<(f32, usize)>, Error> + 'a>;
+
 impl<'a> Scorer<'a> {
     /// Scores documents against `query`: the score, and how many tokens of both were not read.
-    fn of(self, query: &str) -> Result<Box<dyn Fn(&str) -> Result<Asking<(f32, usize)>, Error> + 'a>, Error> {
+    fn of(self, query: &str) -> Result<Score<'a>, Error> {
         let Self { encoder, raw } = self;
         if encoder.head() != Head::Late {
             let query = query.to_owned();
@@ -167,7 +171,7 @@ fn table(ranked: &[Ranked], terms: Terms) -> String {
             count => format!("  {}", paint(terms.warn, format!("{count} tokens not read"))),
         };
         let score = paint(terms.match_, format!("{:>8.4}", document.score));
-        page.push_str(&format!("{:>3}. {score}  {text}{cut}\n", document.rank));
+        let _ = writeln!(page, "{:>3}. {score}  {text}{cut}", document.rank);
     }
     page
 }

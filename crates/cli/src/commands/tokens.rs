@@ -3,6 +3,7 @@
 use berth_pipeline::{Asking, Body, Error, Home, RowToken, open_tokenizer};
 use serde::Serialize;
 use serde_json::Value;
+use std::fmt::Write as _;
 use unicode_width::UnicodeWidthStr;
 
 use crate::Outcome;
@@ -49,7 +50,7 @@ pub(crate) fn run(home: &Home, args: &TokensArgs, terms: Terms) -> anyhow::Resul
             let widest = tokens.iter().map(|token| printable(&token.piece).width()).max().unwrap_or(0).clamp(5, 40);
             let heads = if several { "  type" } else { "" };
             let title = format!("  {:>4}  {:<widest$}  {:>8}  {:<13}{heads}", "#", "piece", "id", "bytes");
-            page.push_str(&format!("{}\n", paint(terms.quiet, title.trim_end())));
+            let _ = writeln!(page, "{}", paint(terms.quiet, title.trim_end()));
             for (place, token) in tokens.iter().enumerate() {
                 let shown = printable(&token.piece);
                 let padding = " ".repeat(widest.saturating_sub(shown.width()));
@@ -69,7 +70,7 @@ pub(crate) fn run(home: &Home, args: &TokensArgs, terms: Terms) -> anyhow::Resul
             }
             let summary =
                 format!("{own} tokens and {} special, {:.1} % unknown", tokens.len() - own, 100.0 * unknown_share);
-            page.push_str(&format!("  {}\n", paint(terms.quiet, summary)));
+            let _ = writeln!(page, "  {}", paint(terms.quiet, summary));
             output::print(&page)
         },
     )
