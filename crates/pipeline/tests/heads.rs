@@ -7,7 +7,9 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use berth_pipeline::{Encoder, EncoderChoice, Home, Overlong, Prompt, import, installed, late, open_head};
+use berth_pipeline::{
+    Encoder, EncoderChoice, Home, ImportOptions, Overlong, Prompt, import, installed, late, open_head,
+};
 use berth_types::{Head, Precision, Problem};
 use serde_json::Value;
 
@@ -36,7 +38,7 @@ impl Fixture {
                 .or_else(|_| fs::copy(&runtime, home.runtime_library()).map(|_| ()))
                 .unwrap_or_else(|error| panic!("these tests need scripts/setup to have run: {error}"));
         }
-        import(&home, folder.to_str().unwrap(), None, Some("tiny")).unwrap();
+        import_as_tiny(&home, &folder);
         let goldens = serde_json::from_slice(&fs::read(folder.join("goldens.json")).unwrap()).unwrap();
         let tensors = read_tensors(&folder.join("goldens.safetensors"));
         Self { home, _root: root, folder, goldens, tensors }
@@ -61,6 +63,11 @@ impl Fixture {
             (text(&entry["text"]), &self.tensors[entry["tensor"].as_str().unwrap()][..], positions)
         })
     }
+}
+
+fn import_as_tiny(home: &Home, folder: &Path) {
+    let options = ImportOptions { name: Some("tiny".to_owned()), ..ImportOptions::default() };
+    import(home, folder.to_str().unwrap(), &options).unwrap();
 }
 
 /// The 32-bit tensors of a safetensors file: eight bytes of length, a JSON header, the data.
@@ -211,6 +218,10 @@ fn sparse_vectors_have_the_weights_of_the_library() {
     let encoder = fixture.open(Head::Sparse);
     let mut compared = 0;
     for (golden, weights, _) in fixture.outputs("sparse_embedding") {
+        // What spells the mask is only text to every head but fill-mask.
+        if text(golden).contains("[MASK]") {
+            continue;
+        }
         let answer = encoder.ask_sparse(text(golden), 0.0, Overlong::Cut).unwrap().wait().unwrap();
         let mut received = vec![0.0; weights.len()];
         for term in &answer.terms {
@@ -238,7 +249,7 @@ fn late_vectors_have_markers_masks_and_no_punctuation() {
         let answer = encoder.ask_late(text(golden), prompt, Overlong::Refuse).unwrap().wait().unwrap();
         let kept = golden["scored"].as_array();
         let rows = vectors.chunks_exact(dimensions).enumerate();
-        let scored = |place: usize| kept.is_none_or(|kept| kept[place] != 0 && kept[place] != false);
+        let scored = |place: usize| kept.is_none_or(|kept| kept.contains(&Value::from(place)));
         let expected: Vec<f32> = rows.filter(|(place, _)| scored(*place)).flat_map(|(_, row)| row.to_vec()).collect();
         assert_close(&answer.vectors.values, &expected, &format!("{role} {}", golden["name"]));
         assert!(late::max_sim(&answer.vectors, &answer.vectors) > 0.0);
@@ -356,7 +367,7 @@ fn a_checkpoint_that_moved_is_named() {
         fs::copy(source.join(name), folder.join(name)).unwrap();
     }
     let home = Home::at(root.path().join("home"));
-    import(&home, folder.to_str().unwrap(), None, Some("tiny")).unwrap();
+    import_as_tiny(&home, &folder);
     let choice =
         EncoderChoice { model: Some("tiny".to_owned()), precision: Some(Precision::Fp32), ..EncoderChoice::default() };
     // Weights that changed since are not mixed with those that are installed.
