@@ -9,7 +9,9 @@ use berth_pipeline::Home;
 use berth_types::{ByteSize, Device, Fusion, Head, Mode, Precision, Rerank, Reranker};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::head_args::{AttentionArgs, ClassifyArgs, EmbedArgs, EntitiesArgs, FillMaskArgs, RerankArgs, TokensArgs};
+use crate::head_args::{
+    AttentionArgs, ClassifyArgs, EmbedArgs, EntitiesArgs, FillMaskArgs, RerankDocumentsArgs, TokensArgs,
+};
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 done, 1 failed, 2 usage, 3 nothing found where something had to be, 4 corrupt or mismatched data,
@@ -58,7 +60,7 @@ pub(crate) enum Command {
     /// Turn texts into vectors: one each, one a window, one a token, or weights of terms
     Embed(EmbedArgs),
     /// Score how well documents answer a query, with a cross-encoder or by late interaction
-    Rerank(RerankArgs),
+    Rerank(RerankDocumentsArgs),
     /// Give texts the labels of a classifier
     Classify(ClassifyArgs),
     /// Guess masked tokens, or measure how well a model foresees a text

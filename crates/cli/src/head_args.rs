@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use berth_pipeline::{Dtype, EncoderChoice, Overlong, Prompt, Strategy};
-use berth_types::{Pooling, Precision};
+use berth_types::{ByteSize, Device, Pooling, Precision};
 use clap::{Args, ValueEnum};
 
 /// Where the texts of most of these commands come from; said below their options.
@@ -36,11 +36,23 @@ pub(crate) struct RunArgs {
     /// Model runs at the same time [default: one a core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
+    /// Where the model runs: cpu, cuda[:N], tensorrt[:N], or auto for a GPU where one can serve
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    pub(crate) device: Device,
+    /// Most memory of the process while the model runs, such as 800MB or 1GiB [default: as much as all cores need]
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) memory_limit: Option<ByteSize>,
 }
 
 impl RunArgs {
     pub(crate) fn choice(&self) -> EncoderChoice {
-        EncoderChoice { model: self.model.clone(), precision: self.precision, workers: self.threads.map(usize::from) }
+        EncoderChoice {
+            model: self.model.clone(),
+            precision: self.precision,
+            workers: self.threads.map(usize::from),
+            device: self.device,
+            memory_limit_bytes: self.memory_limit.map(|size| size.0),
+        }
     }
 }
 
@@ -177,7 +189,7 @@ pub(crate) enum FormatWord {
 
 #[derive(Debug, Args)]
 #[command(after_help = RERANK_HELP)]
-pub(crate) struct RerankArgs {
+pub(crate) struct RerankDocumentsArgs {
     /// The query
     #[arg(value_name = "QUERY")]
     pub(crate) query: Option<String>,

@@ -46,11 +46,11 @@ pub(crate) fn open_encoder_for(
     choice: &EncoderChoice,
     built_with: Option<&Fingerprint>,
 ) -> Result<Encoder, Error> {
-    open_head(home, choice, built_with, |_| Head::Sentence)
+    open_for(home, choice, built_with, |_| Head::Sentence)
 }
 
 /// Opens a model for the head that its card decides; a graph that is not there yet is made from the checkpoint.
-pub(crate) fn open_head(
+pub(crate) fn open_for(
     home: &Home,
     choice: &EncoderChoice,
     built_with: Option<&Fingerprint>,
@@ -70,7 +70,7 @@ pub(crate) fn open_head(
 }
 
 /// What the encoder takes where no precision is asked for.
-fn precision_for(device: Device) -> Precision {
+pub(crate) fn precision_for(device: Device) -> Precision {
     match device {
         Device::Cuda(_) | Device::TensorRt(_) => Precision::Fp16,
         _ => default_precision(),

@@ -77,14 +77,6 @@ pub enum Error {
         /// Version of this program.
         own: &'static str,
     },
-    /// A file of a model is missing or not the one that was installed.
-    #[error("model '{model}' is damaged: {path} is not as it was installed; run `berth model import` for it again")]
-    ModelDamaged {
-        /// Name of the model.
-        model: String,
-        /// The file.
-        path: PathBuf,
-    },
     /// What was named is neither a card nor a folder.
     #[error("'{name}' is neither a model card ({cards}) nor a folder with a config.json")]
     UnknownModel {
@@ -230,7 +222,6 @@ impl Error {
             | Self::BadModelName { .. }
             | Self::ModelNameTaken { .. } => ErrorKind::InvalidInput,
             Self::ChunkLost { .. }
-            | Self::ModelDamaged { .. }
             | Self::InstalledByAnother { .. }
             | Self::WrongHash { .. }
             | Self::DamagedModel { .. }

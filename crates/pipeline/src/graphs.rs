@@ -1,19 +1,24 @@
 //! Graphs of further heads: made on first use from the checkpoint that the model was installed from.
 
+use std::fs::{self, File};
 use std::path::PathBuf;
 
 use berth_encoder::{FileState, InstalledModel};
-use berth_export::{ExportOptions, export};
+use berth_export::{EXPORTER_VERSION, ExportOptions, export};
 use berth_types::{Head, Precision};
 
 use crate::checkpoint::{check_hashes, find_checkpoint};
 use crate::{Error, Home};
 
-/// The model with its graph for `head`, which is exported when it is not there yet.
+/// Held while a graph is added to a model.
+const LOCK: &str = ".lock";
+
+/// The model with its graph for `head`, which is exported when it is not there yet: the checkpoint's files are compared
+/// with the hashes in the card, and the model's folder has the graph whole or not at all.
 ///
 /// # Errors
-/// `CheckpointNotFound` when the checkpoint is gone, `WrongHash` when it is another one, `DamagedModel`, or what the
-/// exporter refuses.
+/// `CheckpointGone` or `CheckpointNotFound` when the checkpoint is gone, `WrongHash` when it is another one,
+/// `DamagedModel`, `InstalledByAnother` when another version made the other graphs, or what the exporter refuses.
 pub(crate) fn with_graph(
     home: &Home,
     model: InstalledModel,
@@ -24,18 +29,48 @@ pub(crate) fn with_graph(
     if model.files().contains_key(&file) || model.card().ready_made.is_some() {
         return Ok(model);
     }
+    let directory = model.dir().to_path_buf();
+    let lock_path = directory.join(LOCK);
+    let lock = File::create(&lock_path).map_err(Error::io("write", &lock_path))?;
+    lock.lock().map_err(Error::io("lock", &lock_path))?;
+    // Another process may have made it while this one waited.
+    let model = InstalledModel::open(&directory)?;
+    if model.files().contains_key(&file) {
+        return Ok(model);
+    }
     let card = model.card();
+    if model.exporter() != EXPORTER_VERSION {
+        let (model, found) = (card.name.clone(), model.exporter().to_owned());
+        return Err(Error::InstalledByAnother { model, found, own: EXPORTER_VERSION });
+    }
     // The list of files is written anew: what was damaged must not enter it.
     if let Some(damaged) = model.verify()?.into_iter().find(|verdict| verdict.state != FileState::Ok) {
-        return Err(Error::DamagedModel { name: card.name.clone(), path: model.dir().join(damaged.path) });
+        return Err(Error::DamagedModel { name: card.name.clone(), path: directory.join(damaged.path) });
     }
-    let checkpoint = match card.source.folder.as_str() {
-        "" => find_checkpoint(home, card, None)?,
-        folder => find_checkpoint(home, card, Some(&PathBuf::from(folder)))?,
-    };
+    let checkpoint = checkpoint_of(home, &model, head)?;
     check_hashes(card, &checkpoint)?;
-    let options =
-        ExportOptions { head, precision, pooling: card.pooling, normalize: card.normalize, ..ExportOptions::default() };
-    export(&checkpoint, &options, &model.dir().join(file))?;
-    Ok(InstalledModel::seal(model.dir(), card, model.exporter())?)
+    let (pooling, normalize) = (card.pooling, card.normalize);
+    let options = ExportOptions { head, precision, pooling, normalize, ..ExportOptions::default() };
+    let graph = directory.join(&file);
+    export(&checkpoint, &options, &graph)?;
+    InstalledModel::seal(&directory, card, EXPORTER_VERSION).map_err(|error| {
+        // A graph that the list does not name is of no use.
+        let _ = fs::remove_file(&graph);
+        error.into()
+    })
+}
+
+/// The folder that the model was made from.
+fn checkpoint_of(home: &Home, model: &InstalledModel, head: Head) -> Result<PathBuf, Error> {
+    let card = model.card();
+    if card.source.folder.is_empty() {
+        return find_checkpoint(home, card, None);
+    }
+    let (folder, kept) = (PathBuf::from(&card.source.folder), home.checkpoint(&card.name));
+    for candidate in [&folder, &kept] {
+        if candidate.join("config.json").is_file() {
+            return Ok(candidate.clone());
+        }
+    }
+    Err(Error::CheckpointGone { model: card.name.clone(), head, folder, kept })
 }

@@ -7,7 +7,7 @@ use berth_encoder::{Encoder, Lane, Overlong, Pending, Prompt, Row};
 use berth_index::{IndexReader, TokenSettings};
 use berth_types::{Fingerprint, Head, TokenMatrix};
 
-use crate::encoding::{EncoderChoice, open_head};
+use crate::encoding::{EncoderChoice, open_for};
 use crate::{Error, Home};
 
 /// Gives the tokens of a text their vectors. A second run of the model beside the one that gives the text its own.
@@ -66,7 +66,7 @@ pub fn open_token_encoder(
 
 impl TokenEncoder {
     pub(crate) fn open(home: &Home, choice: &EncoderChoice, built_with: Option<&Fingerprint>) -> Result<Self, Error> {
-        let encoder = open_head(home, choice, built_with, |card| match card.late {
+        let encoder = open_for(home, choice, built_with, |card| match card.late {
             Some(_) => Head::Late,
             None => Head::Tokens,
         })?;

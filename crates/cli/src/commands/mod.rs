@@ -1,7 +1,7 @@
 //! One file a command: reads its options, calls the pipeline, shows the result.
 
-pub(crate) mod bench;
 pub(crate) mod attention;
+pub(crate) mod bench;
 pub(crate) mod classify;
 pub(crate) mod completions;
 pub(crate) mod doctor;

@@ -1,6 +1,8 @@
 //! `berth rerank QUERY DOC…`: how well each document answers a query, best first.
 
-use berth_pipeline::{Asking, Body, Encoder, Error, Home, Input, Inputs, Prompt, asking, installed, max_sim, open_head};
+use berth_pipeline::{
+    Asking, Body, Encoder, Error, Home, Input, Inputs, Prompt, asking, installed, max_sim, open_head,
+};
 use berth_types::Head;
 use serde::Serialize;
 use serde_json::Value;
@@ -9,7 +11,7 @@ use std::fmt::Write as _;
 use crate::Outcome;
 use crate::commands::classify::is_zero;
 use crate::commands::texts::{ahead, each, heading, inputs, one_text, wants_json};
-use crate::head_args::RerankArgs;
+use crate::head_args::RerankDocumentsArgs;
 use crate::output::{self, Terms, paint, printable};
 
 /// A document with its score.
@@ -41,7 +43,7 @@ struct Scorer<'a> {
     raw: bool,
 }
 
-pub(crate) fn run(home: &Home, args: &RerankArgs, terms: Terms) -> anyhow::Result<Outcome> {
+pub(crate) fn run(home: &Home, args: &RerankDocumentsArgs, terms: Terms) -> anyhow::Result<Outcome> {
     let model = args.run.model.as_deref();
     let is_late = match model {
         Some(name) => installed(home, name)?.card().late.is_some(),
@@ -62,7 +64,7 @@ fn one_query(
     scorer: Scorer<'_>,
     query: &str,
     source: &Inputs,
-    args: &RerankArgs,
+    args: &RerankDocumentsArgs,
     terms: Terms,
 ) -> anyhow::Result<Outcome> {
     let json = wants_json(&args.lines);
@@ -94,7 +96,12 @@ fn one_query(
 }
 
 /// Each input is a query with its documents.
-fn many_queries(scorer: Scorer<'_>, source: &Inputs, args: &RerankArgs, terms: Terms) -> anyhow::Result<Outcome> {
+fn many_queries(
+    scorer: Scorer<'_>,
+    source: &Inputs,
+    args: &RerankDocumentsArgs,
+    terms: Terms,
+) -> anyhow::Result<Outcome> {
     let json = wants_json(&args.lines);
     let ask = |input: &Input| -> Result<Asking<Vec<Ranked>>, Error> {
         let Body::Query { query, documents } = &input.body else {
