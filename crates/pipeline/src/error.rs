@@ -64,19 +64,6 @@ pub enum Error {
         /// Where else it was looked for.
         kept: PathBuf,
     },
-    /// Graphs of two versions do not belong into one model.
-    #[error(
-        "model '{model}' was installed by exporter {found}, and this is exporter {own}; run `berth model import` for it \
-         again"
-    )]
-    InstalledByAnother {
-        /// Name of the model.
-        model: String,
-        /// Version that made its graphs.
-        found: String,
-        /// Version of this program.
-        own: &'static str,
-    },
     /// What was named is neither a card nor a folder.
     #[error("'{name}' is neither a model card ({cards}) nor a folder with a config.json")]
     UnknownModel {
@@ -222,7 +209,6 @@ impl Error {
             | Self::BadModelName { .. }
             | Self::ModelNameTaken { .. } => ErrorKind::InvalidInput,
             Self::ChunkLost { .. }
-            | Self::InstalledByAnother { .. }
             | Self::WrongHash { .. }
             | Self::DamagedModel { .. }
             | Self::BadCheckpoint { .. }

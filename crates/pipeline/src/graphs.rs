@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::path::PathBuf;
 
 use berth_encoder::{FileState, InstalledModel};
-use berth_export::{EXPORTER_VERSION, ExportOptions, export};
+use berth_export::{ExportOptions, export};
 use berth_types::{Head, Precision};
 
 use crate::checkpoint::{check_hashes, find_checkpoint};
@@ -18,7 +18,7 @@ const LOCK: &str = ".lock";
 ///
 /// # Errors
 /// `CheckpointGone` or `CheckpointNotFound` when the checkpoint is gone, `WrongHash` when it is another one,
-/// `DamagedModel`, `InstalledByAnother` when another version made the other graphs, or what the exporter refuses.
+/// `DamagedModel`, or what the exporter refuses.
 pub(crate) fn with_graph(
     home: &Home,
     model: InstalledModel,
@@ -39,10 +39,6 @@ pub(crate) fn with_graph(
         return Ok(model);
     }
     let card = model.card();
-    if model.exporter() != EXPORTER_VERSION {
-        let (model, found) = (card.name.clone(), model.exporter().to_owned());
-        return Err(Error::InstalledByAnother { model, found, own: EXPORTER_VERSION });
-    }
     // The list of files is written anew: what was damaged must not enter it.
     if let Some(damaged) = model.verify()?.into_iter().find(|verdict| verdict.state != FileState::Ok) {
         return Err(Error::DamagedModel { name: card.name.clone(), path: directory.join(damaged.path) });
@@ -53,7 +49,8 @@ pub(crate) fn with_graph(
     let options = ExportOptions { head, precision, pooling, normalize, ..ExportOptions::default() };
     let graph = directory.join(&file);
     export(&checkpoint, &options, &graph)?;
-    InstalledModel::seal(&directory, card, EXPORTER_VERSION).map_err(|error| {
+    // The name of the exporter stays: where it is not this one's, the next import makes all graphs again.
+    InstalledModel::seal(&directory, card, model.exporter()).map_err(|error| {
         // A graph that the list does not name is of no use.
         let _ = fs::remove_file(&graph);
         error.into()

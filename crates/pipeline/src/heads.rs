@@ -16,7 +16,7 @@ use crate::{EncoderChoice, Error, Home, models};
 ///
 /// # Errors
 /// A model that is not installed or damaged, one whose checkpoint is gone (`CheckpointGone`) or has no weights for the
-/// head, one that another version installed (`InstalledByAnother`), a runtime that cannot be loaded.
+/// head, a runtime that cannot be loaded.
 pub fn open_head(
     home: &Home,
     choice: &EncoderChoice,
