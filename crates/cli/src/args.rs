@@ -195,11 +195,15 @@ pub(crate) struct RerankArgs {
     /// How many of the first documents are ordered anew, at least as many as are shown
     #[arg(long, value_name = "N", default_value_t = Rerank::default().depth, value_parser = parse_k)]
     pub(crate) rerank_depth: usize,
+    /// Share of late interaction in the score, 0 to 1; the rest is the score before [default: 1 for models that were
+    /// trained for it, else 0.5]
+    #[arg(long, value_name = "SHARE", value_parser = parse_share)]
+    pub(crate) rerank_weight: Option<f32>,
 }
 
 impl RerankArgs {
     pub(crate) fn rerank(&self) -> Option<Rerank> {
-        self.rerank.map(|by| Rerank { by, depth: self.rerank_depth })
+        self.rerank.map(|by| Rerank { by, depth: self.rerank_depth, weight: self.rerank_weight })
     }
 }
 

@@ -10,6 +10,13 @@ use berth_types::{Fingerprint, Head, TokenMatrix};
 use crate::encoding::{EncoderChoice, open_for};
 use crate::{Error, Home};
 
+/// Share of MaxSim in the score, for a model that was trained for late interaction: all, as the model was trained to rank
+/// (Khattab and Zaharia 2020).
+const TRAINED_WEIGHT: f32 = 1.0;
+/// The same for token states that nothing was trained to compare. nDCG@10 of hybrid search on SciFact train with
+/// all-MiniLM-L6-v2: .7365 without MaxSim, .7302 by MaxSim alone, .7522 half and half.
+const UNTRAINED_WEIGHT: f32 = 0.5;
+
 /// Gives the tokens of a text their vectors. A second run of the model beside the one that gives the text its own.
 pub struct TokenEncoder {
     encoder: Encoder,
@@ -85,6 +92,11 @@ impl TokenEncoder {
     /// What the token rows of an index of this model have in common.
     pub fn settings(&self) -> &TokenSettings {
         &self.settings
+    }
+
+    /// Share of MaxSim in the score that suits the model, 0 to 1.
+    pub(crate) fn weight(&self) -> f32 {
+        if self.encoder.head() == Head::Late { TRAINED_WEIGHT } else { UNTRAINED_WEIGHT }
     }
 
     /// The longest window whose passages the model takes here too; a marker may need room beside it.

@@ -1,4 +1,10 @@
 //! Orders the first documents anew by late interaction.
+//!
+//! ```text
+//! w · MaxSim / tokens of the query + (1 − w) · score before
+//! ```
+//!
+//! with MaxSim / tokens a mean of cosines. A score before that is on no such scale is divided by the highest of the list.
 
 use berth_index::Snapshot;
 use berth_types::{Explanation, TokenMatrix};
@@ -6,9 +12,22 @@ use berth_types::{Explanation, TokenMatrix};
 use crate::Error;
 use crate::search::Ranked;
 
+/// How MaxSim and the score before become one.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Blend {
+    /// How many documents, from the first.
+    pub(crate) depth: usize,
+    /// Share of MaxSim, 0 to 1.
+    pub(crate) weight: f32,
+    /// Whether the score before is divided by the highest.
+    pub(crate) scaled: bool,
+}
+
 /// What late interaction made of a document.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct LateScore {
+    /// Share of MaxSim, 0 to 1.
+    pub(crate) weight: f32,
     /// Sum over the query's tokens of the highest cosine with a token of the passage.
     pub(crate) max_sim: f32,
     /// Tokens of the query.
@@ -17,17 +36,21 @@ pub(crate) struct LateScore {
     pub(crate) rank_before: usize,
     /// Score before.
     pub(crate) score_before: f32,
+    /// What the score before is divided by, the highest of the list; none where it counts as it is.
+    pub(crate) highest_before: Option<f32>,
 }
 
-/// Scores the first `depth` documents by MaxSim and sorts them by it; those behind are let go. Of the passages that the
-/// halves chose for a document, the one that scores higher counts and is shown.
+/// Scores the first documents by MaxSim and what they scored before, and sorts them; those behind are let go. Of the passages
+/// that the halves chose for a document, the one that MaxSim scores higher counts and is shown.
 pub(crate) fn rerank(
     snapshot: &Snapshot,
     query: &TokenMatrix,
-    depth: usize,
+    blend: &Blend,
     ranked: &mut Vec<Ranked>,
 ) -> Result<(), Error> {
+    let Blend { depth, weight, scaled } = *blend;
     ranked.truncate(depth);
+    let highest_before = if scaled { ranked.first().map(|first| first.score) } else { None };
     let mut chunk_ids = Vec::with_capacity(2 * ranked.len());
     for document in ranked.iter() {
         chunk_ids.extend(candidates(document));
@@ -43,10 +66,11 @@ pub(crate) fn rerank(
             }
         }
         let Some((chunk_id, max_sim)) = best else { continue };
-        let (query_tokens, score_before) = (query.rows(), document.score);
-        document.late = Some(LateScore { max_sim, query_tokens, rank_before: position + 1, score_before });
+        let (query_tokens, rank_before, score_before) = (query.rows(), position + 1, document.score);
+        let late = LateScore { weight, max_sim, query_tokens, rank_before, score_before, highest_before };
         document.chunk_id = chunk_id;
-        document.score = max_sim / query_tokens as f32;
+        document.score = late.score();
+        document.late = Some(late);
     }
     ranked.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.document_no.cmp(&b.document_no)));
     Ok(())
@@ -62,19 +86,52 @@ fn candidates(document: &Ranked) -> impl Iterator<Item = u64> {
 }
 
 impl LateScore {
-    /// The arithmetic, with that of the score before as a note at its end.
-    pub(crate) fn explain(&self, before: Explanation) -> Explanation {
-        let leaf = |label: &str, value: f32| Explanation { label: label.to_owned(), value, children: Vec::new() };
-        let label = format!("not counted: {} (place {} before)", before.label, self.rank_before);
-        Explanation {
-            label: "late interaction = MaxSim / tokens of the query".to_owned(),
-            value: self.max_sim / self.query_tokens as f32,
-            children: vec![
-                leaf("MaxSim = sum of the query tokens' highest cosines with a token of the passage", self.max_sim),
-                leaf("tokens of the query", self.query_tokens as f32),
-                Explanation { label, ..before },
-            ],
+    /// The sum of both parts.
+    pub(crate) fn score(&self) -> f32 {
+        let (late, before) = self.parts();
+        late + before
+    }
+
+    /// What MaxSim and the score before contribute.
+    fn parts(&self) -> (f32, f32) {
+        (self.weight * self.mean_cosine(), (1.0 - self.weight) * self.share_before())
+    }
+
+    fn mean_cosine(&self) -> f32 {
+        self.max_sim / self.query_tokens as f32
+    }
+
+    fn share_before(&self) -> f32 {
+        match self.highest_before {
+            None => self.score_before,
+            Some(highest) if highest > 0.0 => self.score_before / highest,
+            Some(_) => 0.0,
         }
+    }
+
+    /// The arithmetic, with that of the score before inside: the root is the sum of its two children, each the product of
+    /// its own.
+    pub(crate) fn explain(&self, before: Explanation) -> Explanation {
+        let node = |label: &str, value, children| Explanation { label: label.to_owned(), value, children };
+        let leaf = |label: &str, value| node(label, value, Vec::new());
+        let max_sim = "MaxSim = sum of the query tokens' highest cosines with a token of the passage";
+        let mean_cosine = vec![leaf(max_sim, self.max_sim), leaf("tokens of the query", self.query_tokens as f32)];
+        let late = vec![
+            leaf("weight of late interaction", self.weight),
+            node("mean cosine = MaxSim / tokens of the query", self.mean_cosine(), mean_cosine),
+        ];
+        let share_before = match self.highest_before {
+            None => before,
+            Some(highest) => {
+                let label = "share = score before / highest score before";
+                node(label, self.share_before(), vec![before, leaf("highest score before", highest)])
+            }
+        };
+        let label = format!("score before (place {}) = product", self.rank_before);
+        let before = vec![leaf("weight of the score before", 1.0 - self.weight), share_before];
+        let (late_part, before_part) = self.parts();
+        let parts = vec![node("late interaction = product", late_part, late), node(&label, before_part, before)];
+        node("ordered anew = late interaction + score before", self.score(), parts)
     }
 }
 
@@ -123,6 +180,10 @@ mod tests {
         Ranked { document_no, chunk_id, score, dense, lexical, fused: None, late: None }
     }
 
+    fn by_max_sim(depth: usize) -> Blend {
+        Blend { depth, weight: 1.0, scaled: false }
+    }
+
     #[test]
     fn the_nearest_passage_of_each_document_decides() {
         let dir = tempfile::tempdir().unwrap();
@@ -136,7 +197,7 @@ mod tests {
             ranked(9, &[99], 0.5),
         ];
         // The last one is beyond the depth: that its chunk is not there does not matter.
-        rerank(&snapshot, &tokens_towards(&[0.0, 0.0]), 4, &mut documents).unwrap();
+        rerank(&snapshot, &tokens_towards(&[0.0, 0.0]), &by_max_sim(4), &mut documents).unwrap();
         let order: Vec<(u64, u64)> = documents.iter().map(|ranked| (ranked.document_no, ranked.chunk_id)).collect();
         assert_eq!(order, [(0, 1), (1, 2), (3, 5), (2, 3)], "ties by document");
         let late = documents[0].late.clone().unwrap();
@@ -146,11 +207,61 @@ mod tests {
     }
 
     #[test]
+    fn both_scores_count_by_their_weights() {
+        let dir = tempfile::tempdir().unwrap();
+        let snapshot = index(dir.path(), &[&[60.0], &[0.0]]);
+        let scores = |weight, scaled| {
+            // Document 0 first, with 8 of BM25; by MaxSim it scores .5, the other one 1.
+            let mut documents = vec![ranked(0, &[0], 8.0), ranked(1, &[1], 2.0), ranked(9, &[99], 1.0)];
+            let blend = Blend { depth: 2, weight, scaled };
+            rerank(&snapshot, &tokens_towards(&[0.0, 0.0, 0.0]), &blend, &mut documents).unwrap();
+            // The rows are rounded to 8 bits.
+            let rounded = |ranked: &Ranked| (ranked.document_no, (ranked.score * 100.0).round() / 100.0);
+            documents.iter().map(rounded).collect::<Vec<_>>()
+        };
+        assert_eq!(scores(1.0, false), [(1, 1.0), (0, 0.5)]);
+        assert_eq!(scores(0.0, false), [(0, 8.0), (1, 2.0)], "the order before");
+        assert_eq!(scores(0.25, false), [(0, 6.13), (1, 1.75)]);
+        assert_eq!(scores(0.5, true), [(0, 0.75), (1, 0.63)], "8 is 1 and 2 is a quarter");
+        assert_eq!(scores(0.75, true), [(1, 0.81), (0, 0.63)]);
+    }
+
+    #[test]
+    fn the_arithmetic_adds_up() {
+        let late = |weight, highest_before| LateScore {
+            weight,
+            max_sim: 4.5,
+            query_tokens: 6,
+            rank_before: 3,
+            score_before: 0.5,
+            highest_before,
+        };
+        let before = Explanation { label: "cosine".to_owned(), value: 0.5, children: Vec::new() };
+        let close = |a: f32, b: f32| assert!((a - b).abs() < 1e-6, "{a} for {b}");
+        for weight in [0.0, 0.3, 0.5, 1.0] {
+            for highest_before in [None, Some(0.8), Some(0.0)] {
+                let late = late(weight, highest_before);
+                let root = late.explain(before.clone());
+                close(root.value, late.score());
+                close(root.value, root.children.iter().map(|part| part.value).sum());
+                for part in &root.children {
+                    close(part.value, part.children.iter().map(|factor| factor.value).product());
+                }
+            }
+        }
+        close(late(0.3, None).score(), 0.3 * 0.75 + 0.7 * 0.5);
+        close(late(0.3, Some(0.8)).score(), 0.3 * 0.75 + 0.7 * 0.5 / 0.8);
+        close(late(0.3, Some(0.0)).score(), 0.3 * 0.75);
+        let share = &late(0.3, Some(0.8)).explain(before.clone()).children[1].children[1];
+        assert_eq!(share.children[0], before);
+    }
+
+    #[test]
     fn a_chunk_that_is_gone_is_an_error() {
         let dir = tempfile::tempdir().unwrap();
         let snapshot = index(dir.path(), &[&[0.0]]);
         let mut documents = vec![ranked(0, &[7], 1.0)];
-        let error = rerank(&snapshot, &tokens_towards(&[0.0]), 9, &mut documents).unwrap_err();
+        let error = rerank(&snapshot, &tokens_towards(&[0.0]), &by_max_sim(9), &mut documents).unwrap_err();
         assert!(matches!(error, Error::ChunkLost { chunk_id: 7 }), "{error}");
     }
 }

@@ -8,10 +8,12 @@ use std::time::Instant;
 use berth_encoder::Encoder;
 use berth_index::fusion::{self, DocScore, Fused, HalfList};
 use berth_index::{ChunkHit, IndexReader, Snapshot, StoredPassage};
-use berth_types::{Embedding, Explanation, Fingerprint, Hit, HitChunk, Mode, Query, Rerank, SearchReply, SourceScore};
+use berth_types::{
+    Embedding, Explanation, Fingerprint, Fusion, Hit, HitChunk, Mode, Query, Rerank, SearchReply, SourceScore,
+};
 
 use crate::encoding::{EncoderChoice, open_encoder_for};
-use crate::rerank::{LateScore, rerank};
+use crate::rerank::{Blend, LateScore, rerank};
 use crate::{Error, Home, TokenEncoder};
 
 /// Fewest chunks asked of each half. Deep enough that the union of both lists holds nearly every document that the
@@ -162,14 +164,19 @@ impl Searcher {
             (Mode::Dense, _) => dense.documents.iter().map(|&document| Ranked::alone(document, Mode::Dense)).collect(),
             _ => lexical.documents.iter().map(|&document| Ranked::alone(document, Mode::Lexical)).collect(),
         };
-        if let Some(Rerank { depth, .. }) = query.rerank {
+        if let Some(Rerank { depth, weight, .. }) = query.rerank {
             let Some(tokens) = &self.tokens else {
                 return Err(Error::InvalidSettings(
                     "opened without late interaction; open it again with it".to_owned(),
                 ));
             };
             let matrix = tokens.query(&query.text)?;
-            rerank(&snapshot, &matrix, depth.max(query.k), &mut ranked)?;
+            let blend = Blend {
+                depth: depth.max(query.k),
+                weight: weight.unwrap_or(tokens.weight()).clamp(0.0, 1.0),
+                scaled: !is_like_cosine(query),
+            };
+            rerank(&snapshot, &matrix, &blend, &mut ranked)?;
         }
         Ok(Ranking { snapshot, ranked, warnings })
     }
@@ -188,6 +195,16 @@ impl Searcher {
             ));
         }
         Ok(row.embedding)
+    }
+}
+
+/// Whether scores are on the scale of a cosine, as MaxSim divided by the tokens is. BM25 has no highest value, and how high
+/// reciprocal ranks go is up to their constant.
+fn is_like_cosine(query: &Query) -> bool {
+    match query.mode {
+        Mode::Dense => true,
+        Mode::Lexical => false,
+        Mode::Hybrid => !matches!(query.fusion, Fusion::Rrf { .. }),
     }
 }
 

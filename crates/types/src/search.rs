@@ -47,12 +47,14 @@ pub enum Fusion {
 }
 
 /// What looks at the first documents again, closer than a search over all can, and orders them anew.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Rerank {
     /// What looks at them.
     pub by: Reranker,
-    /// How many documents, from the first; those behind keep their order.
+    /// How many documents, from the first; those behind are left out.
     pub depth: usize,
+    /// Share of what looks at them in the score, 0 to 1; the rest is the score before. None: as suits the model.
+    pub weight: Option<f32>,
 }
 
 /// What orders documents anew.
@@ -75,9 +77,9 @@ impl Reranker {
 }
 
 impl Default for Rerank {
-    /// The first hundred by late interaction.
+    /// The first hundred by late interaction, with the weight that suits the model.
     fn default() -> Self {
-        Self { by: Reranker::Late, depth: 100 }
+        Self { by: Reranker::Late, depth: 100, weight: None }
     }
 }
 
