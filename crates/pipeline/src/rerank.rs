@@ -210,20 +210,24 @@ mod tests {
     fn both_scores_count_by_their_weights() {
         let dir = tempfile::tempdir().unwrap();
         let snapshot = index(dir.path(), &[&[60.0], &[0.0]]);
-        let scores = |weight, scaled| {
+        let check = |weight, scaled, expected: [(u64, f32); 2]| {
             // Document 0 first, with 8 of BM25; by MaxSim it scores .5, the other one 1.
             let mut documents = vec![ranked(0, &[0], 8.0), ranked(1, &[1], 2.0), ranked(9, &[99], 1.0)];
             let blend = Blend { depth: 2, weight, scaled };
             rerank(&snapshot, &tokens_towards(&[0.0, 0.0, 0.0]), &blend, &mut documents).unwrap();
-            // The rows are rounded to 8 bits.
-            let rounded = |ranked: &Ranked| (ranked.document_no, (ranked.score * 100.0).round() / 100.0);
-            documents.iter().map(rounded).collect::<Vec<_>>()
+            assert_eq!(documents.len(), 2);
+            for (document, (document_no, score)) in documents.iter().zip(expected) {
+                assert_eq!(document.document_no, document_no, "{weight} {scaled}: {documents:?}");
+                // The rows are rounded to 8 bits.
+                assert!((document.score - score).abs() < 0.01, "{weight} {scaled}: {documents:?}");
+            }
         };
-        assert_eq!(scores(1.0, false), [(1, 1.0), (0, 0.5)]);
-        assert_eq!(scores(0.0, false), [(0, 8.0), (1, 2.0)], "the order before");
-        assert_eq!(scores(0.25, false), [(0, 6.13), (1, 1.75)]);
-        assert_eq!(scores(0.5, true), [(0, 0.75), (1, 0.63)], "8 is 1 and 2 is a quarter");
-        assert_eq!(scores(0.75, true), [(1, 0.81), (0, 0.63)]);
+        check(1.0, false, [(1, 1.0), (0, 0.5)]);
+        check(0.0, false, [(0, 8.0), (1, 2.0)]);
+        check(0.25, false, [(0, 0.125 + 6.0), (1, 0.25 + 1.5)]);
+        // 8 counts as 1 then, and 2 as a quarter.
+        check(0.5, true, [(0, 0.25 + 0.5), (1, 0.5 + 0.125)]);
+        check(0.75, true, [(1, 0.75 + 0.0625), (0, 0.375 + 0.25)]);
     }
 
     #[test]
