@@ -13,6 +13,8 @@ use crate::{Error, library};
 #[derive(Debug, Clone)]
 pub struct Runtime {
     path: PathBuf,
+    /// The file behind all links when it was loaded: those may go while the library stays.
+    file: PathBuf,
     version: String,
     environment: Environment,
 }
@@ -34,7 +36,7 @@ impl Runtime {
         }
         let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(runtime) = loaded.as_ref() {
-            let same = runtime.path == path || same_file(&runtime.path, &path);
+            let same = runtime.path == path || path.canonicalize().is_ok_and(|file| file == runtime.file);
             return if same {
                 Ok(runtime.clone())
             } else {
@@ -50,7 +52,8 @@ impl Runtime {
             .build()
             .map_err(|error| unusable(error.to_string()))?;
         environment.set_log_level(ort::logging::LogLevel::Error);
-        let runtime = Self { path, version, environment };
+        let file = path.canonicalize().unwrap_or_else(|_| path.clone());
+        let runtime = Self { path, file, version, environment };
         *loaded = Some(runtime.clone());
         Ok(runtime)
     }
@@ -92,12 +95,5 @@ impl Runtime {
         // A list that cannot be freed is leaked; there is nothing else to do about it.
         let _ = unsafe { ort::Error::result_from_status((ort::api().ReleaseAvailableProviders)(names, count)) };
         providers
-    }
-}
-
-fn same_file(one: &Path, other: &Path) -> bool {
-    match (one.canonicalize(), other.canonicalize()) {
-        (Ok(one), Ok(other)) => one == other,
-        _ => false,
     }
 }

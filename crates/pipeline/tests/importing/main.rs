@@ -5,6 +5,7 @@ mod goldens;
 mod ready_made;
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use berth_encoder::{Encoder, EncoderOptions, InstalledModel, Runtime};
@@ -26,14 +27,24 @@ fn folders() -> Vec<String> {
 }
 
 /// The library that the tests of the workspace run on, wherever the home is.
-fn runtime() -> Runtime {
+fn library() -> PathBuf {
     let home = std::env::var_os("BERTH_HOME").map(PathBuf::from).or_else(Home::default_root).unwrap();
-    Runtime::load(&Home::at(home).runtime_library()).expect("an ONNX Runtime: run scripts/setup")
+    Home::at(home).runtime_library()
 }
 
+fn runtime() -> Runtime {
+    Runtime::load(&library()).expect("an ONNX Runtime: run scripts/setup")
+}
+
+/// A home without models, on that library.
 fn new_home() -> (tempfile::TempDir, Home) {
     let folder = tempfile::tempdir().unwrap();
     let home = Home::at(folder.path());
+    // One place for both where ORT_DYLIB_PATH names it. A link, since a process holds one library of one file.
+    if home.runtime_library() != library() {
+        fs::create_dir_all(folder.path().join("runtime")).unwrap();
+        symlink(library(), home.runtime_library()).unwrap();
+    }
     (folder, home)
 }
 
