@@ -1,0 +1,271 @@
+//! Multi-head attention of one row of tokens.
+
+#[cfg(target_arch = "x86_64")]
+mod bf16;
+mod portable;
+
+use std::cell::RefCell;
+
+/// Values in a vector.
+const LANES: usize = 16;
+/// Vectors that a thread keeps between calls: 4 MiB, more than rows of 512 tokens need.
+const KEPT: usize = 1 << 16;
+
+/// How a state divides into heads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AttentionShape {
+    /// Number of heads.
+    pub heads: usize,
+    /// Values in a head's part of a state; a multiple of 16.
+    pub width: usize,
+}
+
+impl AttentionShape {
+    /// Values in a state.
+    pub fn hidden(self) -> usize {
+        self.heads * self.width
+    }
+
+    /// Whether there is a kernel for heads of this width.
+    pub fn is_supported(self) -> bool {
+        self.heads > 0 && self.width > 0 && self.width.is_multiple_of(LANES)
+    }
+}
+
+/// A vector in memory, on a line of the cache.
+#[derive(Debug, Clone, Copy)]
+#[repr(C, align(64))]
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "only the kernel in bf16 looks into it"))]
+struct Line([i32; LANES]);
+
+/// Memory that a thread keeps between calls.
+#[derive(Debug, Default)]
+struct Scratch {
+    kept: Vec<u32>,
+    lines: Vec<Line>,
+    scores: Vec<[f32; LANES]>,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+/// Whether attention runs in bf16 on this processor: with scores and weights rounded to 8 binary digits, at twice the
+/// speed of f32.
+pub fn has_bf16() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    {
+        is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512bf16")
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        false
+    }
+}
+
+/// Writes `softmax(query · keyᵀ / √width) · value` of each head into `context`.
+///
+/// `qkv` is `[tokens, 3 · hidden]`: each token's query, key and value, row-major; `context` is `[tokens, hidden]`. Keys
+/// whose `mask` is zero are left out as if their tokens were not there, so that padding changes no bit of the other
+/// tokens' contexts; where all are, contexts are zero. Scores may be of any size that f32 holds.
+///
+/// # Panics
+/// When the lengths do not fit each other, or the shape is not supported.
+pub fn attend(qkv: &[f32], mask: Option<&[i32]>, shape: AttentionShape, context: &mut [f32]) {
+    SCRATCH.with_borrow_mut(|scratch| {
+        attend_by(has_bf16(), qkv, mask, shape, scratch, context);
+        if scratch.lines.len() + scratch.scores.len() > KEPT {
+            *scratch = Scratch::default();
+        }
+    });
+}
+
+fn attend_by(
+    bf16: bool,
+    qkv: &[f32],
+    mask: Option<&[i32]>,
+    shape: AttentionShape,
+    scratch: &mut Scratch,
+    context: &mut [f32],
+) {
+    assert!(shape.is_supported(), "heads of a multiple of {LANES} values, not {}", shape.width);
+    assert_eq!(qkv.len(), 3 * context.len(), "three states a context");
+    assert!(context.len().is_multiple_of(shape.hidden()), "contexts of {} values", shape.hidden());
+    let tokens = context.len() / shape.hidden();
+    scratch.kept.clear();
+    match mask {
+        None => scratch.kept.extend(0..tokens as u32),
+        Some(mask) => {
+            assert_eq!(mask.len(), tokens, "one mark a token");
+            scratch.kept.extend((0..).zip(mask).filter_map(|(token, &real)| (real != 0).then_some(token)));
+        }
+    }
+    if scratch.kept.is_empty() {
+        return context.fill(0.0);
+    }
+    #[cfg(target_arch = "x86_64")]
+    if bf16 {
+        // SAFETY: the caller asked `has_bf16`; lengths and shape were checked above.
+        return unsafe { bf16::attend(qkv, &scratch.kept, shape, &mut scratch.lines, context) };
+    }
+    let _ = bf16;
+    portable::attend(qkv, &scratch.kept, shape, &mut scratch.scores, context);
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What there is on this processor: by bf16 or not, with the unit of its rounding.
+    fn kernels() -> Vec<(bool, f64)> {
+        let all = [(false, f64::from(f32::EPSILON) * 64.0), (true, 1.0 / 256.0)];
+        all.into_iter().filter(|&(bf16, _)| !bf16 || has_bf16()).collect()
+    }
+
+    fn run(bf16: bool, qkv: &[f32], mask: Option<&[i32]>, shape: AttentionShape) -> Vec<f32> {
+        let mut context = vec![f32::NAN; qkv.len() / 3];
+        // What a thread keeps from other rows must not be seen.
+        let mut scratch = Scratch { lines: vec![Line([-1; LANES]); 4096], ..Scratch::default() };
+        attend_by(bf16, qkv, mask, shape, &mut scratch, &mut context);
+        context
+    }
+
+    /// Values that look random, within ±`reach`.
+    fn values(count: usize, seed: u32, reach: f32) -> Vec<f32> {
+        let mut state = seed;
+        let mut next = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            ((state >> 8) as f32 / 8_388_608.0 - 1.0) * reach
+        };
+        (0..count).map(|_| next()).collect()
+    }
+
+    /// Compares each context with sums in double precision. With the unit `u` of rounding, a score is wrong by `u` of the
+    /// size of its products, a weight by twice as much of itself, and it and its value are rounded once more.
+    fn check(shape: AttentionShape, tokens: usize, seed: u32, reach: f32, mask: Option<&[i32]>) {
+        let hidden = shape.hidden();
+        let qkv = values(tokens * 3 * hidden, seed, reach);
+        let part = |token: usize, part: usize, head: usize| {
+            qkv[(3 * token + part) * hidden + head * shape.width..][..shape.width].iter().map(|&value| f64::from(value))
+        };
+        let kept: Vec<usize> = (0..tokens).filter(|&token| mask.is_none_or(|mask| mask[token] != 0)).collect();
+        for (bf16, unit) in kernels() {
+            let received = run(bf16, &qkv, mask, shape);
+            for (query, head) in (0..tokens).flat_map(|query| (0..shape.heads).map(move |head| (query, head))) {
+                let root = (shape.width as f64).sqrt();
+                let score =
+                    |&key: &usize| part(query, 0, head).zip(part(key, 1, head)).map(|(a, b)| a * b / root).sum();
+                let size = |&key: &usize| {
+                    part(query, 0, head).zip(part(key, 1, head)).map(|(a, b)| (a * b / root).abs()).sum::<f64>()
+                };
+                let scores: Vec<f64> = kept.iter().map(score).collect();
+                let most = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                let weights: Vec<f64> = scores.iter().map(|score| (score - most).exp()).collect();
+                let sum: f64 = weights.iter().sum();
+                let wrong = (2.0 * unit * kept.iter().map(size).fold(0.0, f64::max)).exp_m1() + 2.0 * unit;
+                for column in 0..shape.width {
+                    let of_key = |&key: &usize| part(key, 2, head).nth(column).unwrap_or(f64::NAN);
+                    let exact: f64 = weights.iter().zip(&kept).map(|(weight, key)| weight / sum * of_key(key)).sum();
+                    let allowed = wrong * kept.iter().map(|key| of_key(key).abs()).fold(0.0, f64::max);
+                    let value = f64::from(received[query * hidden + head * shape.width + column]);
+                    let place = format!("query {query}, head {head}, column {column}, bf16 {bf16}");
+                    assert!((value - exact).abs() <= allowed, "{place}: {value} for {exact}, allowed {allowed}");
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn every_kernel_agrees_with_sums_in_double_precision(
+            (tokens, marks) in (1usize..80).prop_flat_map(|tokens| {
+                (Just(tokens), prop::collection::vec(0i32..3, tokens))
+            }),
+            heads in 1usize..4,
+            vectors in 1usize..6,
+            seed: u32,
+            masked: bool,
+        ) {
+            prop_assume!(marks.iter().any(|&mark| mark != 0));
+            let shape = AttentionShape { heads, width: vectors * LANES };
+            check(shape, tokens, seed, 1.5, masked.then_some(&marks));
+        }
+    }
+
+    #[test]
+    fn every_length_around_the_blocks() {
+        for tokens in [1, 2, 7, 8, 9, 15, 16, 17, 31, 32, 33, 47, 48, 49, 64, 65, 129, 512] {
+            check(AttentionShape { heads: 1, width: 32 }, tokens, 7, 2.0, None);
+        }
+    }
+
+    #[test]
+    fn huge_scores_choose_one_key_and_give_no_nan() {
+        let shape = AttentionShape { heads: 2, width: 32 };
+        let mut qkv = values(20 * 3 * shape.hidden(), 3, 1e15);
+        // The first token's key is every query's best: along a direction that all share.
+        for state in qkv.chunks_exact_mut(3 * shape.hidden()) {
+            state[0] = 1e17;
+            state[shape.width] = 1e17;
+        }
+        qkv[shape.hidden()] = 1e17;
+        qkv[shape.hidden() + shape.width] = 1e17;
+        let first = qkv[2 * shape.hidden()..3 * shape.hidden()].to_vec();
+        for (bf16, unit) in kernels() {
+            for context in run(bf16, &qkv, None, shape).chunks_exact(shape.hidden()) {
+                for (value, expected) in context.iter().zip(&first) {
+                    let wrong = f64::from((value - expected).abs());
+                    assert!(wrong <= unit * f64::from(expected.abs()), "{value} for {expected}, bf16 {bf16}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_without_a_real_token_is_zero() {
+        let shape = AttentionShape { heads: 1, width: 16 };
+        let qkv = values(5 * 3 * 16, 1, 1.0);
+        for (bf16, _) in kernels() {
+            assert_eq!(run(bf16, &qkv, Some(&[0; 5]), shape), [0.0; 5 * 16]);
+            assert_eq!(run(bf16, &[], None, shape), [0.0; 0]);
+        }
+    }
+
+    #[test]
+    fn padding_and_threads_change_no_bit() {
+        let shape = AttentionShape { heads: 3, width: 32 };
+        let (hidden, tokens) = (shape.hidden(), 45);
+        let qkv = values(64 * 3 * hidden, 9, 1.0);
+        let mask: Vec<i32> = (0..64).map(|token| i32::from(token < tokens)).collect();
+        let real = &qkv[..tokens * 3 * hidden];
+        for (bf16, _) in kernels() {
+            let alone = run(bf16, real, None, shape);
+            assert_eq!(run(bf16, &qkv, Some(&mask), shape)[..tokens * hidden], alone);
+        }
+        let here = || {
+            let mut context = vec![0.0; real.len() / 3];
+            attend(real, None, shape, &mut context);
+            context
+        };
+        let elsewhere = std::thread::scope(|scope| [scope.spawn(here), scope.spawn(here)].map(|it| it.join().unwrap()));
+        assert_eq!(elsewhere, [here(), here()]);
+    }
+
+    #[test]
+    fn nan_is_not_hidden() {
+        let shape = AttentionShape { heads: 1, width: 16 };
+        for (bf16, _) in kernels() {
+            for at in [3, 16 + 3, 32 + 3] {
+                let mut qkv = values(4 * 48, 5, 1.0);
+                qkv[48 + at] = f32::NAN;
+                let context = run(bf16, &qkv, None, shape);
+                assert!(context[16..32].iter().any(|value| value.is_nan()), "value {at} of a token, bf16 {bf16}");
+            }
+        }
+    }
+}

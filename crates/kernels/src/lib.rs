@@ -1,0 +1,16 @@
+//! Numerics for which ONNX Runtime has no fast kernel on a CPU: pure functions over slices, each on the thread that
+//! calls it.
+//!
+//! Each is written once for vectors of any width, and attention a second time for processors that multiply in bf16. What
+//! runs depends on the processor alone: on one machine, equal input gives equal bits.
+
+#![expect(clippy::inline_always, reason = "what is compiled for several processors has to be a part of each")]
+
+mod attention;
+mod gelu;
+mod norm;
+mod widest;
+
+pub use attention::{AttentionShape, attend, has_bf16};
+pub use gelu::gelu_scaled;
+pub use norm::add_and_norm;
