@@ -7,6 +7,7 @@ use std::thread;
 
 use berth_types::{Device, Embedding, Fingerprint, Head, ModelCard, Precision};
 
+use crate::cpu::cpu_features;
 use crate::heads::late::LateRows;
 use crate::opening::{Decision, Opened, fingerprint};
 use crate::run::GraphRunner;
@@ -121,13 +122,16 @@ impl Encoder {
         let card = model.card().clone();
         let decision = Decision::make(model, runtime, options)?;
         let Decision { head, precision, device, .. } = decision;
-        let fingerprint = fingerprint(model, head, &decision.graph_file, precision, device)?;
+        let mut fingerprint = fingerprint(model, head, &decision.graph_file, precision, device)?;
         let (opened, tokenizer) = thread::scope(|scope| {
             let opened = scope.spawn(|| decision.open(model, runtime, options));
             let tokenizer = TextTokenizer::of(model, head);
             (opened.join().unwrap_or(Err(Error::WorkerLost)), tokenizer)
         });
         let (Opened { graph, plan, ladder }, tokenizer) = (opened?, tokenizer?);
+        if graph.has_own_operators && cpu_features().avx512_bf16 {
+            fingerprint.parts.entry("kernel".to_owned()).and_modify(|kernel| kernel.push_str("+bf16"));
+        }
         let runners = (0..plan.workers).map(|_| GraphRunner::new(Arc::clone(&graph)));
         let runs = runners.map(|mut runner| move |rows: &[&Row]| runner.run_all(rows, ladder)).collect();
         let rows_together = if ladder.is_some() { options.queue_rows } else { 1 };

@@ -1,8 +1,8 @@
 //! Strings to embedding rows: tokenizer, sessions, workers.
 //!
 //! [`InstalledModel`] is a folder whose files are known by hash, [`Runtime`] the ONNX Runtime library of the process,
-//! and [`Encoder`] both at work. Only `runtime.rs`, `session.rs`, `run.rs`, `placement.rs` and `calibrate.rs` name `ort`, only
-//! `tokenizer.rs` and its folder name `tokenizers`.
+//! and [`Encoder`] both at work. Only `runtime.rs`, `session.rs`, `run.rs`, `operators.rs`, `placement.rs` and `calibrate.rs` name
+//! `ort`, only `tokenizer.rs` and its folder name `tokenizers`.
 
 mod ask;
 mod batches;
@@ -17,6 +17,7 @@ mod library;
 mod memory;
 mod model;
 mod opening;
+mod operators;
 mod pairs;
 mod placement;
 mod pooling;

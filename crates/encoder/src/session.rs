@@ -16,7 +16,7 @@ use crate::device::{is_gpu, provider};
 use crate::interface::{Element, Interface, Misfit, Port, Wanted};
 use crate::placement::{self, Placed};
 use crate::run::Counters;
-use crate::{Error, Runtime};
+use crate::{Error, Runtime, operators};
 
 /// A graph that is open. It holds the weights; what a run needs beside them is in a [`GraphRunner`](crate::run::GraphRunner).
 pub(crate) struct Graph {
@@ -26,6 +26,8 @@ pub(crate) struct Graph {
     pub(crate) output_names: Vec<CString>,
     /// Nodes on each execution provider, by its name.
     pub(crate) placement: BTreeMap<String, usize>,
+    /// Whether some are operators of Berth's own.
+    pub(crate) has_own_operators: bool,
     pub(crate) counters: Counters,
 }
 
@@ -81,6 +83,7 @@ impl Graph {
             return Err(Error::Placement { path: path.to_path_buf(), device, node: name, operator, provider });
         }
 
+        let has_own_operators = placed.iter().any(|node| operators::is_own(&node.operator));
         let mut placement = BTreeMap::new();
         for node in placed {
             *placement.entry(node.provider).or_default() += 1;
@@ -96,7 +99,8 @@ impl Graph {
         };
         let input_names = interface.inputs.iter().map(|input| name(&input.name)).collect::<Result<_, Error>>()?;
         let output_names = interface.outputs.iter().map(|output| name(&output.name)).collect::<Result<_, Error>>()?;
-        Ok(Arc::new(Self { session, interface, input_names, output_names, placement, counters: Counters::default() }))
+        let counters = Counters::default();
+        Ok(Arc::new(Self { session, interface, input_names, output_names, placement, has_own_operators, counters }))
     }
 }
 
@@ -160,7 +164,7 @@ fn input_names(runtime: &Runtime, bytes: &[u8]) -> ort::Result<Vec<String>> {
 
 /// Settings of every session.
 fn configure(runtime: &Runtime, intra_threads: usize) -> ort::Result<SessionBuilder> {
-    let builder = Session::builder(runtime.environment())?
+    let mut builder = Session::builder(runtime.environment())?
         // Graphs come fused as they measure fastest. The next level takes as long to load and no less to run, and would
         // fuse SkipLayerNormalization, whose kernel costs seven times its parts (measured, ONNX Runtime 1.31.1).
         .with_optimization_level(GraphOptimizationLevel::Level1)?
@@ -173,6 +177,7 @@ fn configure(runtime: &Runtime, intra_threads: usize) -> ort::Result<SessionBuil
         // a run takes 4 % longer, and two int8 sessions peak at 140 MB either way (measured).
         .with_memory_pattern(false)?
         .with_config_entry(placement::RECORD, "1")?;
+    operators::register(&mut builder)?;
     Ok(builder)
 }
 

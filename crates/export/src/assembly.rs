@@ -27,6 +27,8 @@ pub(crate) struct Assembly<'a> {
     /// In a calibration graph: each product with what it takes in.
     pub(crate) observed: Option<Vec<(String, Value)>>,
     matrices: BTreeMap<String, Matrix>,
+    /// Whether operators of Berth's own may be used.
+    own_operators: bool,
 }
 
 /// A product's tensors: `NAME.weight`, `[outputs, inputs]`, and where there is one `NAME.bias`.
@@ -62,7 +64,13 @@ impl<'a> Assembly<'a> {
             products: Vec::new(),
             observed: observing.then(Vec::new),
             matrices: BTreeMap::new(),
+            own_operators: options.own_operators && !observing,
         }
+    }
+
+    /// Whether operators of Berth's own are used: their precision is that of 8-bit products.
+    pub(crate) fn uses_own(&self) -> bool {
+        self.own_operators && matches!(self.precision, Precision::Int8 | Precision::Int8Static)
     }
 
     /// The precision in which the product `name` works.
@@ -169,17 +177,20 @@ impl<'a> Assembly<'a> {
         Ok((self.product(&matrix, states, &early, output), late))
     }
 
-    /// The narrowing half of a feed-forward block, `narrow` after `wide` after `norm`. Where all of its input has one
-    /// scale, that is balanced first, see [`balance`].
+    /// The narrowing half of a feed-forward block, called `AT.narrow`: `activation` and `narrow` after `wide`, whose
+    /// output is `raised`, after `norm`. Where all of its input has one scale, that is balanced first, see [`balance`].
     pub(crate) fn narrowing(
         &mut self,
         (norm, wide, narrow): (Norm<'_>, Linear<'_>, Linear<'_>),
-        states: &str,
-        output: &str,
+        activation: Activation,
+        raised: &str,
+        at: &str,
     ) -> Result<Value, Error> {
+        let (bent, output) = (format!("{at}.wide"), format!("{at}.narrow"));
         let one_scale = matches!(self.precision, Precision::Int8 | Precision::Int8Static);
         if !one_scale || self.keep_fp32.contains(narrow.name) {
-            return self.linear(narrow, states, output);
+            let bent = self.activation(activation, raised, &bent);
+            return self.linear(narrow, &bent, &output);
         }
         let read = |name: &str, part: &str, shape: &[usize]| self.weights.values(&format!("{name}.{part}"), shape);
         let reaches = balance::reaches(
@@ -190,7 +201,13 @@ impl<'a> Assembly<'a> {
         );
         let inverses: Vec<f32> = reaches.iter().map(|reach| 1.0 / reach).collect();
         let inverses = self.graph.f32(&format!("{}.balance", wide.name), &[wide.outputs], &inverses);
-        let balanced = self.graph.node("Mul", &[states, &inverses], &format!("{output}.balanced"), &[]);
+        let balanced = format!("{output}.balanced");
+        let balanced = if self.uses_own() && activation == Activation::Gelu {
+            self.graph.own("ScaledGelu", &[raised, &inverses], &balanced, &[])
+        } else {
+            let bent = self.activation(activation, raised, &bent);
+            self.graph.node("Mul", &[&bent, &inverses], &balanced, &[])
+        };
         let weight = |this: &Self| {
             let mut weight =
                 this.weights.values(&format!("{}.weight", narrow.name), &[narrow.outputs, narrow.inputs])?;
@@ -199,7 +216,20 @@ impl<'a> Assembly<'a> {
             }
             Ok(weight)
         };
-        self.weighted(narrow, weight, &balanced, output)
+        self.weighted(narrow, weight, &balanced, &output)
+    }
+
+    /// The norm of a branch and what went into it, called `AT.states`.
+    pub(crate) fn residual(&mut self, norm: Norm<'_>, [branch, states]: [&str; 2], at: &str) -> Result<Value, Error> {
+        let output = format!("{at}.states");
+        if !(self.uses_own() && norm.bias) {
+            let sum = self.graph.node("Add", &[branch, states], &format!("{at}.sum"), &[]);
+            return self.norm(norm, &sum, &output);
+        }
+        let weight = self.vector(&format!("{}.weight", norm.name), norm.width)?;
+        let bias = self.vector(&format!("{}.bias", norm.name), norm.width)?;
+        let settings = [Setting::Float("epsilon", norm.epsilon)];
+        Ok(self.graph.own("ResidualNorm", &[branch, states, &weight, &bias], &output, &settings))
     }
 
     /// A norm over the last axis, called `output`.

@@ -19,6 +19,8 @@ use crate::onnx::Element;
 const SHORT: i32 = 128;
 /// Rows of at most so many tokens get `Attention` over a group of heads at a time.
 const MIDDLING: i32 = 320;
+/// The operator of Berth's own takes heads of a multiple of so many values.
+pub(crate) const OWN_LANES: usize = 16;
 /// The mask as `MultiHeadAttention` takes it.
 const MASK: &str = "mask.i32";
 /// Most heads in a group: four times 256² scores of four bytes are 1 MiB.
@@ -57,6 +59,12 @@ pub(crate) fn conditions(graph: &mut GraphBuilder, ids: &str, mask: &str) {
         let within = graph.node("LessOrEqual", &[&length, &most], &format!("row.{name}.any"), &[]);
         graph.node("And", &[&within, &full], &format!("row.{name}"), &[]);
     }
+}
+
+/// Attention by an operator of Berth's own, which takes the product of query, key and value as it is, and the mask of
+/// any row.
+pub(crate) fn own(graph: &mut GraphBuilder, joined: &str, heads: usize, output: &str) -> Value {
+    graph.own("JointAttention", &[joined, MASK], output, &[Setting::Int("num_heads", heads as i64)])
 }
 
 /// Takes the product of query, key and value apart.

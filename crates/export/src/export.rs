@@ -16,7 +16,7 @@ use crate::{Calibration, Error, atomic, door, heads, onnx, sentence, trunk};
 pub(crate) const CONFIG: &str = "config.json";
 
 /// Changes whenever the bytes of a graph may change. Equal checkpoint, options and version give equal bytes.
-pub const EXPORTER_VERSION: &str = "4";
+pub const EXPORTER_VERSION: &str = "5";
 
 /// Bytes that one protobuf message may have.
 const LARGEST_MODEL: u64 = (1 << 31) - 1;
@@ -38,6 +38,9 @@ pub struct ExportOptions {
     pub keep_fp32: BTreeSet<String>,
     /// Ranges of what products take in, which [`Precision::Int8Static`] needs and no other precision reads.
     pub calibration: Option<Calibration>,
+    /// Whether `int8` and `int8-static` use operators of Berth's own, in the domain `berth`, where there are some: faster
+    /// on processors that multiply in bf16, and unknown to others who run the graph.
+    pub own_operators: bool,
 }
 
 impl Default for ExportOptions {
@@ -50,6 +53,7 @@ impl Default for ExportOptions {
             token_embeddings: false,
             keep_fp32: BTreeSet::new(),
             calibration: None,
+            own_operators: false,
         }
     }
 }

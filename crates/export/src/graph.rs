@@ -15,6 +15,8 @@ const OPSET: i64 = 23;
 const IR_VERSION: i64 = 10;
 /// Domain of ONNX Runtime's own operators.
 const MICROSOFT: &str = "com.microsoft";
+/// Domain of the operators that Berth brings itself.
+const OWN: &str = "berth";
 
 /// Name of a value that flows between nodes.
 pub(crate) type Value = String;
@@ -91,6 +93,12 @@ impl GraphBuilder {
         output.to_owned()
     }
 
+    /// Adds one of Berth's own operators with one output.
+    pub(crate) fn own(&mut self, op_type: &str, inputs: &[&str], output: &str, settings: &[Setting]) -> Value {
+        self.push(OWN, op_type, inputs, &[output], settings);
+        output.to_owned()
+    }
+
     /// Builds a part of the graph that only runs when it is chosen. `build` returns its one result.
     pub(crate) fn part(&mut self, name: &str, build: impl FnOnce(&mut Self) -> Value) -> Graph {
         let outer = mem::take(&mut self.graph.node);
@@ -158,14 +166,17 @@ impl GraphBuilder {
             let nodes = mem::take(&mut self.graph.node).into_iter().zip(self.halves).collect();
             (self.graph.node, self.initializers) = half::convert(nodes, self.initializers, &outputs);
         }
-        let opsets = [("", OPSET), (MICROSOFT, 1)];
+        let mut opsets = vec![("", OPSET), (MICROSOFT, 1)];
+        if self.graph.node.iter().any(|node| node.domain == OWN) {
+            opsets.push((OWN, 1));
+        }
         let model = Model {
             ir_version: Some(IR_VERSION),
             producer_name: "berth".to_owned(),
             producer_version: producer_version.to_owned(),
             opset_import: opsets
-                .iter()
-                .map(|&(domain, version)| OperatorSet { domain: domain.to_owned(), version: Some(version) })
+                .into_iter()
+                .map(|(domain, version)| OperatorSet { domain: domain.to_owned(), version: Some(version) })
                 .collect(),
             metadata_props: metadata
                 .iter()

@@ -171,17 +171,14 @@ impl Builder<'_, '_> {
         let norm = |name| Norm { name, width: hidden, epsilon, bias: true };
 
         let attended = self.assembly.linear(output(&names.attended), &context, &format!("{at}.attention.output"))?;
-        let sum = self.assembly.graph.node("Add", &[&attended, states], &format!("{at}.attention.sum"), &[]);
         let middle_norm = norm(&names.attention_norm);
-        let middle = self.assembly.norm(middle_norm, &sum, &format!("{at}.attention.states"))?;
+        let middle = self.assembly.residual(middle_norm, [&attended, states], &format!("{at}.attention"))?;
 
         let wide = Linear { name: &names.wide, inputs: hidden, outputs: intermediate, bias: true };
         let narrow = Linear { name: &names.narrow, inputs: intermediate, outputs: hidden, bias: true };
         let raised = self.assembly.linear(wide, &middle, &format!("{at}.wide.output"))?;
-        let bent = self.assembly.activation(shape.activation, &raised, &format!("{at}.wide"));
-        let lowered = self.assembly.narrowing((middle_norm, wide, narrow), &bent, &format!("{at}.narrow"))?;
-        let sum = self.assembly.graph.node("Add", &[&lowered, &middle], &format!("{at}.sum"), &[]);
-        Ok((self.assembly.norm(norm(&names.norm), &sum, &format!("{at}.states"))?, weights))
+        let lowered = self.assembly.narrowing((middle_norm, wide, narrow), shape.activation, &raised, at)?;
+        Ok((self.assembly.residual(norm(&names.norm), [&lowered, &middle], at)?, weights))
     }
 
     /// Multi-head attention over unmasked positions, without its output projection.
@@ -198,8 +195,12 @@ impl Builder<'_, '_> {
         let (joined, late) = self.assembly.joined(&joint, &linears, states, &format!("{at}.attention.product"))?;
         let at = format!("{at}.attention");
         let (precision, heads) = (self.assembly.precision, self.shape.heads);
-        let graph = &mut self.assembly.graph;
         let output = format!("{at}.context");
+        let own = self.attends_by_own(wanted) && late.is_empty();
+        if own {
+            return Ok((attention::own(&mut self.assembly.graph, &joined, heads, &output), None));
+        }
+        let graph = &mut self.assembly.graph;
         if wanted == Wanted::States {
             let source = Source::Joined { all: &joined, late: &late };
             let inputs = attention::Inputs { source, bias: &self.bias, heads };
@@ -217,6 +218,14 @@ impl Builder<'_, '_> {
         let bias = if bias.is_empty() { bias } else { self.first(&bias, 2, &format!("{at}.bias.first")) };
         let inputs = attention::Inputs { source: Source::Apart([&query, &parts[1], &parts[2]]), bias: &bias, heads };
         Ok((attention::attend(&mut self.assembly.graph, precision, inputs, &output), None))
+    }
+
+    /// Whether a layer of which `wanted` is wanted has attention by an operator of Berth's own: it takes heads of whole
+    /// vectors, adds no bias to scores, and computes all tokens.
+    fn attends_by_own(&self, wanted: Wanted) -> bool {
+        let width = self.shape.hidden / self.shape.heads;
+        let takes = width.is_multiple_of(attention::OWN_LANES) && self.shape.relative_buckets.is_none();
+        self.assembly.uses_own() && takes && wanted == Wanted::States
     }
 
     /// What is first along `axis`, which keeps its place with length one.
