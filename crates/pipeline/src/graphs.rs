@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::path::PathBuf;
 
-use berth_encoder::{FileState, InstalledModel};
+use berth_encoder::{FileState, InstalledModel, cpu_features};
 use berth_export::{ExportOptions, export};
 use berth_types::{Head, Precision};
 
@@ -46,7 +46,8 @@ pub(crate) fn with_graph(
     let checkpoint = checkpoint_of(home, &model, head)?;
     check_hashes(card, &checkpoint)?;
     let (pooling, normalize) = (card.pooling, card.normalize);
-    let options = ExportOptions { head, precision, pooling, normalize, ..ExportOptions::default() };
+    let own_operators = cpu_features().own_operators();
+    let options = ExportOptions { head, precision, pooling, normalize, own_operators, ..ExportOptions::default() };
     let graph = directory.join(&file);
     export(&checkpoint, &options, &graph)?;
     // The name of the exporter stays: where it is not this one's, the next import makes all graphs again.

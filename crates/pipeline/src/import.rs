@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use berth_encoder::{FileState, InstalledModel};
+use berth_encoder::{FileState, InstalledModel, cpu_features};
 use berth_export::{
     EXPORTER_VERSION, ExportOptions, export, find_graphs, inside, inspect, inspect_ready_made, ready_made,
     ready_made_of, tokenizer_json,
@@ -266,7 +266,8 @@ fn build(plan: &Plan, checkpoint: &Path, building: &Path) -> Result<u64, Error> 
     let mut parameters = 0;
     for &(head, precision) in &plan.graphs {
         let (pooling, normalize) = (plan.card.pooling, plan.card.normalize);
-        let options = ExportOptions { head, precision, pooling, normalize, ..ExportOptions::default() };
+        let own_operators = cpu_features().own_operators();
+        let options = ExportOptions { head, precision, pooling, normalize, own_operators, ..ExportOptions::default() };
         parameters =
             export(checkpoint, &options, &building.join(head.graph_file(precision)))?.parameters.max(parameters);
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use berth_encoder::{Encoder, EncoderOptions, InstalledModel, Lane, Row, Runtime};
+use berth_encoder::{Encoder, EncoderOptions, InstalledModel, Lane, Row, Runtime, cpu_features};
 use berth_export::{EXPORTER_VERSION, ExportOptions, export, products};
 use berth_types::{Head, ModelCard, Precision};
 use serde::Serialize;
@@ -179,7 +179,9 @@ impl Bench {
         texts: &[String],
     ) -> Result<(u64, Vec<Vec<f32>>), Error> {
         let (head, pooling, normalize) = (self.head, self.card.pooling, self.card.normalize);
-        let options = ExportOptions { head, precision, pooling, normalize, keep_fp32, ..ExportOptions::default() };
+        let own_operators = cpu_features().own_operators();
+        let options =
+            ExportOptions { head, precision, pooling, normalize, keep_fp32, own_operators, ..ExportOptions::default() };
         let bytes = export(&self.checkpoint, &options, &self.folder.join(head.graph_file(precision)))?.bytes;
         let model = InstalledModel::seal(&self.folder, &self.card, EXPORTER_VERSION)?;
         let options = EncoderOptions { precision: Some(precision), head, ..EncoderOptions::default() };
