@@ -98,6 +98,13 @@ pub(crate) struct EncoderArgs {
     /// Arithmetic of the model: int8 or fp32 [default: the index's own, else int8 where this CPU is exact in it]
     #[arg(long, value_name = "PRECISION")]
     pub(crate) precision: Option<Precision>,
+    #[command(flatten)]
+    pub(crate) machine: MachineArgs,
+}
+
+/// What of the machine a model may use.
+#[derive(Debug, Args)]
+pub(crate) struct MachineArgs {
     /// Model runs at the same time [default: one a core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,

@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 
 use berth_pipeline::{Dtype, EncoderChoice, Overlong, Prompt, Strategy};
-use berth_types::{ByteSize, Device, Pooling, Precision};
+use berth_types::{Pooling, Precision};
 use clap::{Args, ValueEnum};
+
+use crate::args::MachineArgs;
 
 /// Where the texts of most of these commands come from; said below their options.
 const INPUT_HELP: &str = "\
@@ -33,15 +35,8 @@ pub(crate) struct RunArgs {
     /// Arithmetic of the model [default: int8 where this CPU is exact in it, else fp32]
     #[arg(long, value_name = "PRECISION")]
     pub(crate) precision: Option<Precision>,
-    /// Model runs at the same time [default: one a core]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub(crate) threads: Option<u16>,
-    /// Where the model runs: cpu, cuda[:N], tensorrt[:N], or auto for a GPU where one can serve
-    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
-    pub(crate) device: Device,
-    /// Most memory of the process while the model runs, such as 800MB or 1GiB [default: as much as all cores need]
-    #[arg(long, value_name = "SIZE")]
-    pub(crate) memory_limit: Option<ByteSize>,
+    #[command(flatten)]
+    pub(crate) machine: MachineArgs,
 }
 
 impl RunArgs {
@@ -49,9 +44,9 @@ impl RunArgs {
         EncoderChoice {
             model: self.model.clone(),
             precision: self.precision,
-            workers: self.threads.map(usize::from),
-            device: self.device,
-            memory_limit_bytes: self.memory_limit.map(|size| size.0),
+            workers: self.machine.threads.map(usize::from),
+            device: self.machine.device,
+            memory_limit_bytes: self.machine.memory_limit.map(|size| size.0),
         }
     }
 }

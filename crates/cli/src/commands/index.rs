@@ -37,7 +37,7 @@ pub(crate) fn run(home: &Home, args: &IndexArgs) -> anyhow::Result<Outcome> {
     let choice = encoder_choice(&args.encoder);
     let tokens = open_token_encoder(home, &choice, Some(&args.index), args.token_rows)?;
     let encoder = open_encoder(home, &choice, Some(&args.index))?;
-    if args.encoder.device == Device::Auto && !args.quiet {
+    if args.encoder.machine.device == Device::Auto && !args.quiet {
         say(&format!("berth: the model runs on {}", encoder.device()));
     }
     let cancel = cancel_on_signals()?;
@@ -82,9 +82,9 @@ pub(crate) fn encoder_choice(args: &crate::args::EncoderArgs) -> EncoderChoice {
     EncoderChoice {
         model: args.model.clone(),
         precision: args.precision,
-        workers: args.threads.map(usize::from),
-        device: args.device,
-        memory_limit_bytes: args.memory_limit.map(|size| size.0),
+        workers: args.machine.threads.map(usize::from),
+        device: args.machine.device,
+        memory_limit_bytes: args.machine.memory_limit.map(|size| size.0),
     }
 }
 

@@ -89,17 +89,6 @@ fn a_word_of_any_length_is_read() {
 }
 
 #[test]
-fn a_range_is_brought_inside_its_text() {
-    let text = "aé漢";
-    assert_eq!(clamp(text, 0..1), 0..1);
-    assert_eq!(clamp(text, 2..4), 1..6, "inside two characters");
-    assert_eq!(clamp(text, 3..99), 3..6, "beyond the end");
-    assert_eq!(clamp(text, 99..120), 6..6, "wholly beyond the end");
-    let backwards = Range { start: 4, end: 1 };
-    assert_eq!(clamp(text, backwards), 3..3, "backwards");
-}
-
-#[test]
 fn offsets_that_are_off_do_no_harm() {
     let tokenizer = letters();
     let unknown = tokenizer.inner.unknown_id.unwrap();

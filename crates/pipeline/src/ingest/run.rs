@@ -3,6 +3,8 @@
 //! The thread that called `ingest` coordinates and is the only one that touches the index. Documents keep their order
 //! all the way, so that the same input gives the same index. Every queue between the threads is bounded.
 
+mod storing;
+
 use std::collections::{HashMap, VecDeque};
 use std::mem::take;
 use std::path::{Path, PathBuf};
@@ -12,14 +14,14 @@ use std::time::{Duration, Instant};
 
 use berth_encoder::Encoder;
 use berth_index::IndexWriter;
-use berth_types::{ContentKey, DocumentRecord, Embedding, TokenRows};
+use berth_types::{ContentKey, Embedding, TokenRows};
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::encoding::{Encoding, Row, Stage};
 use super::{IngestReport, Progress, ProgressState};
 use crate::prepare::{Change, Cutting, Incoming, Prepared, prepare};
 use crate::source::{Item, Listing, Problem, path_text, read_file};
-use crate::sync::{Seen, plan_removal};
+use crate::sync::Seen;
 use crate::{Error, TokenEncoder};
 
 /// Documents tokenised ahead of embedding.
@@ -36,9 +38,6 @@ const ROWS_IN_FLIGHT: usize = 256;
 const PREPARING_THREADS: usize = 2;
 /// Chunks of an unfinished document that are worth storing when a run is interrupted: about half a second of work.
 const LEAST_PART: usize = 64;
-/// Chunks of an unfinished document that are worth storing at a commit, beside twice those that are stored already, so
-/// that a document is written a logarithmic number of times.
-const LEAST_GROWTH: usize = 512;
 /// Problems kept word by word; beyond that they are only counted.
 const PROBLEMS_KEPT: usize = 1_000;
 
@@ -357,58 +356,6 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn write(&mut self, document: Encoding) -> Result<(), Error> {
-        self.advance(document.bytes_left());
-        let Encoding { incoming, chunks, embedded, reused, .. } = document;
-        let Incoming { document, record, change, .. } = incoming;
-        let stored_chunks = chunks.len();
-        match self.writer.put(&document, &record, chunks) {
-            Ok(()) => {}
-            // The index cannot hold this one document; it takes all others.
-            Err(error @ berth_index::Error::InvalidDocument { .. }) => {
-                self.report.skipped_by_reason.unreadable += 1;
-                self.note(Problem { place: record.file, reason: format!("{error}; skipped"), lost: true });
-                return Ok(());
-            }
-            Err(error) => return Err(error.into()),
-        }
-        match change {
-            Change::Added => {
-                self.report.added += 1;
-                self.added_hashes.push(record.content_hash);
-            }
-            Change::Changed => self.report.changed += 1,
-            Change::Moved => self.report.moved += 1,
-        }
-        self.report.chunks += stored_chunks;
-        self.report.embedded += embedded;
-        self.report.reused += reused;
-        self.pass();
-        Ok(())
-    }
-
-    /// Stores the chunks that a document has so far, so that the next run finds their vectors. Its record has no content
-    /// hash, which tells that run that the document is not whole. Says whether it was stored: a part never takes the
-    /// place of a whole document or of a longer part.
-    fn write_part(&mut self, document: &mut Encoding) -> Result<bool, Error> {
-        let Incoming { document: whole, record, .. } = &document.incoming;
-        let known = self.writer.record(&whole.id);
-        if known.is_some_and(|known| !known.content_hash.is_empty() || known.chunks as usize >= document.chunks.len()) {
-            return Ok(false);
-        }
-        let record = DocumentRecord { content_hash: String::new(), ..record.clone() };
-        match self.writer.put(whole, &record, document.chunks.clone()) {
-            Ok(()) => {}
-            // It will be said when the document is whole.
-            Err(berth_index::Error::InvalidDocument { .. }) => return Ok(false),
-            Err(error) => return Err(error.into()),
-        }
-        document.stored_chunks = document.chunks.len();
-        self.report.embedded += take(&mut document.embedded);
-        self.report.reused += take(&mut document.reused);
-        Ok(true)
-    }
-
     /// Counts bytes of the sources as done.
     fn advance(&mut self, bytes: u64) {
         self.state.bytes_done += bytes;
@@ -420,69 +367,6 @@ impl<'a> Run<'a> {
         self.report.documents += 1;
         self.state.documents += 1;
         self.progress.update(&self.state);
-    }
-
-    /// Commits when it is time; a long document that is still coming is stored in part.
-    fn commit_when_due(&mut self) -> Result<(), Error> {
-        if self.last_commit.elapsed() < self.commit_every {
-            return Ok(());
-        }
-        if let Some(mut first) = self.encoding.pop_front() {
-            let result = if first.chunks.len() >= 2 * first.stored_chunks + LEAST_GROWTH {
-                self.write_part(&mut first)
-            } else {
-                Ok(false)
-            };
-            self.encoding.push_front(first);
-            result?;
-        }
-        self.commit()
-    }
-
-    fn commit(&mut self) -> Result<(), Error> {
-        if self.writer.has_changes() {
-            let generation = self.writer.commit()?;
-            self.report.generation = generation;
-            self.progress.committed(generation);
-        }
-        self.last_commit = Instant::now();
-        Ok(())
-    }
-
-    /// Removes what is gone from the sources, or counts it when that was not asked for.
-    pub(super) fn settle_gone(&mut self, sync: bool, force: bool) -> Result<(), Error> {
-        let removal = plan_removal(self.writer.records(), &self.seen, &self.added_hashes);
-        if !sync {
-            self.report.gone = removal.gone.len();
-            return Ok(());
-        }
-        if !force {
-            self.report.refused = removal.objection();
-        }
-        if self.report.refused.is_some() {
-            return Ok(());
-        }
-        for id in &removal.gone {
-            self.writer.remove(id)?;
-        }
-        self.report.removed = removal.lost();
-        self.report.moved += removal.moved;
-        self.report.added -= removal.moved;
-        Ok(())
-    }
-
-    /// Commits, and closes the index.
-    pub(super) fn finish(mut self, started: Instant) -> Result<IngestReport, Error> {
-        self.commit()?;
-        // The generation is the old one when there was nothing to commit.
-        self.report.generation = self.writer.commit()?;
-        self.writer.finish()?;
-        let mut report = self.report;
-        report.skipped = report.skipped_by_reason.total();
-        report.unknown_share = share(self.unknown, self.pieces);
-        report.pieces_per_word = share(self.pieces, self.words);
-        report.seconds = started.elapsed().as_secs_f64();
-        Ok(report)
     }
 
     fn note(&mut self, problem: Problem) {
@@ -500,8 +384,4 @@ impl<'a> Run<'a> {
     fn cancelled(&self) -> bool {
         self.cancel.load(Ordering::Relaxed)
     }
-}
-
-fn share(part: usize, whole: usize) -> f64 {
-    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
