@@ -90,7 +90,8 @@ struct Plan {
 ///
 /// # Errors
 /// `UnknownModel`, `BadModelName`, `ModelNameTaken`, `CheckpointNotFound`, `WrongHash`, `CalibrationNeeded`,
-/// `InvalidSettings`, or what the exporter refuses, such as an unknown product. The model that was installed before stays until the new one is complete.
+/// `InvalidSettings`, or what the exporter refuses, such as an unknown product. The model that was installed before stays
+/// until the new one is complete.
 pub fn import(home: &Home, what: &str, options: &ImportOptions) -> Result<ImportReport, Error> {
     let started = Instant::now();
     let mut plan = plan(what, options)?;

@@ -39,9 +39,9 @@ pub fn sample_texts() -> Vec<String> {
 pub fn read_texts(path: &Path) -> Result<Vec<String>, Error> {
     let content = fs::read_to_string(path).map_err(Error::io("read", path))?;
     let lines = content.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-    let text = |(number, line): (usize, &str)| match is_jsonl(path) {
-        true => Ok(TextRow::parse(path, number, line)?.joined()),
-        false => Ok(line.to_owned()),
+    let rows = is_jsonl(path);
+    let text = |(number, line): (usize, &str)| {
+        if rows { Ok(TextRow::parse(path, number, line)?.joined()) } else { Ok(line.to_owned()) }
     };
     let texts = lines.map(text).collect::<Result<Vec<String>, Error>>()?;
     Ok(texts.into_iter().filter(|text| !text.trim().is_empty()).collect())
