@@ -1,8 +1,8 @@
 //! Strings to embedding rows: tokenizer, sessions, workers.
 //!
 //! [`InstalledModel`] is a folder whose files are known by hash, [`Runtime`] the ONNX Runtime library of the process,
-//! and [`Encoder`] both at work. Only `runtime.rs`, `session.rs`, `run.rs`, `operators.rs`, `placement.rs` and `calibrate.rs` name
-//! `ort`, only `tokenizer.rs` and its folder name `tokenizers`.
+//! and [`Encoder`] both at work. Only `runtime.rs`, `session.rs`, `run.rs`, `operators.rs`, `placement.rs`, `ranges.rs` and
+//! `calibrate.rs` name `ort`, only `tokenizer.rs` and its folder name `tokenizers`.
 
 mod ask;
 mod batches;
@@ -21,6 +21,7 @@ mod operators;
 mod pairs;
 mod placement;
 mod pooling;
+mod ranges;
 mod row;
 mod run;
 mod runtime;
@@ -43,6 +44,7 @@ pub use memory::resident_bytes;
 pub use model::{FileEntry, FileState, FileVerdict, InstalledModel};
 pub use pairs::PairRow;
 pub use pooling::{pool, shorten};
+pub use ranges::observe_ranges;
 pub use row::{Lane, Row, Tensor};
 pub use run::Work;
 pub use runtime::Runtime;

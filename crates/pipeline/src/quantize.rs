@@ -5,30 +5,18 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use berth_encoder::{Encoder, EncoderOptions, InstalledModel, Lane, Row, Runtime, cpu_features};
+use berth_encoder::{Encoder, EncoderOptions, InstalledModel, Lane, Runtime, cpu_features};
 use berth_export::{EXPORTER_VERSION, ExportOptions, export, products};
 use berth_types::{Head, ModelCard, Precision};
 use serde::Serialize;
 
 use crate::checkpoint::{check_hashes, find_checkpoint};
 use crate::import::main_head;
+use crate::samples::row;
 use crate::{Error, Home, models};
 
-/// Texts of several kinds: prose, news, science, law, trade, code, a question, a title, figures, other languages.
-const SAMPLES: [&str; 12] = [
-    "The ferry left the harbour before dawn, and only the gulls followed it past the lighthouse.",
-    "Regional trains will run every half hour from Monday, the operator said, after two years of repairs to the line.",
-    "Boundary layers thicken downstream of the leading edge, which raises the drag that a thin plate feels.",
-    "The tenant shall give notice in writing no later than three months before the end of the term.",
-    "Stainless kettle, 1.7 litres, with temperature control; the lid opens wide for cleaning.",
-    "def mean(values): return sum(values) / len(values) if values else 0.0",
-    "how do i renew a passport that has already expired?",
-    "Annual report of the committee on inland waterways",
-    "Revenue rose 4.2 % to 318 million in the third quarter, while costs fell by 11 million.",
-    "Patients who took the drug for twelve weeks slept longer, but their blood pressure did not change.",
-    "Der Zug nach Bremen fährt heute von Gleis sieben ab, weil Gleis vier gesperrt ist.",
-    "ok thanks, see you there!",
-];
+/// Least gain in mean cosine for which products are recommended. Fp32 itself may differ from transformers by as much.
+const SMALLEST_GAIN: f64 = 1e-4;
 
 /// How alike two runs are, over texts.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -84,11 +72,8 @@ pub struct QuantizeReport {
     pub products: Vec<ProductHarm>,
     /// From no product in fp32 to all.
     pub frontier: Vec<FrontierStep>,
-}
-
-/// A dozen sentences of several kinds.
-pub fn sample_texts() -> Vec<String> {
-    SAMPLES.map(str::to_owned).to_vec()
+    /// Products that are recommended to stay in fp32: the fewest with which half of what int8 loses comes back.
+    pub keep_fp32: Vec<String>,
 }
 
 /// Measures the model `name` on `texts`: each product alone in int8, then with the worst ones kept in fp32 one after the
@@ -113,7 +98,7 @@ pub fn quantize_report(home: &Home, name: &str, texts: &[String]) -> Result<Quan
     };
     check_hashes(model.card(), &checkpoint)?;
     let bench = Bench::new(home, &model, checkpoint)?;
-    let all = products(&bench.checkpoint)?;
+    let all = products(&bench.checkpoint, bench.head)?;
     let names: BTreeSet<String> = all.iter().map(|product| product.name.clone()).collect();
 
     let (fp32_bytes, exact) = bench.run(Precision::Fp32, BTreeSet::new(), texts)?;
@@ -135,6 +120,8 @@ pub fn quantize_report(home: &Home, name: &str, texts: &[String]) -> Result<Quan
         let (bytes, vectors) = bench.run(Precision::Int8, kept.clone(), texts)?;
         frontier.push(FrontierStep { kept: kept.len(), added, cosine: likeness(&exact, &vectors), bytes });
     }
+    let kept = recommended(&frontier);
+    let keep_fp32 = harms[..kept].iter().map(|harm| harm.name.clone()).collect();
     Ok(QuantizeReport {
         model: name.to_owned(),
         head: bench.head,
@@ -144,6 +131,7 @@ pub fn quantize_report(home: &Home, name: &str, texts: &[String]) -> Result<Quan
         int8: frontier[0].cosine,
         products: harms,
         frontier,
+        keep_fp32,
     })
 }
 
@@ -188,7 +176,7 @@ impl Bench {
         let encoder = Encoder::open(&model, &self.runtime, &options)?;
         let mut pending = Vec::new();
         for text in texts {
-            pending.push(encoder.submit(row(&encoder, text)?, Lane::Bulk)?);
+            pending.push(encoder.submit(row(encoder.tokenizer(), &self.card, self.head, text)?, Lane::Bulk)?);
         }
         let mut vectors = Vec::new();
         for pending in pending {
@@ -205,15 +193,14 @@ impl Drop for Bench {
     }
 }
 
-/// The row of a text, cut to what the model takes; a language model is asked for every position.
-fn row(encoder: &Encoder, text: &str) -> Result<Row, Error> {
-    let tokenizer = encoder.tokenizer();
-    let room = encoder.card().max_tokens.saturating_sub(tokenizer.special_tokens());
-    let mut ids = tokenizer.tokenize(text)?.ids;
-    ids.truncate(room);
-    let ids = [tokenizer.prefix(), &ids, tokenizer.suffix()].concat();
-    let positions = if encoder.head() == Head::FillMask { (0..ids.len() as u32).collect() } else { Vec::new() };
-    Ok(Row { ids, positions, ..Row::default() })
+/// The fewest products with which half of what int8 loses comes back, of what can come back at all; 0 where that is little.
+fn recommended(frontier: &[FrontierStep]) -> usize {
+    let means = || frontier.iter().map(|step| step.cosine.mean);
+    let (int8, best) = (means().next().unwrap_or(1.0), means().fold(0.0, f64::max));
+    if best - int8 < SMALLEST_GAIN {
+        return 0;
+    }
+    means().position(|mean| mean >= f64::midpoint(int8, best)).unwrap_or(0)
 }
 
 fn likeness(exact: &[Vec<f32>], other: &[Vec<f32>]) -> Cosine {
@@ -226,4 +213,24 @@ fn cosine(a: &[f32], b: &[f32]) -> f64 {
     let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum::<f64>();
     let norms = (dot(a, a) * dot(b, b)).sqrt();
     if norms > 0.0 { (dot(a, b) / norms).min(1.0) } else { 0.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_few_products_are_recommended_as_bring_half_of_it_back() {
+        let check = |means: &[f64], expected: usize| {
+            let step =
+                |(kept, &mean)| FrontierStep { kept, added: None, cosine: Cosine { mean, least: mean }, bytes: 0 };
+            let frontier: Vec<FrontierStep> = means.iter().enumerate().map(step).collect();
+            assert_eq!(recommended(&frontier), expected, "{means:?}");
+        };
+        check(&[0.99, 0.992, 0.9951, 0.9952, 1.0], 2);
+        check(&[0.99, 0.98, 0.999], 2);
+        check(&[0.99995, 0.99999], 0);
+        check(&[0.99, 0.98], 0);
+        check(&[], 0);
+    }
 }
