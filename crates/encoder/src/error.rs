@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use berth_types::{ByteSize, Device, EmbeddingError, ErrorKind, Head};
+use berth_types::{ByteSize, Device, EmbeddingError, ErrorKind, Head, Precision};
 use thiserror::Error;
 
 /// Why a model could not be opened, or a text could not become a row.
@@ -126,11 +126,25 @@ pub enum Error {
         /// The library asked for.
         asked: PathBuf,
     },
-    /// Int8 products would saturate on this processor.
+    /// Products of 8-bit numbers would saturate on this processor.
     #[error(
-        "int8 would lose accuracy on this processor ({features}): it needs AVX512-VNNI, AVX-VNNI or ARM dot products; use fp32"
+        "{precision} would lose accuracy on this processor ({features}): it needs {}; use fp32",
+        if *precision == Precision::Int8 { "AVX2 with FMA, or ARM dot products" } else { "AVX512-VNNI, AVX-VNNI or ARM dot products" }
     )]
     Int8Saturates {
+        /// What was asked for.
+        precision: Precision,
+        /// What the processor has.
+        features: String,
+    },
+    /// A graph's products of 8-bit numbers would saturate on this processor, for which a graph can be made that does not.
+    #[error(
+        "{} was made for other processors: its 8-bit products would lose accuracy on this one ({features}); import the model's weights again on this machine, or use fp32",
+        path.display()
+    )]
+    GraphSaturates {
+        /// The graph.
+        path: PathBuf,
         /// What the processor has.
         features: String,
     },
@@ -326,6 +340,7 @@ impl Error {
         match self {
             Self::ModelMissing { .. } => ErrorKind::NotFound,
             Self::Int8Saturates { .. }
+            | Self::GraphSaturates { .. }
             | Self::CardSyntax { .. }
             | Self::CardValue { .. }
             | Self::RowTooLong { .. }

@@ -103,5 +103,5 @@ unsafe fn tile<const R: usize>(
 #[target_feature(enable = "avx2")]
 fn keep_order(chain: &mut __m256i) {
     // SAFETY: there is no instruction.
-    unsafe { asm!("/* {0} */", inout(ymm_reg) *chain, options(nomem, nostack, preserves_flags)) };
+    unsafe { asm!("/* {0} */", inout(ymm_reg) * chain, options(nomem, nostack, preserves_flags)) };
 }

@@ -31,8 +31,7 @@ pub fn pack(weight: &[f32], inputs: usize) -> PackedMatrix {
     assert!(inputs > 0 && weight.len().is_multiple_of(inputs), "rows of {inputs} weights");
     let outputs = weight.len() / inputs;
     let shape = packed_shape(inputs, outputs);
-    let mut packed =
-        PackedMatrix { bytes: vec![0; shape.iter().product()], scales: Vec::new(), sums: Vec::new() };
+    let mut packed = PackedMatrix { bytes: vec![0; shape.iter().product()], scales: Vec::new(), sums: Vec::new() };
     let mut row = vec![0_i8; inputs];
     for (output, weights) in weight.chunks_exact(inputs).enumerate() {
         let scale = fitting(weights, &mut row);
