@@ -41,6 +41,7 @@ pub use encoder::{Encoder, EncoderOptions, PendingRow, QueryRow};
 pub use error::Error;
 pub use memory::resident_bytes;
 pub use model::{FileEntry, FileState, FileVerdict, InstalledModel};
+pub use opening::settle;
 pub use pairs::PairRow;
 pub use pooling::{pool, shorten};
 pub use row::{Lane, Row, Tensor};

@@ -39,6 +39,22 @@ pub(crate) struct Decision<'a> {
     pub(crate) ready_made: Option<&'a ReadyMade>,
 }
 
+/// The device and the precision that [`Encoder::open`](crate::Encoder::open) would take, before any graph is there.
+///
+/// # Errors
+/// `DeviceUnavailable`; `Int8Saturates` where this processor has no exact kernel for the precision.
+pub fn settle(
+    model: &InstalledModel,
+    runtime: &Runtime,
+    options: &EncoderOptions,
+) -> Result<(Device, Precision), Error> {
+    let Decision { device, precision, .. } = Decision::make(model, runtime, options)?;
+    if !is_gpu(device) {
+        cpu_features().kernel(precision)?;
+    }
+    Ok((device, precision))
+}
+
 impl<'a> Decision<'a> {
     /// Chooses what `options` leaves open.
     ///

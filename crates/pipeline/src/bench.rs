@@ -9,11 +9,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use berth_encoder::{Encoder, EncoderOptions, InstalledModel, Product, Runtime, matmul_peak, resident_bytes};
+use berth_encoder::{Encoder, EncoderOptions, InstalledModel, Product, matmul_peak, resident_bytes};
 use berth_types::{Device, Precision};
 use serde::{Deserialize, Serialize};
 
-use crate::encoding::{DEFAULT_MODEL, EncoderChoice, options_for};
+use crate::encoding::{DEFAULT_MODEL, EncoderChoice, Prepared, options_for, prepare};
 use crate::{Error, Home, models};
 
 /// Rows handed in ahead of the answers that are waited for: enough to keep every worker busy.
@@ -101,8 +101,8 @@ pub struct PlanReport {
 pub fn bench_encode(home: &Home, options: &BenchOptions, cancel: &AtomicBool) -> Result<Option<BenchReport>, Error> {
     let name = options.encoder.model.as_deref().unwrap_or(DEFAULT_MODEL);
     let model = models::installed(home, name)?;
-    let runtime = Runtime::load(&home.runtime_library())?;
-    let base = options_for(home, &options.encoder);
+    // A graph that is made on first use is made before any time is taken.
+    let Prepared { model, runtime, options: base } = prepare(home, model, options_for(home, &options.encoder))?;
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let most = options.encoder.workers.unwrap_or(cores);
     let mut plans = vec![(1, 1)];

@@ -1,4 +1,4 @@
-//! Graphs of further heads: made on first use from the checkpoint that the model was installed from.
+//! Graphs of further heads and precisions: made on first use from the checkpoint that the model was installed from.
 
 use std::fs::{self, File};
 use std::path::PathBuf;
