@@ -21,6 +21,7 @@ mod operators;
 mod pairs;
 mod placement;
 mod pooling;
+mod prompts;
 mod row;
 mod run;
 mod runtime;

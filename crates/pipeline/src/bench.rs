@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::encoding::{DEFAULT_MODEL, EncoderChoice, Prepared, options_for, prepare};
 use crate::{Error, Home, models};
 
-/// Rows handed in ahead of the answers that are waited for: enough to keep every worker busy.
+/// Least rows handed in ahead of the answers that are waited for.
 const ROWS_AHEAD: usize = 64;
 /// Queries by which latency is measured, on an idle model and under load.
 const QUERIES: usize = 100;
@@ -181,7 +181,7 @@ fn measure(
             })
         });
         // The queue is full before the first query is asked.
-        while turns.load(Ordering::Relaxed) < ROWS_AHEAD && !feeder.is_finished() {
+        while turns.load(Ordering::Relaxed) < rows_ahead(encoder) && !feeder.is_finished() {
             thread::sleep(Duration::from_millis(1));
         }
         let times = query_times(encoder, QUERIES);
@@ -213,14 +213,15 @@ fn measure(
 
 /// Keeps the queue full until `done`; returns how many rows came back.
 fn feed(encoder: &Encoder, rows: &[Vec<u32>], done: impl Fn() -> bool) -> Result<usize, Error> {
-    let mut pending = VecDeque::with_capacity(ROWS_AHEAD);
+    let ahead = rows_ahead(encoder);
+    let mut pending = VecDeque::with_capacity(ahead);
     let mut count = 0;
     let mut next = rows.iter().cycle();
     while !done() {
         if let Some(row) = next.next() {
             pending.push_back(encoder.submit_passage(row.clone())?);
         }
-        if pending.len() >= ROWS_AHEAD
+        if pending.len() >= ahead
             && let Some(first) = pending.pop_front()
         {
             first.wait()?;
@@ -232,6 +233,11 @@ fn feed(encoder: &Encoder, rows: &[Vec<u32>], done: impl Fn() -> bool) -> Result
         count += 1;
     }
     Ok(count)
+}
+
+/// Enough rows to keep every worker busy and every batch full.
+fn rows_ahead(encoder: &Encoder) -> usize {
+    encoder.rows_under_way().max(ROWS_AHEAD)
 }
 
 /// Sorted times of `count` queries, one after the other, in milliseconds.
