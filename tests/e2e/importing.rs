@@ -39,3 +39,37 @@ fn heads_that_a_folder_does_not_have_are_refused_by_name() {
     let models = place.path("home/models");
     assert!(!models.join("bert-mlm").exists());
 }
+
+#[test]
+fn products_that_stay_in_fp32_are_chosen_in_any_layer_and_shown() {
+    let place = Workplace::new();
+    let [first, other] = ["attention.self.query+key+value", "output.dense"].map(|end| format!("encoder.layer.0.{end}"));
+    let kept = || {
+        let info = place.run(&["--home", "home", "model", "info", "bert-sentence"]).expect_code(0).stdout;
+        info.lines().find_map(|line| Some(line.strip_prefix("kept in fp32")?.trim().to_owned()))
+    };
+    import(&place, "bert-sentence", &["--precision", "q8", "--keep-fp32", &format!("{other},{first}")]).expect_code(0);
+    assert_eq!(kept(), Some(format!("{first}, {other}")));
+    import(&place, "bert-sentence", &["--precision", "q8"]).expect_code(0);
+    assert_eq!(kept(), Some(format!("{first}, {other}")));
+    import(&place, "bert-sentence", &["--precision", "q8", "--keep-fp32", "none"]).expect_code(0);
+    assert_eq!(kept(), None);
+    place.write("berth.toml", format!("[model.import]\nkeep_fp32 = [\"{first}\"]\nprecision = \"q8\"\n"));
+    import(&place, "bert-sentence", &[]).expect_code(0);
+    assert_eq!(kept(), Some(first));
+    import(&place, "bert-sentence", &["--keep-fp32", "pooler"]).expect_code(2).expect_message(&["pooler", &other]);
+}
+
+#[test]
+fn static_graphs_want_texts() {
+    let place = Workplace::new();
+    let refused = |more: &[&str], words: &[&str]| {
+        import(&place, "bert-sentence", &[&["--precision", "int8-static"], more].concat())
+            .expect_code(2)
+            .expect_message(words);
+    };
+    refused(&[], &["bert-sentence", "--calibrate FILE"]);
+    place.write("texts.jsonl", "{\"_id\": \"1\"}\n");
+    refused(&["--calibrate", "texts.jsonl"], &["texts.jsonl line 1", "text"]);
+    assert!(!place.path("home/models/bert-sentence").exists());
+}

@@ -6,12 +6,13 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use berth_pipeline::Home;
-use berth_types::{ByteSize, Device, Fusion, Head, Mode, Precision, Rerank, Reranker};
+use berth_types::{ByteSize, Device, Fusion, Mode, Precision, Rerank, Reranker};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::head_args::{
     AttentionArgs, ClassifyArgs, EmbedArgs, EntitiesArgs, FillMaskArgs, RerankDocumentsArgs, TokensArgs,
 };
+use crate::model_args::ModelArgs;
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 done, 1 failed, 2 usage, 3 nothing found where something had to be, 4 corrupt or mismatched data,
@@ -351,85 +352,6 @@ pub(crate) struct VerifyArgs {
     /// Folder of the index
     #[arg(long, value_name = "DIR")]
     pub(crate) index: PathBuf,
-    /// Print one JSON object
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ModelArgs {
-    #[command(subcommand)]
-    pub(crate) action: ModelAction,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum ModelAction {
-    /// List known and installed models
-    List {
-        /// Print one JSON object a line
-        #[arg(long)]
-        json: bool,
-    },
-    /// Install a model from its card's checkpoint or from a local Hugging Face folder
-    Import(ImportArgs),
-    /// Describe an installed model
-    Info {
-        /// Name of the model
-        name: String,
-        /// Print one JSON object
-        #[arg(long)]
-        json: bool,
-    },
-    /// Find the products of a model that int8 hurts most, without labelled data
-    Quantize(QuantizeArgs),
-    /// Read every file of an installed model and compare it with its recorded hash
-    Verify {
-        /// Name of the model
-        name: String,
-        /// Print one JSON object
-        #[arg(long)]
-        json: bool,
-    },
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ImportArgs {
-    /// Name of a card, or a folder with config.json, a tokenizer, and model.safetensors or ONNX graphs
-    #[arg(value_name = "CARD|DIR")]
-    pub(crate) what: String,
-    /// Folder of the card's checkpoint [default: BERTH_HOME/checkpoints/NAME, else the Hugging Face cache]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) from: Option<PathBuf>,
-    /// Name under which a folder's model is installed [default: the folder's name]
-    #[arg(long, value_name = "NAME")]
-    pub(crate) name: Option<String>,
-    /// Precisions of the graphs, separated by commas: int8, q8, q4, fp16, fp32 [default: fp32,int8]
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
-    pub(crate) precision: Vec<Precision>,
-    /// Heads that get graphs now, separated by commas; others get theirs on first use [default: the model's own]
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
-    pub(crate) heads: Vec<Head>,
-    /// Take the folder's ONNX graphs although it has weights
-    #[arg(long)]
-    pub(crate) ready_made: bool,
-    /// Take this ONNX graph of the folder (repeat for more precisions)
-    #[arg(long, value_name = "FILE")]
-    pub(crate) graph: Vec<String>,
-    /// Print one JSON object
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct QuantizeArgs {
-    /// Name of an installed model whose checkpoint is still there
-    pub(crate) name: String,
-    /// Measure each product in int8 alone, and with the worst ones kept in fp32 (nothing is written to the model)
-    #[arg(long, required = true)]
-    pub(crate) report: bool,
-    /// Texts to measure on, one a line [default: a dozen sentences of several kinds]
-    #[arg(long, value_name = "FILE")]
-    pub(crate) texts: Option<PathBuf>,
     /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,

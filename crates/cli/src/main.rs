@@ -4,6 +4,7 @@ mod args;
 mod commands;
 mod config;
 mod head_args;
+mod model_args;
 mod output;
 mod progress;
 

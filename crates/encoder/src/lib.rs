@@ -1,8 +1,8 @@
 //! Strings to embedding rows: tokenizer, sessions, workers.
 //!
 //! [`InstalledModel`] is a folder whose files are known by hash, [`Runtime`] the ONNX Runtime library of the process,
-//! and [`Encoder`] both at work. Only `runtime.rs`, `session.rs`, `run.rs`, `operators.rs`, `placement.rs` and `calibrate.rs` name
-//! `ort`, only `tokenizer.rs` and its folder name `tokenizers`.
+//! and [`Encoder`] both at work. Only `runtime.rs`, `session.rs`, `run.rs`, `operators.rs`, `placement.rs`, `ranges.rs` and
+//! `calibrate.rs` name `ort`, only `tokenizer.rs` and its folder name `tokenizers`.
 
 mod ask;
 mod batches;
@@ -22,6 +22,7 @@ mod pairs;
 mod placement;
 mod pooling;
 mod prompts;
+mod ranges;
 mod row;
 mod run;
 mod runtime;
@@ -45,6 +46,7 @@ pub use model::{FileEntry, FileState, FileVerdict, InstalledModel};
 pub use opening::settle;
 pub use pairs::PairRow;
 pub use pooling::{pool, shorten};
+pub use ranges::observe_ranges;
 pub use row::{Lane, Row, Tensor};
 pub use run::Work;
 pub use runtime::Runtime;

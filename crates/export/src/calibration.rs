@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use berth_types::Precision;
+use berth_types::{Head, Precision};
 
 use crate::assembly::Assembly;
 use crate::export::{self, ExportOptions};
@@ -140,13 +140,13 @@ pub fn export_calibration_graph(checkpoint: &Path, options: &ExportOptions, out:
     Ok(uses)
 }
 
-/// The matrix products of the checkpoint in folder `checkpoint` that a precision applies to, in order. Their names are
-/// those of [`ExportOptions::keep_fp32`].
+/// The matrix products of the graph for `head` of the checkpoint in folder `checkpoint` that a precision applies to, in
+/// order. Their names are those of [`ExportOptions::keep_fp32`]. Fill-mask has those of all other heads and its own.
 ///
 /// # Errors
 /// As [`crate::export`].
-pub fn products(checkpoint: &Path) -> Result<Vec<Product>, Error> {
-    Ok(export::build(checkpoint, &ExportOptions::default(), false)?.products)
+pub fn products(checkpoint: &Path, head: Head) -> Result<Vec<Product>, Error> {
+    Ok(export::build(checkpoint, &ExportOptions { head, ..ExportOptions::default() }, false)?.products)
 }
 
 #[cfg(test)]

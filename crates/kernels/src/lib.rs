@@ -9,8 +9,10 @@
 mod attention;
 mod gelu;
 mod norm;
+mod product;
 mod widest;
 
 pub use attention::{AttentionShape, attend, has_bf16};
 pub use gelu::gelu_scaled;
 pub use norm::add_and_norm;
+pub use product::{PackedMatrix, PackedView, has_fast_products, multiply_rows, pack, packed_shape};

@@ -4,16 +4,17 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use berth_encoder::{Encoder, EncoderOptions, InstalledModel, Product, matmul_peak, resident_bytes};
 use berth_types::{Device, Precision};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::encoding::{DEFAULT_MODEL, EncoderChoice, Prepared, options_for, prepare};
+use crate::samples::TextRow;
 use crate::{Error, Home, models};
 
 /// Least rows handed in ahead of the answers that are waited for.
@@ -254,12 +255,6 @@ fn query_times(encoder: &Encoder, count: usize) -> Result<Vec<f64>, Error> {
 
 /// The texts as rows of at most a window each; what is longer is left out, since only speed is looked at.
 fn read_rows(encoder: &Encoder, options: &BenchOptions) -> Result<Vec<Vec<u32>>, Error> {
-    #[derive(Deserialize)]
-    struct Line {
-        #[serde(default)]
-        title: String,
-        text: String,
-    }
     let mut rows = Vec::new();
     let mut push = |title: &str, text: &str| -> Result<(), Error> {
         let window = encoder.card().recommended_window_tokens;
@@ -275,8 +270,7 @@ fn read_rows(encoder: &Encoder, options: &BenchOptions) -> Result<Vec<Vec<u32>>,
             let file = BufReader::new(File::open(path).map_err(Error::io("read", path))?);
             for (number, line) in file.lines().take(options.limit).enumerate() {
                 let line = line.map_err(Error::io("read", path))?;
-                let Line { title, text } =
-                    serde_json::from_str(&line).map_err(|error| bad_line(path, number, &error))?;
+                let TextRow { title, text } = TextRow::parse(path, number, &line)?;
                 push(&title, &text)?;
             }
         }
@@ -287,10 +281,6 @@ fn read_rows(encoder: &Encoder, options: &BenchOptions) -> Result<Vec<Vec<u32>>,
         return Err(Error::InvalidSettings("there is no text to measure with".to_owned()));
     }
     Ok(rows)
-}
-
-fn bad_line(path: &Path, number: usize, error: &serde_json::Error) -> Error {
-    Error::InvalidSettings(format!("{} line {}: {error}", path.display(), number + 1))
 }
 
 /// What of a model's configuration decides how much it computes.

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use berth_export::{Inspection, inside};
-use berth_types::{CardFile, CardSource, ModelCard, ReadyMade};
+use berth_types::{CardFile, CardSource, ModelCard, Quantization, ReadyMade};
 use sha2::{Digest, Sha256};
 
 use crate::home::is_plain_name;
@@ -124,6 +124,7 @@ pub(crate) fn derive_card(
         prompts: inspection.prompts,
         late: inspection.late,
         ready_made,
+        quantization: Quantization::default(),
         source: CardSource { folder: folder.display().to_string(), ..CardSource::default() },
         files,
     })

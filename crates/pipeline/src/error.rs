@@ -84,6 +84,15 @@ pub enum Error {
         /// Of the file.
         received: String,
     },
+    /// A static graph is wanted, and there are no ranges for it.
+    #[error(
+        "int8-static needs ranges measured over texts like those to come, and '{model}' has none that hold; import it \
+         with --precision int8-static --calibrate FILE, where FILE has a text a line"
+    )]
+    CalibrationNeeded {
+        /// Name of the model.
+        model: String,
+    },
     /// A file of an installed model is not as it was installed.
     #[error("{path} is not as it was installed; run `berth model import` for '{name}' again")]
     DamagedModel {
@@ -203,6 +212,7 @@ impl Error {
             Self::Io { cause, .. } if cause.kind() == io::ErrorKind::NotFound => ErrorKind::NotFound,
             Self::Io { .. } => ErrorKind::Unavailable,
             Self::UnknownModel { .. }
+            | Self::CalibrationNeeded { .. }
             | Self::EmptyQuery
             | Self::InvalidSettings(_)
             | Self::NotAFile { .. }

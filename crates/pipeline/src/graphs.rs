@@ -1,13 +1,15 @@
-//! Graphs of further heads and precisions: made on first use from the checkpoint that the model was installed from.
+//! Graphs as their model's card says; those of further heads and precisions are made on first use, from the checkpoint
+//! that the model was installed from.
 
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use berth_encoder::{FileState, InstalledModel, cpu_features};
-use berth_export::{ExportOptions, export};
-use berth_types::{Head, Precision};
+use berth_export::{Calibration, EXPORTER_VERSION, ExportOptions, ExportReport, export};
+use berth_types::{Head, ModelCard, Precision};
 
 use crate::checkpoint::{check_hashes, find_checkpoint};
+use crate::chosen::kept_in;
 use crate::{Error, Home};
 
 /// Held while a graph is added to a model.
@@ -18,7 +20,7 @@ const LOCK: &str = ".lock";
 ///
 /// # Errors
 /// `CheckpointGone` or `CheckpointNotFound` when the checkpoint is gone, `WrongHash` when it is another one,
-/// `DamagedModel`, or what the exporter refuses.
+/// `DamagedModel`, `CalibrationNeeded` for a static graph without ranges that hold, or what the exporter refuses.
 pub(crate) fn with_graph(
     home: &Home,
     model: InstalledModel,
@@ -43,19 +45,49 @@ pub(crate) fn with_graph(
     if let Some(damaged) = model.verify()?.into_iter().find(|verdict| verdict.state != FileState::Ok) {
         return Err(Error::DamagedModel { name: card.name.clone(), path: directory.join(damaged.path) });
     }
+    // Another exporter may have scaled what a product takes in.
+    let ranges_hold = card.quantization.ranges.is_some() && model.exporter() == EXPORTER_VERSION;
+    if precision == Precision::Int8Static && !ranges_hold {
+        return Err(Error::CalibrationNeeded { model: card.name.clone() });
+    }
     let checkpoint = checkpoint_of(home, &model, head)?;
     check_hashes(card, &checkpoint)?;
-    let (pooling, normalize) = (card.pooling, card.normalize);
-    let own_operators = cpu_features().own_operators();
-    let options = ExportOptions { head, precision, pooling, normalize, own_operators, ..ExportOptions::default() };
     let graph = directory.join(&file);
-    export(&checkpoint, &options, &graph)?;
+    make_graph(card, &checkpoint, (head, precision), &graph)?;
     // The name of the exporter stays: where it is not this one's, the next import makes all graphs again.
     InstalledModel::seal(&directory, card, model.exporter()).map_err(|error| {
         // A graph that the list does not name is of no use.
         let _ = fs::remove_file(&graph);
         error.into()
     })
+}
+
+/// Writes the graph of a checkpoint to the file `out`, as `card` says.
+///
+/// # Errors
+/// What the exporter refuses.
+pub(crate) fn make_graph(
+    card: &ModelCard,
+    checkpoint: &Path,
+    (head, precision): (Head, Precision),
+    out: &Path,
+) -> Result<ExportReport, Error> {
+    let chosen = &card.quantization;
+    let mut options = ExportOptions {
+        head,
+        precision,
+        pooling: card.pooling,
+        normalize: card.normalize,
+        own_operators: cpu_features().own_operators(),
+        ..ExportOptions::default()
+    };
+    if precision.is_quantized() {
+        options.keep_fp32 = kept_in(&chosen.keep_fp32, checkpoint, head)?;
+    }
+    if precision == Precision::Int8Static {
+        options.calibration = chosen.ranges.as_ref().map(|ranges| Calibration { ranges: ranges.products.clone() });
+    }
+    Ok(export(checkpoint, &options, out)?)
 }
 
 /// The folder that the model was made from.

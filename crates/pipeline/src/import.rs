@@ -7,15 +7,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use berth_encoder::{FileState, InstalledModel, cpu_features};
+use berth_encoder::{FileState, InstalledModel};
 use berth_export::{
-    EXPORTER_VERSION, ExportOptions, export, find_graphs, inside, inspect, inspect_ready_made, ready_made,
-    ready_made_of, tokenizer_json,
+    EXPORTER_VERSION, find_graphs, inside, inspect, inspect_ready_made, ready_made, ready_made_of, tokenizer_json,
 };
 use berth_types::{Head, ModelCard, Precision, ReadyMade};
 use serde::Serialize;
 
 use crate::checkpoint::{check_hashes, derive_card, find_checkpoint, name_of};
+use crate::chosen::{check_names, measure, same_model, settle};
+use crate::graphs::make_graph;
 use crate::models::{EMBEDDED_CARDS, embedded_cards};
 use crate::{Error, Home};
 
@@ -43,6 +44,10 @@ pub struct ImportOptions {
     pub ready_made: bool,
     /// The folder's graphs that are taken, as paths inside it; all whose names are known when empty.
     pub graphs: Vec<String>,
+    /// Products that stay in fp32 in graphs of integers; as the installed model has it when `None`.
+    pub keep_fp32: Option<BTreeSet<String>>,
+    /// File of texts over which the ranges of `int8-static` are measured; those that were measured before when `None`.
+    pub calibrate: Option<PathBuf>,
 }
 
 /// What an import did.
@@ -72,6 +77,8 @@ struct Plan {
     /// The named folder; none for a card.
     folder: Option<PathBuf>,
     graphs: BTreeSet<(Head, Precision)>,
+    /// Texts over which the ranges of static graphs are still to be measured.
+    texts: Option<Vec<String>>,
 }
 
 /// Installs the model that `what` names: a card, or a local folder in Hugging Face layout.
@@ -79,11 +86,12 @@ struct Plan {
 /// A card's checkpoint is looked for in the folder of the options, in `BERTH_HOME/checkpoints/NAME` and in the local cache
 /// of the Hugging Face hub; nothing is fetched. Every file that the card lists is checked against its sha256. A folder's
 /// model is named after the folder unless the options name it. Graphs that the model has already are made again with
-/// those that are asked for.
+/// those that are asked for, and what was chosen for its graphs in integers holds until it is chosen anew.
 ///
 /// # Errors
-/// `UnknownModel`, `BadModelName`, `ModelNameTaken`, `CheckpointNotFound`, `WrongHash`, `InvalidSettings`, or what the
-/// exporter refuses. The model that was installed before stays until the new one is complete.
+/// `UnknownModel`, `BadModelName`, `ModelNameTaken`, `CheckpointNotFound`, `WrongHash`, `CalibrationNeeded`,
+/// `InvalidSettings`, or what the exporter refuses, such as an unknown product. The model that was installed before stays
+/// until the new one is complete.
 pub fn import(home: &Home, what: &str, options: &ImportOptions) -> Result<ImportReport, Error> {
     let started = Instant::now();
     let mut plan = plan(what, options)?;
@@ -102,14 +110,20 @@ pub fn import(home: &Home, what: &str, options: &ImportOptions) -> Result<Import
             seconds: started.elapsed().as_secs_f64(),
         })
     };
-    let installed = installed_graphs(&directory, &plan.card);
-    if let Some(installed) = &installed
-        && plan.graphs.is_subset(installed)
-    {
+    let former = InstalledModel::open(&directory).ok();
+    if let Some(former) = &former {
+        refuse_another(former, &plan.card)?;
+    }
+    let installed = former.as_ref().and_then(|former| installed_graphs(former, &plan.card));
+    let all: BTreeSet<_> = plan.graphs.iter().chain(installed.iter().flatten()).copied().collect();
+    if plan.card.ready_made.is_none() {
+        (plan.card.quantization, plan.texts) = settle(options, &plan.card, former.as_ref(), &all)?;
+    }
+    let as_chosen = plan.texts.is_none() && former.as_ref().is_some_and(|former| *former.card() == plan.card);
+    if as_chosen && installed.is_some_and(|installed| installed == all) {
         return report(&plan.card, None, 0);
     }
-    refuse_another(&directory, &plan.card)?;
-    plan.graphs.extend(installed.into_iter().flatten());
+    plan.graphs = all;
     let checkpoint = match &plan.folder {
         Some(folder) => folder.clone(),
         None => find_checkpoint(home, &plan.card, options.from.as_deref())?,
@@ -119,7 +133,7 @@ pub fn import(home: &Home, what: &str, options: &ImportOptions) -> Result<Import
     fs::create_dir_all(home.models()).map_err(Error::io("create", &home.models()))?;
     clear_leftovers(home, &plan.card.name);
     let building = home.models().join(format!(".{}.{}.building", plan.card.name, std::process::id()));
-    let made = build(&plan, &checkpoint, &building).and_then(|parameters| {
+    let made = build(home, &plan, &checkpoint, &building).and_then(|parameters| {
         let former = building.with_extension("former");
         if directory.exists() {
             fs::rename(&directory, &former).map_err(Error::io("replace", &directory))?;
@@ -152,7 +166,7 @@ fn plan(what: &str, options: &ImportOptions) -> Result<Plan, Error> {
             ));
         }
         let graphs = wanted_graphs(&card, options);
-        return Ok(Plan { card, folder: None, graphs });
+        return Ok(Plan { card, folder: None, graphs, texts: None });
     }
     let folder = Path::new(what);
     if !folder.join(CONFIG).is_file() {
@@ -167,18 +181,20 @@ fn plan(what: &str, options: &ImportOptions) -> Result<Plan, Error> {
     let name = name_of(&folder, options.name.as_deref())?;
     let has_weights = WEIGHTS.iter().any(|name| folder.join(name).exists());
     if foreign || (!has_weights && !find_graphs(&folder).is_empty()) {
-        if !options.precisions.is_empty() || !options.heads.is_empty() {
-            return refused("a ready-made graph is taken as it is; --precision and --heads need weights".to_owned());
+        let chosen = options.calibrate.is_some() || options.keep_fp32.is_some();
+        if chosen || !options.precisions.is_empty() || !options.heads.is_empty() {
+            let needing = "--precision, --heads, --calibrate and --keep-fp32 need weights";
+            return refused(format!("a ready-made graph is taken as it is; {needing}"));
         }
         let ready =
             if options.graphs.is_empty() { ready_made(&folder)? } else { ready_made_of(&folder, &options.graphs)? };
         let inspection = inspect_ready_made(&folder, &ready)?;
         let card = derive_card(&folder, name, inspection, Some(ready))?;
-        return Ok(Plan { card, folder: Some(folder), graphs: BTreeSet::new() });
+        return Ok(Plan { card, folder: Some(folder), graphs: BTreeSet::new(), texts: None });
     }
     let card = derive_card(&folder, name, inspect(&folder)?, None)?;
     let graphs = wanted_graphs(&card, options);
-    Ok(Plan { card, folder: Some(folder), graphs })
+    Ok(Plan { card, folder: Some(folder), graphs, texts: None })
 }
 
 fn wanted_graphs(card: &ModelCard, options: &ImportOptions) -> BTreeSet<(Head, Precision)> {
@@ -198,13 +214,11 @@ pub(crate) fn main_head(card: &ModelCard) -> Head {
     card.heads.first().copied().unwrap_or(Head::Sentence)
 }
 
-/// The graphs of the model that is installed in `directory`; none unless it is `card`'s, intact, and made as it would be
-/// made now.
-fn installed_graphs(directory: &Path, card: &ModelCard) -> Option<BTreeSet<(Head, Precision)>> {
-    let model = InstalledModel::open(directory).ok()?;
+/// The graphs of an installed model; none unless it is `card`'s, intact, and of the exporter that would make it now.
+fn installed_graphs(model: &InstalledModel, card: &ModelCard) -> Option<BTreeSet<(Head, Precision)>> {
     let exporter = if card.ready_made.is_some() { FOREIGN_EXPORTER } else { EXPORTER_VERSION };
     let intact = model.verify().ok()?.iter().all(|file| file.state == FileState::Ok);
-    if model.card() != card || model.exporter() != exporter || !intact {
+    if !same_model(model.card(), card) || model.exporter() != exporter || !intact {
         return None;
     }
     let all = Head::ALL.into_iter().flat_map(|head| Precision::ALL.map(|precision| (head, precision)));
@@ -212,10 +226,7 @@ fn installed_graphs(directory: &Path, card: &ModelCard) -> Option<BTreeSet<(Head
 }
 
 /// Refuses to replace a model that came from elsewhere and only happens to have the same name.
-fn refuse_another(directory: &Path, card: &ModelCard) -> Result<(), Error> {
-    let Ok(installed) = InstalledModel::open(directory) else {
-        return Ok(());
-    };
+fn refuse_another(installed: &InstalledModel, card: &ModelCard) -> Result<(), Error> {
     let other = &installed.card().source;
     if *other == card.source {
         return Ok(());
@@ -224,7 +235,7 @@ fn refuse_another(directory: &Path, card: &ModelCard) -> Result<(), Error> {
     Err(Error::ModelNameTaken {
         name: card.name.clone(),
         other: other.map_or_else(|| "an unknown place".to_owned(), Clone::clone),
-        directory: directory.to_path_buf(),
+        directory: installed.dir().to_path_buf(),
     })
 }
 
@@ -253,7 +264,7 @@ fn clear_leftovers(home: &Home, name: &str) {
 }
 
 /// Fills `building` with everything that belongs to the model and seals it. Returns the number of weights.
-fn build(plan: &Plan, checkpoint: &Path, building: &Path) -> Result<u64, Error> {
+fn build(home: &Home, plan: &Plan, checkpoint: &Path, building: &Path) -> Result<u64, Error> {
     fs::create_dir_all(building).map_err(Error::io("create", building))?;
     copy(checkpoint, CONFIG, building)?;
     let tokenizer = building.join(TOKENIZER);
@@ -263,15 +274,17 @@ fn build(plan: &Plan, checkpoint: &Path, building: &Path) -> Result<u64, Error> 
         InstalledModel::seal(building, &plan.card, FOREIGN_EXPORTER)?;
         return Ok(0);
     }
+    let mut card = plan.card.clone();
+    check_names(&card.quantization.keep_fp32, checkpoint)?;
+    if let Some(texts) = &plan.texts {
+        card.quantization.ranges = Some(measure(home, building, &card, checkpoint, texts)?);
+    }
     let mut parameters = 0;
     for &(head, precision) in &plan.graphs {
-        let (pooling, normalize) = (plan.card.pooling, plan.card.normalize);
-        let own_operators = cpu_features().own_operators();
-        let options = ExportOptions { head, precision, pooling, normalize, own_operators, ..ExportOptions::default() };
-        parameters =
-            export(checkpoint, &options, &building.join(head.graph_file(precision)))?.parameters.max(parameters);
+        let graph = building.join(head.graph_file(precision));
+        parameters = make_graph(&card, checkpoint, (head, precision), &graph)?.parameters.max(parameters);
     }
-    InstalledModel::seal(building, &plan.card, EXPORTER_VERSION)?;
+    InstalledModel::seal(building, &card, EXPORTER_VERSION)?;
     Ok(parameters)
 }
 

@@ -4,6 +4,7 @@
 
 mod bench;
 mod checkpoint;
+mod chosen;
 mod doctor;
 mod encoding;
 mod error;
@@ -19,6 +20,7 @@ mod prepare;
 mod quantize;
 mod rerank;
 mod row_files;
+mod samples;
 mod search;
 mod source;
 mod sync;
@@ -36,8 +38,9 @@ pub use import::{ImportOptions, ImportReport, import};
 pub use ingest::{IngestOptions, IngestReport, Progress, ProgressState, ingest};
 pub use late::{TokenEncoder, open_token_encoder};
 pub use models::{ModelListing, embedded_cards, family, installed, list, verify_model};
-pub use quantize::{Cosine, FrontierStep, ProductHarm, QuantizeReport, quantize_report, sample_texts};
+pub use quantize::{Cosine, FrontierStep, ProductHarm, QuantizeReport, quantize_report};
 pub use row_files::{Draft, Dtype, FileRow, RowFormat, RowWriter, Values};
+pub use samples::{read_texts, sample_texts};
 pub use search::Searcher;
 pub use source::{Problem, SkipCounts};
 pub use texts::{Answered, Asking, BadLine, Body, Input, Inputs, asking};

@@ -196,13 +196,16 @@ fn holds_index(folder: &Path) -> bool {
 
 /// Reads one file and hands its documents, in order, to `emit`; stops early when `emit` returns false.
 pub(crate) fn read_file(path: &Path, emit: &mut dyn FnMut(Item) -> bool) {
-    let is_jsonl =
-        path.extension().is_some_and(|end| end.eq_ignore_ascii_case("jsonl") || end.eq_ignore_ascii_case("ndjson"));
-    let outcome = if is_jsonl { read_jsonl(path, emit) } else { read_text(path, emit) };
+    let outcome = if is_jsonl(path) { read_jsonl(path, emit) } else { read_text(path, emit) };
     if let Err(error) = outcome {
         let reason = format!("cannot be read: {error}; skipped");
         emit(Item::Problem { problem: Problem { place: path_text(path), reason, lost: true }, bytes: 0 });
     }
+}
+
+/// Whether a file is rows of JSON, by its name.
+pub(crate) fn is_jsonl(path: &Path) -> bool {
+    path.extension().is_some_and(|end| end.eq_ignore_ascii_case("jsonl") || end.eq_ignore_ascii_case("ndjson"))
 }
 
 fn read_text(path: &Path, emit: &mut dyn FnMut(Item) -> bool) -> io::Result<()> {

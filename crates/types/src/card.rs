@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Head, Pooling, Precision};
+use crate::{Head, Pooling, Precision, Quantization};
 
 /// A model's sources, shape and manners. Read from `models/NAME.toml` and stored beside the installed model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -52,6 +52,9 @@ pub struct ModelCard {
     /// The graphs that others exported, where the model is not made from a checkpoint's weights.
     #[serde(default, skip_serializing_if = "is_default")]
     pub ready_made: Option<ReadyMade>,
+    /// What was chosen for the graphs in integers, when the model was imported.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub quantization: Quantization,
     /// Where the files can be had.
     #[serde(default)]
     pub source: CardSource,
@@ -179,7 +182,7 @@ pub struct CardFile {
     pub sha256: String,
 }
 
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 

@@ -49,6 +49,11 @@ impl Precision {
         }
     }
 
+    /// Whether the matrix products work in integers.
+    pub fn is_quantized(self) -> bool {
+        !matches!(self, Self::Fp16 | Self::Fp32)
+    }
+
     /// Name of the graph of sentence embeddings in the folder of an installed model.
     pub fn graph_file(self) -> String {
         format!("{self}.onnx")
@@ -80,6 +85,7 @@ mod tests {
             assert_eq!(precision.as_str().parse(), Ok(precision));
             assert_eq!(serde_json::to_value(precision).unwrap(), precision.as_str());
         }
+        assert_eq!(Precision::ALL.iter().filter(|precision| precision.is_quantized()).count(), 4);
         assert!("bf16".parse::<Precision>().unwrap_err().to_string().contains("int8-static"));
     }
 }

@@ -1,33 +1,21 @@
 //! `berth model list|import|info|quantize|verify`.
 
-use std::fs;
-use std::path::Path;
-
-use anyhow::Context;
 use berth_pipeline::{
-    Cosine, FileState, Home, ImportOptions, ImportReport, InstalledModel, QuantizeReport, family, import, installed,
-    list, quantize_report, sample_texts, verify_model,
+    Cosine, FileState, Home, ImportReport, InstalledModel, QuantizeReport, family, import, installed, list,
+    quantize_report, read_texts, sample_texts, verify_model,
 };
 use berth_types::{Head, ModelCard, Problem};
 use serde_json::json;
 
 use crate::Outcome;
-use crate::args::{ModelAction, ModelArgs};
+use crate::model_args::{ModelAction, ModelArgs};
 use crate::output::{self, bytes, grouped, say};
 
 pub(crate) fn run(home: &Home, args: &ModelArgs) -> anyhow::Result<Outcome> {
     match &args.action {
         ModelAction::List { json } => show_list(home, *json),
         ModelAction::Import(args) => {
-            let options = ImportOptions {
-                from: args.from.clone(),
-                name: args.name.clone(),
-                precisions: args.precision.clone(),
-                heads: args.heads.clone(),
-                ready_made: args.ready_made,
-                graphs: args.graph.clone(),
-            };
-            let report = import(home, &args.what, &options)?;
+            let report = import(home, &args.what, &args.options())?;
             if args.json {
                 output::print_json(&report)?;
             } else {
@@ -54,6 +42,7 @@ pub(crate) fn run(home: &Home, args: &ModelArgs) -> anyhow::Result<Outcome> {
                 output::print_json(&report)?;
             } else {
                 output::print(&harm(&report))?;
+                output::print(&advice(&report, installed(home, &args.name)?.card()))?;
             }
             Ok(Outcome::Done)
         }
@@ -147,6 +136,13 @@ fn describe(model: &InstalledModel) -> String {
     if let Some(ready) = &card.ready_made {
         rows.push(("graphs", format!("ready-made; output {} read as {}", ready.output, ready.head)));
     }
+    if !card.quantization.keep_fp32.is_empty() {
+        let names: Vec<&str> = card.quantization.keep_fp32.iter().map(String::as_str).collect();
+        rows.push(("kept in fp32", names.join(", ")));
+    }
+    if let Some(ranges) = &card.quantization.ranges {
+        rows.push(("calibrated", format!("int8-static, over {} texts", grouped(ranges.texts as u64))));
+    }
     let mut text: String = rows.iter().map(|(name, value)| format!("{name:<16} {value}\n")).collect();
     for (path, file) in model.files() {
         text.push_str(
@@ -154,12 +150,6 @@ fn describe(model: &InstalledModel) -> String {
         );
     }
     text
-}
-
-/// The lines of a file that are not empty.
-fn read_texts(path: &Path) -> anyhow::Result<Vec<String>> {
-    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    Ok(text.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect())
 }
 
 /// Two tables: products by the harm that int8 does to them, and what it costs to keep the worst in fp32.
@@ -201,6 +191,31 @@ fn harm(report: &QuantizeReport) -> String {
         );
     }
     text
+}
+
+/// What follows from a report, as the command that does it.
+fn advice(report: &QuantizeReport, card: &ModelCard) -> String {
+    let Some(step) = report.frontier.get(report.keep_fp32.len()).filter(|_| !report.keep_fp32.is_empty()) else {
+        return "\nno product is worth keeping in fp32\n".to_owned();
+    };
+    let from = match card.source.folder.as_str() {
+        "" => card.name.clone(),
+        folder => format!("{} --name {}", quoted(folder), card.name),
+    };
+    format!(
+        "\nhalf of what int8 loses comes back with {} in fp32 (cosine {:.5}, {}):\n\
+         berth model import {from} --keep-fp32 {}\n",
+        step.kept,
+        step.cosine.mean,
+        bytes(step.bytes),
+        report.keep_fp32.join(",")
+    )
+}
+
+/// A word as a shell reads it.
+fn quoted(word: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+=:,@%".contains(&byte);
+    if word.bytes().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
 fn scores(card: &ModelCard) -> &'static str {

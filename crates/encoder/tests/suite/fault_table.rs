@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use berth_encoder::{Error, InstalledModel, TextTokenizer, Tokens};
-use berth_types::{CardSource, Head, ModelCard, Pooling, Problem, Prompts};
+use berth_types::{CardSource, Head, ModelCard, Pooling, Problem, Prompts, Quantization};
 use serde_json::{Value, json};
 
 type Prepare = Box<dyn FnOnce(&Path)>;
@@ -87,6 +87,7 @@ fn install_bytes(folder: &Path, tokenizer: Vec<u8>) {
         prompts: Prompts::default(),
         late: None,
         ready_made: None,
+        quantization: Quantization::default(),
         source: CardSource::default(),
         files: vec![],
     };

@@ -156,7 +156,7 @@ fn static_scales_lose_nothing_to_dynamic_ones() {
 
 #[test]
 fn products_kept_in_fp32_bring_int8_nearer() {
-    let listed = products(&runtime::checkpoint()).unwrap();
+    let listed = products(&runtime::checkpoint(), Head::Sentence).unwrap();
     assert_eq!(listed.len(), 6 * 4);
     let first = &listed[0];
     assert_eq!(first.name, "encoder.layer.0.attention.self.query+key+value");

@@ -3,6 +3,7 @@
 
 mod first_use;
 mod goldens;
+mod quantized;
 mod ready_made;
 
 use std::fs;
@@ -58,8 +59,11 @@ fn import_folder(home: &Home, folder: &Path, options: &ImportOptions) -> Result<
 }
 
 fn open(model: &InstalledModel, head: Head) -> Encoder {
-    let options =
-        EncoderOptions { head, precision: Some(Precision::Fp32), workers: Some(1), ..EncoderOptions::default() };
+    open_at(model, head, Precision::Fp32)
+}
+
+fn open_at(model: &InstalledModel, head: Head, precision: Precision) -> Encoder {
+    let options = EncoderOptions { head, precision: Some(precision), workers: Some(1), ..EncoderOptions::default() };
     Encoder::open(model, &runtime(), &options).unwrap()
 }
 
@@ -214,6 +218,7 @@ fn the_products_that_int8_hurts_are_found_and_sorted() {
     let last = report.frontier.last().unwrap();
     assert!(last.cosine.mean > report.int8.mean && last.bytes > report.int8_bytes, "{last:?}");
     assert!(report.frontier.is_sorted_by(|one, next| one.bytes < next.bytes));
+    assert!(report.keep_fp32.len() <= 8, "{:?}", report.keep_fp32);
     assert!(!home.cache().exists() || fs::read_dir(home.cache()).unwrap().next().is_none());
     let error = quantize_report(&home, "bert-sentence", &[]).unwrap_err().to_string();
     assert!(error.contains("no text"), "{error}");

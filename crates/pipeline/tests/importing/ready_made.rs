@@ -37,7 +37,7 @@ fn rename_input(graph: &Path) {
     fs::write(graph, renamed).unwrap();
 }
 
-fn vector(encoder: &Encoder, text: &str) -> Vec<f32> {
+pub(crate) fn vector(encoder: &Encoder, text: &str) -> Vec<f32> {
     let asked = encoder.ask_sentence(text, Prompt::Query, Overlong::Cut).unwrap();
     asked.wait().unwrap().embedding.as_slice().to_vec()
 }
