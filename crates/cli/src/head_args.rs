@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use berth_pipeline::{Dtype, EncoderChoice, Overlong, Prompt, Strategy};
+use berth_pipeline::{Dtype, EncoderChoice, Overlong, Strategy};
 use berth_types::{Pooling, Precision};
 use clap::{Args, ValueEnum};
 
@@ -101,9 +101,9 @@ pub(crate) struct EmbedArgs {
     /// One vector for each window of a text, so that a text may have any length
     #[arg(long, conflicts_with_all = ["sparse", "late", "tokens", "pooling"])]
     pub(crate) windows: bool,
-    /// Which of the model's prompts stands before each text
-    #[arg(long, value_enum, default_value = "passage")]
-    pub(crate) prompt: PromptWord,
+    /// Which of the model's prompts stands before each text: query, passage, none, or a name that `model info` shows
+    #[arg(long, value_name = "NAME", default_value = "passage")]
+    pub(crate) prompt: String,
     /// Values that are kept of a vector, scaled to unit norm again; for models that were trained for it
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) dimensions: Option<u32>,
@@ -131,26 +131,6 @@ pub(crate) struct EmbedArgs {
     /// File for the results; it appears once it is complete [default: standard output]
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum PromptWord {
-    /// That of queries
-    Query,
-    /// That of passages
-    Passage,
-    /// None at all
-    None,
-}
-
-impl PromptWord {
-    pub(crate) fn prompt(self) -> Prompt {
-        match self {
-            Self::Query => Prompt::Query,
-            Self::Passage => Prompt::Passage,
-            Self::None => Prompt::None,
-        }
-    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -37,6 +37,8 @@ pub enum Prompt {
     /// That of passages.
     #[default]
     Passage,
+    /// One that the card has a name for, as [`Encoder::prompt_named`] finds it.
+    Named(usize),
     /// None.
     None,
 }

@@ -3,6 +3,10 @@
 //! A GPU is fast only with many rows at a time, and TensorRT plans for each shape: so rows of like length are padded to a
 //! shape of a fixed ladder. On the processor rows run alone, and none of this is used.
 
+use berth_types::Head;
+
+use crate::workers::Together;
+
 /// Lengths of the ladder, each at most half as long again as the one before it: what is padded stays below a third of a
 /// batch, and on average below a sixth.
 const LENGTHS: [usize; 14] = [8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024];
@@ -16,6 +20,8 @@ pub(crate) struct Ladder {
     pub(crate) max_tokens: usize,
     /// Most ids in a batch, padding included; a row that alone has more runs alone.
     pub(crate) token_budget: usize,
+    /// Most rows in a batch, a power of two, however short they are.
+    pub(crate) most_rows: usize,
 }
 
 /// Rows that run together.
@@ -30,6 +36,33 @@ pub(crate) struct Batch {
 }
 
 impl Ladder {
+    /// A ladder whose batches have as many rows as the budget allows.
+    pub(crate) fn new(max_tokens: usize, token_budget: usize) -> Self {
+        Self { max_tokens, token_budget, most_rows: 1 << (usize::BITS - 1) }
+    }
+
+    /// The same with no more rows in a batch than the longest ones may be.
+    ///
+    /// A profile of TensorRT's is a rectangle, from the fewest rows of the shortest length to the most of the longest, and
+    /// it plans memory for the far corner: 2,048 rows of 8 ids and 32 of 512 in one profile would be 64 budgets large.
+    pub(crate) fn within_one_profile(self) -> Self {
+        Self { most_rows: self.slots_for(self.length_for(self.max_tokens)), ..self }
+    }
+
+    /// Rows that a worker takes at once: a full batch of the shortest, and of others as many as fill the budget.
+    pub(crate) fn together(&self) -> Together {
+        Together { rows: self.slots_for(self.length_for(1)), ids: self.token_budget }
+    }
+
+    /// Rows of a full batch by what comes of them: where an answer grows with its row, as many as of the longest ones,
+    /// since answers wait in memory for those before them.
+    pub(crate) fn rows_for(&self, head: Head) -> usize {
+        match head {
+            Head::Sentence | Head::Classify => self.together().rows,
+            _ => self.slots_for(self.length_for(self.max_tokens)),
+        }
+    }
+
     /// The shortest length of the ladder that holds `tokens`.
     pub(crate) fn length_for(&self, tokens: usize) -> usize {
         let step = LENGTHS.into_iter().find(|&length| length >= tokens);
@@ -39,7 +72,7 @@ impl Ladder {
     /// Rows of a full batch of this length.
     pub(crate) fn slots_for(&self, length: usize) -> usize {
         let most = (self.token_budget / length.max(1)).max(1);
-        1 << most.ilog2()
+        (1 << most.ilog2()).min(self.most_rows)
     }
 
     /// Puts rows of these lengths into batches, longest first, so that what needs most memory runs first.
@@ -70,7 +103,7 @@ mod tests {
 
     #[test]
     fn rows_of_like_length_share_a_shape() {
-        let ladder = Ladder { max_tokens: 512, token_budget: 256 };
+        let ladder = Ladder::new(512, 256);
         let batches = ladder.plan(&[100, 7, 120, 512, 6, 8, 90]);
         let batch = |rows: &[usize], slots, tokens| Batch { rows: rows.to_vec(), slots, tokens };
         assert_eq!(batches, [batch(&[3], 1, 512), batch(&[0, 2], 2, 128), batch(&[6], 1, 96), batch(&[1, 4, 5], 4, 8)]);
@@ -78,10 +111,22 @@ mod tests {
 
     #[test]
     fn lengths_end_at_the_models_own_limit() {
-        let ladder = Ladder { max_tokens: 514, token_budget: 16_384 };
+        let ladder = Ladder::new(514, 16_384);
         assert_eq!([1, 8, 9, 512, 513, 514].map(|tokens| ladder.length_for(tokens)), [8, 8, 16, 512, 514, 514]);
-        let long = Ladder { max_tokens: 8_192, token_budget: 16_384 };
+        let long = Ladder::new(8_192, 16_384);
         assert_eq!([1_025, 8_000].map(|tokens| long.length_for(tokens)), [1_536, 8_192]);
+    }
+
+    #[test]
+    fn short_rows_fill_the_budget_and_one_profile_stays_within_it() {
+        let ladder = Ladder::new(512, 16_384);
+        assert_eq!(ladder.together(), Together { rows: 2_048, ids: 16_384 });
+        assert_eq!([Head::Sentence, Head::Attention].map(|head| ladder.rows_for(head)), [2_048, 32]);
+        let profiled = ladder.within_one_profile();
+        assert_eq!(profiled.together().rows, 32);
+        for batch in profiled.plan(&vec![5; 100]) {
+            assert!(batch.slots * 512 <= 16_384, "{batch:?}");
+        }
     }
 
     proptest! {
@@ -89,7 +134,7 @@ mod tests {
         fn every_row_is_in_one_batch_of_a_shape_within_the_budget(
             lengths in proptest::collection::vec(1_usize..=600, 0..80), token_budget in 1_usize..20_000,
         ) {
-            let ladder = Ladder { max_tokens: 600, token_budget };
+            let ladder = Ladder::new(600, token_budget);
             let batches = ladder.plan(&lengths);
             let mut rows: Vec<usize> = batches.iter().flat_map(|batch| batch.rows.clone()).collect();
             rows.sort_unstable();

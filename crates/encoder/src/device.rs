@@ -13,6 +13,9 @@ use crate::Error;
 /// NVIDIA's driver, which comes with the machine and not with a package.
 const DRIVER: &str = if cfg!(windows) { "nvcuda.dll" } else { "libcuda.so.1" };
 
+/// TensorRT, as ONNX Runtime's provider needs it.
+const TENSORRT: &str = if cfg!(windows) { "nvinfer_10.dll" } else { "libnvinfer.so.10" };
+
 /// What a device is called in ONNX Runtime.
 pub(crate) fn provider(device: Device) -> &'static str {
     match device {
@@ -97,6 +100,14 @@ pub(crate) fn gpu_names() -> Vec<String> {
         folders.flatten().filter_map(|folder| name(&folder.path().join("information"))).collect();
     names.sort();
     names
+}
+
+/// The version of TensorRT that the loader finds, as one number; none where it does not.
+pub(crate) fn tensorrt_version() -> Option<i32> {
+    let library = load(OsStr::new(TENSORRT)).ok()?;
+    // SAFETY: `NvInferRuntimeBase.h` declares the symbol with this signature since TensorRT 5; it takes nothing and reads a
+    // constant, while `library` is loaded.
+    unsafe { Some(library.get::<unsafe extern "C" fn() -> i32>(b"getInferLibVersion\0").ok()?()) }
 }
 
 #[cfg(test)]

@@ -10,9 +10,10 @@ use berth_types::{Device, Embedding, Fingerprint, Head, ModelCard, OwnOperators,
 use crate::cpu::{ROWS_KERNEL, cpu_features};
 use crate::heads::late::LateRows;
 use crate::opening::{Decision, Opened, fingerprint};
+use crate::prompts::PromptIds;
 use crate::run::GraphRunner;
 use crate::session::Graph;
-use crate::workers::{Pending, Workers};
+use crate::workers::{Pending, Together, Workers};
 use crate::{Error, InstalledModel, Lane, Prompt, Row, Runtime, TextTokenizer, ThreadPlan, Work};
 
 pub(crate) const TOKENIZER: &str = "tokenizer.json";
@@ -36,12 +37,12 @@ pub struct EncoderOptions {
     /// that keeps it; without it, as much is taken as is needed.
     pub memory_limit_bytes: Option<u64>,
     /// Most ids in a batch of rows that run together, padded to a common length; the device's own when `None`: on the
-    /// processor each row runs alone. A row in a batch has the vector that it has alone only to within rounding, and with
-    /// dynamic int8 not even that.
+    /// processor each row runs alone. A row in a batch has the vector that it has alone only to within rounding; dynamic
+    /// int8 on the processor does not even keep that, and is refused with a budget.
     pub token_budget: Option<usize>,
     /// Folder in which TensorRT keeps its engines, so that they are made once; nowhere when `None`.
     pub engine_cache: Option<PathBuf>,
-    /// Rows that wait in each lane for a worker before `submit` blocks.
+    /// Rows that wait in each lane for a worker before `submit` blocks; where rows run together at least a full batch.
     pub queue_rows: usize,
 }
 
@@ -75,12 +76,12 @@ pub struct Encoder {
     device: Device,
     plan: ThreadPlan,
     fingerprint: Fingerprint,
-    query_prompt: Vec<u32>,
-    passage_prompt: Vec<u32>,
+    prompts: PromptIds,
     /// How rows of late interaction are made; for that head only.
     pub(crate) late: Option<LateRows>,
     graph: Arc<Graph>,
     workers: Workers,
+    rows_under_way: usize,
 }
 
 /// A row that is becoming a vector.
@@ -116,7 +117,8 @@ impl Encoder {
     ///
     /// # Errors
     /// `FileMissing`, `FileChanged` and others by what is wrong with a file; `Int8Saturates` or `GraphSaturates` when
-    /// 8-bit products would lose accuracy here; `DeviceUnavailable`, `DeviceRefused` or `Placement` when a device cannot serve;
+    /// 8-bit products would lose accuracy here; `DeviceUnavailable`, `DeviceRefused` or `Placement` when a device cannot
+    /// serve; `RowsDepend` for a token budget where rows would depend on their neighbours;
     /// `MemoryLimit` when not even one worker fits.
     pub fn open(model: &InstalledModel, runtime: &Runtime, options: &EncoderOptions) -> Result<Self, Error> {
         let card = model.card().clone();
@@ -142,11 +144,15 @@ impl Encoder {
         }
         let runners = (0..plan.workers).map(|_| GraphRunner::new(Arc::clone(&graph)));
         let runs = runners.map(|mut runner| move |rows: &[&Row]| runner.run_all(rows, ladder)).collect();
-        let rows_together = if ladder.is_some() { options.queue_rows } else { 1 };
-        let workers = Workers::start(runs, rows_together, options.queue_rows)?;
+        let together = ladder.map_or(Together::ALONE, |ladder| ladder.together());
+        let workers = Workers::start(runs, together, options.queue_rows.max(together.rows))?;
+        let rows_under_way = match ladder {
+            // Enough that no worker waits for the next row.
+            None => 2 * plan.workers + 2,
+            Some(ladder) => 2 * ladder.rows_for(head),
+        };
 
-        let query_prompt = tokenizer.tokenize(&card.prompts.query)?.ids;
-        let passage_prompt = tokenizer.tokenize(&card.prompts.passage)?.ids;
+        let prompts = PromptIds::of(&card, &tokenizer)?;
         let late = match &card.late {
             Some(late) if head == Head::Late => Some(LateRows::of(late, &tokenizer)?),
             _ => None,
@@ -159,11 +165,11 @@ impl Encoder {
             device,
             plan,
             fingerprint,
-            query_prompt,
-            passage_prompt,
+            prompts,
             late,
             graph,
             workers,
+            rows_under_way,
         })
     }
 
@@ -197,6 +203,12 @@ impl Encoder {
         self.plan
     }
 
+    /// Rows to keep handed in ahead of the answer that is waited for, so that the model never waits: a few for each worker
+    /// on the processor, two full batches on a GPU.
+    pub fn rows_under_way(&self) -> usize {
+        self.rows_under_way
+    }
+
     /// How many nodes of the graph are on each of ONNX Runtime's execution providers, by its account.
     pub fn placement(&self) -> &BTreeMap<String, usize> {
         &self.graph.placement
@@ -214,16 +226,23 @@ impl Encoder {
 
     /// Ids that a passage's row has beside its text: special tokens, prompt and title.
     pub fn reserved_tokens(&self, title_tokens: usize) -> usize {
-        self.tokenizer.special_tokens() + self.passage_prompt.len() + title_tokens
+        self.tokenizer.special_tokens() + self.prompt(Prompt::Passage).len() + title_tokens
+    }
+
+    /// The prompt that people call `name`: `query`, `passage`, `none`, or a name in the card.
+    ///
+    /// # Errors
+    /// `UnknownPrompt` with the names that there are.
+    pub fn prompt_named(&self, name: &str) -> Result<Prompt, Error> {
+        self.prompts.find(name).map_err(|known| {
+            let (model, name) = (self.card.name.clone(), name.to_owned());
+            Error::UnknownPrompt { model, name, known }
+        })
     }
 
     /// Ids of the card's prompt.
     pub(crate) fn prompt(&self, prompt: Prompt) -> &[u32] {
-        match prompt {
-            Prompt::Query => &self.query_prompt,
-            Prompt::Passage => &self.passage_prompt,
-            Prompt::None => &[],
-        }
+        self.prompts.ids(prompt)
     }
 
     /// The row of a passage: special tokens around prompt, title and body.
@@ -231,7 +250,8 @@ impl Encoder {
     /// # Errors
     /// `RowTooLong` when the model does not take as many ids; nothing is ever cut off here.
     pub fn passage_row(&self, title: &[u32], body: &[u32]) -> Result<Vec<u32>, Error> {
-        let row = [self.tokenizer.prefix(), &self.passage_prompt, title, body, self.tokenizer.suffix()].concat();
+        let row =
+            [self.tokenizer.prefix(), self.prompt(Prompt::Passage), title, body, self.tokenizer.suffix()].concat();
         self.check_length(&row)?;
         Ok(row)
     }
@@ -294,10 +314,11 @@ impl Encoder {
     /// `Tokenize`, or what went wrong with the row.
     pub fn encode_query(&self, text: &str) -> Result<QueryRow, Error> {
         let tokens = self.tokenizer.tokenize(text)?;
-        let reserved = self.tokenizer.special_tokens() + self.query_prompt.len();
+        let prompt = self.prompt(Prompt::Query);
+        let reserved = self.tokenizer.special_tokens() + prompt.len();
         let read_tokens = tokens.ids.len().min(self.card.max_tokens.saturating_sub(reserved));
         let read = &tokens.ids[..read_tokens];
-        let row = [self.tokenizer.prefix(), &self.query_prompt, read, self.tokenizer.suffix()].concat();
+        let row = [self.tokenizer.prefix(), prompt, read, self.tokenizer.suffix()].concat();
         let embedding = self.submit_sentence(row, Lane::Query)?.wait()?;
         Ok(QueryRow { embedding, tokens: tokens.ids.len(), read_tokens, unknown: tokens.unknown })
     }

@@ -269,6 +269,25 @@ pub enum Error {
         /// The token.
         marker: String,
     },
+    /// The model has no prompt of that name.
+    #[error("'{model}' has no prompt '{name}'; it has {}", known.join(", "))]
+    UnknownPrompt {
+        /// Name of the model.
+        model: String,
+        /// What was asked for.
+        name: String,
+        /// Names that it has.
+        known: Vec<String>,
+    },
+    /// Rows that share a run would depend on each other.
+    #[error(
+        "rows cannot share runs in {precision} on the processor: one scale for all of them would make a row's numbers \
+         depend on its neighbours; leave token_budget out"
+    )]
+    RowsDepend {
+        /// Numbers that were asked for.
+        precision: Precision,
+    },
     /// The card does not say how the model reads queries and passages.
     #[error("'{model}' is no model of late interaction: its card has no [late]")]
     NotLate {
@@ -351,6 +370,8 @@ impl Error {
             | Self::NoMask { .. }
             | Self::MemoryLimit { .. }
             | Self::NotLate { .. }
+            | Self::UnknownPrompt { .. }
+            | Self::RowsDepend { .. }
             | Self::RowEmpty => ErrorKind::InvalidInput,
             Self::ManifestSyntax { .. }
             | Self::ManifestFormat { .. }

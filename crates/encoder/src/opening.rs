@@ -11,7 +11,7 @@ use berth_types::{Device, Fingerprint, Head, ModelCard, Precision, ReadyMade};
 
 use crate::batches::Ladder;
 use crate::cpu::{cpu_features, plan_threads};
-use crate::device::{GPU_PRECISION, gpu_names, is_gpu};
+use crate::device::{GPU_PRECISION, gpu_names, is_gpu, tensorrt_version};
 use crate::encoder::TOKENIZER;
 use crate::interface::Wanted;
 use crate::memory::{Needs, check_opening, plan_workers};
@@ -39,6 +39,22 @@ pub(crate) struct Decision<'a> {
     pub(crate) ready_made: Option<&'a ReadyMade>,
 }
 
+/// The device and the precision that [`Encoder::open`](crate::Encoder::open) would take, before any graph is there.
+///
+/// # Errors
+/// `DeviceUnavailable`; `Int8Saturates` where this processor has no exact kernel for the precision.
+pub fn settle(
+    model: &InstalledModel,
+    runtime: &Runtime,
+    options: &EncoderOptions,
+) -> Result<(Device, Precision), Error> {
+    let Decision { device, precision, .. } = Decision::make(model, runtime, options)?;
+    if !is_gpu(device) {
+        cpu_features().kernel(precision)?;
+    }
+    Ok((device, precision))
+}
+
 impl<'a> Decision<'a> {
     /// Chooses what `options` leaves open.
     ///
@@ -64,9 +80,7 @@ impl<'a> Decision<'a> {
         let Self { head, device, ready_made, .. } = *self;
         let card = model.card();
         let mut plan = plan(options);
-        let token_budget = options.token_budget.or(is_gpu(device).then_some(GPU_TOKEN_BUDGET));
-        let shapes = |token_budget| Ladder { max_tokens: card.max_tokens, token_budget };
-        let ladder = token_budget.map(shapes);
+        let ladder = self.ladder(card, options)?;
         if is_gpu(device) {
             // Runs on a GPU queue up in its driver; the one thread that feeds it is never the limit.
             plan = ThreadPlan { workers: 1, intra_threads: 1 };
@@ -89,7 +103,8 @@ impl<'a> Decision<'a> {
                 intra_threads: plan.intra_threads,
                 device,
                 engines: engines.as_deref(),
-                ladder: ladder.unwrap_or(shapes(card.max_tokens)),
+                precision: self.precision,
+                ladder,
             };
             Graph::open(runtime, source)?
         };
@@ -101,6 +116,23 @@ impl<'a> Decision<'a> {
         Ok(Opened { graph, plan, ladder })
     }
 
+    /// Shapes in which rows run together; none where each runs alone.
+    ///
+    /// # Errors
+    /// `RowsDepend` on the processor in dynamic int8: its one scale for all states of a run is that of the batch.
+    fn ladder(&self, card: &ModelCard, options: &EncoderOptions) -> Result<Option<Ladder>, Error> {
+        let Self { device, precision, .. } = *self;
+        if !is_gpu(device) && options.token_budget.is_some() && precision == Precision::Int8 {
+            return Err(Error::RowsDepend { precision });
+        }
+        let budget = options.token_budget.or(is_gpu(device).then_some(GPU_TOKEN_BUDGET));
+        let ladder = budget.map(|budget| Ladder::new(card.max_tokens, budget));
+        Ok(match device {
+            Device::TensorRt(_) => ladder.map(Ladder::within_one_profile),
+            _ => ladder,
+        })
+    }
+
     /// The folder for TensorRT's engines of this graph on this machine, made when it is not there.
     fn engine_folder(
         &self,
@@ -109,19 +141,44 @@ impl<'a> Decision<'a> {
         options: &EncoderOptions,
     ) -> Result<Option<PathBuf>, Error> {
         let (Device::TensorRt(gpu), Some(cache)) = (self.device, &options.engine_cache) else { return Ok(None) };
-        let key =
-            engine_key(model.hash_of(&self.graph_file)?, gpu, &gpu_names(), &runtime.version(), options.token_budget);
-        let folder = cache.join(key);
+        let key = EngineKey {
+            graph: model.hash_of(&self.graph_file)?,
+            precision: self.precision,
+            gpu,
+            gpus: &gpu_names(),
+            runtime: &runtime.version(),
+            tensorrt: tensorrt_version(),
+            max_tokens: model.card().max_tokens,
+            token_budget: options.token_budget.unwrap_or(GPU_TOKEN_BUDGET),
+        };
+        let folder = cache.join(key.name());
         fs::create_dir_all(&folder).map_err(|source| Error::Write { path: folder.clone(), source })?;
         Ok(Some(folder))
     }
 }
 
-/// Names the engines of one graph, GPU, runtime and profile of shapes: another of any of these must not find them.
-fn engine_key(graph: &str, gpu: u32, gpus: &[String], version: &str, token_budget: Option<usize>) -> String {
-    let budget = token_budget.unwrap_or(GPU_TOKEN_BUDGET);
-    let text = format!("{graph}\n{gpu}\n{}\n{version}\n{budget}", gpus.join("\n"));
-    blake3::hash(text.as_bytes()).to_hex()[..16].to_owned()
+/// What an engine was made of and for: another of any of these must not find it.
+#[derive(Debug, Clone, Copy)]
+struct EngineKey<'a> {
+    graph: &'a str,
+    precision: Precision,
+    gpu: u32,
+    gpus: &'a [String],
+    runtime: &'a str,
+    /// Where its library tells.
+    tensorrt: Option<i32>,
+    max_tokens: usize,
+    token_budget: usize,
+}
+
+impl EngineKey<'_> {
+    /// The name of the engine's folder.
+    fn name(&self) -> String {
+        let Self { graph, precision, gpu, gpus, runtime, tensorrt, max_tokens, token_budget } = self;
+        let (gpus, tensorrt) = (gpus.join("\n"), tensorrt.unwrap_or(0));
+        let text = format!("{graph}\n{precision}\n{gpu}\n{gpus}\n{runtime}\n{tensorrt}\n{max_tokens}\n{token_budget}");
+        blake3::hash(text.as_bytes()).to_hex()[..16].to_owned()
+    }
 }
 
 /// Runs the longest row once and sees what it needs; nothing where the system does not say.
@@ -223,16 +280,50 @@ mod tests {
     #[test]
     fn engines_are_of_one_graph_gpu_version_and_profile() {
         let h100 = ["NVIDIA H100".to_owned()];
-        let key = engine_key("abc", 0, &h100, "1.31.1", None);
-        assert_eq!(key, engine_key("abc", 0, &h100, "1.31.1", Some(GPU_TOKEN_BUDGET)));
+        let key = EngineKey {
+            graph: "abc",
+            precision: Precision::Fp16,
+            gpu: 0,
+            gpus: &h100,
+            runtime: "1.31.1",
+            tensorrt: Some(101_300),
+            max_tokens: 512,
+            token_budget: GPU_TOKEN_BUDGET,
+        };
+        assert_eq!(key.name(), key.name());
         for other in [
-            engine_key("abd", 0, &h100, "1.31.1", None),
-            engine_key("abc", 1, &h100, "1.31.1", None),
-            engine_key("abc", 0, &["NVIDIA L4".to_owned()], "1.31.1", None),
-            engine_key("abc", 0, &h100, "1.31.2", None),
-            engine_key("abc", 0, &h100, "1.31.1", Some(64)),
+            EngineKey { graph: "abd", ..key },
+            EngineKey { precision: Precision::Fp32, ..key },
+            EngineKey { gpu: 1, ..key },
+            EngineKey { gpus: &["NVIDIA L4".to_owned()], ..key },
+            EngineKey { runtime: "1.31.2", ..key },
+            EngineKey { tensorrt: Some(101_400), ..key },
+            EngineKey { tensorrt: None, ..key },
+            EngineKey { max_tokens: 256, ..key },
+            EngineKey { token_budget: 64, ..key },
         ] {
-            assert_ne!(key, other);
+            assert_ne!(key.name(), other.name(), "{other:?}");
         }
+    }
+
+    #[test]
+    fn rows_share_runs_on_the_processor_only_where_they_do_not_depend_on_each_other() {
+        let card = toml::from_str(
+            "name = 'x'\ndimensions = 4\npooling = 'mean'\nnormalize = true\nmax_tokens = 512\n\
+             recommended_window_tokens = 512\n",
+        )
+        .unwrap();
+        let ladder = |device, precision, token_budget| {
+            let decision =
+                Decision { head: Head::Sentence, precision, device, graph_file: String::new(), ready_made: None };
+            decision.ladder(&card, &EncoderOptions { token_budget, ..EncoderOptions::default() })
+        };
+        let int8 = ladder(Device::Cpu, Precision::Int8, Some(64)).unwrap_err();
+        assert!(matches!(int8, Error::RowsDepend { precision: Precision::Int8 }), "{int8}");
+        assert_eq!(ladder(Device::Cpu, Precision::Int8, None).unwrap(), None);
+        assert_eq!(ladder(Device::Cpu, Precision::Fp32, Some(64)).unwrap(), Some(Ladder::new(512, 64)));
+        let longest = |device| ladder(device, Precision::Fp16, None).unwrap().unwrap().most_rows;
+        assert_eq!(longest(Device::TensorRt(0)), 32);
+        assert!(longest(Device::Cuda(0)) > 2_048);
     }
 }

@@ -5,7 +5,7 @@ use std::ffi::CString;
 use std::path::Path;
 use std::sync::Arc;
 
-use berth_types::{Device, Head, OwnOperators};
+use berth_types::{Device, Head, OwnOperators, Precision};
 use ort::ep::{self, ArenaExtendStrategy, ExecutionProviderDispatch};
 use ort::session::Session;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
@@ -47,8 +47,10 @@ pub(crate) struct GraphSource<'a> {
     pub(crate) device: Device,
     /// Folder in which TensorRT keeps what it made of this graph; it is none of another graph, GPU or version.
     pub(crate) engines: Option<&'a Path>,
-    /// Shapes in which rows run together on a GPU.
-    pub(crate) ladder: Ladder,
+    /// Numbers that it computes in.
+    pub(crate) precision: Precision,
+    /// Shapes in which rows run together; none where each runs alone.
+    pub(crate) ladder: Option<Ladder>,
 }
 
 impl Graph {
@@ -125,20 +127,17 @@ fn gpu_providers(runtime: &Runtime, source: &GraphSource<'_>) -> ort::Result<Vec
     match source.device {
         Device::Cuda(gpu) => Ok(vec![cuda(gpu)]),
         Device::TensorRt(gpu) => {
-            let names = input_names(runtime, source.bytes)?;
-            let longest = source.ladder.length_for(source.ladder.max_tokens);
-            let profile = |rows: usize, tokens: usize| {
-                names.iter().map(|name| format!("{name}:{rows}x{tokens}")).collect::<Vec<_>>().join(",")
-            };
-            // One engine serves every shape of the ladder: most rows of the shortest length, fewest of the longest.
-            let most_rows = source.ladder.slots_for(source.ladder.length_for(1));
-            let usual = source.ladder.length_for(longest / 2);
             let mut tensorrt = ep::TensorRT::default()
                 .with_device_id(gpu as i32)
-                .with_fp16(true)
-                .with_profile_min_shapes(profile(1, 1))
-                .with_profile_opt_shapes(profile(source.ladder.slots_for(usual), usual))
-                .with_profile_max_shapes(profile(most_rows, longest));
+                // Or it would compute a graph of fp32 in fp16 where that is faster.
+                .with_fp16(source.precision == Precision::Fp16);
+            if let Some(ladder) = source.ladder {
+                let [least, usual, most] = profile(ladder, &input_names(runtime, source.bytes)?);
+                tensorrt = tensorrt
+                    .with_profile_min_shapes(least)
+                    .with_profile_opt_shapes(usual)
+                    .with_profile_max_shapes(most);
+            }
             if let Some(engines) = source.engines {
                 let folder = engines.display();
                 tensorrt = tensorrt
@@ -151,6 +150,14 @@ fn gpu_providers(runtime: &Runtime, source: &GraphSource<'_>) -> ort::Result<Vec
         }
         _ => Ok(Vec::new()),
     }
+}
+
+/// The least, the usual and the largest shape of the inputs `names`: one engine serves every shape of the ladder.
+fn profile(ladder: Ladder, names: &[String]) -> [String; 3] {
+    let longest = ladder.length_for(ladder.max_tokens);
+    let usual = ladder.length_for(longest / 2);
+    [(1, 1), (ladder.slots_for(usual), usual), (ladder.together().rows, longest)]
+        .map(|(rows, tokens)| names.iter().map(|name| format!("{name}:{rows}x{tokens}")).collect::<Vec<_>>().join(","))
 }
 
 /// Names of the graph's inputs, which TensorRT wants to know before the graph is opened on it.
@@ -196,4 +203,16 @@ fn port(outlet: &Outlet) -> Port {
         other => (Element::Other(other.to_string()), Vec::new()),
     };
     Port { name: outlet.name().to_owned(), element, shape }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_largest_shape_of_a_profile_is_within_the_budget() {
+        let ladder = Ladder::new(512, 16_384).within_one_profile();
+        let names = ["ids", "mask"].map(str::to_owned);
+        assert_eq!(profile(ladder, &names), ["ids:1x1,mask:1x1", "ids:32x256,mask:32x256", "ids:32x512,mask:32x512"]);
+    }
 }

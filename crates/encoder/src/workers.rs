@@ -44,6 +44,20 @@ impl Pending {
     }
 }
 
+/// How many of the rows that wait at the same time a worker takes at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Together {
+    /// At most this many.
+    pub(crate) rows: usize,
+    /// None once those that it has have as many ids.
+    pub(crate) ids: usize,
+}
+
+impl Together {
+    /// Each row for itself.
+    pub(crate) const ALONE: Self = Self { rows: 1, ids: usize::MAX };
+}
+
 /// The threads and their queues. Dropping it finishes the rows in the queues that somebody waits for, and joins the
 /// threads.
 pub(crate) struct Workers {
@@ -60,12 +74,12 @@ struct Lanes<T> {
 }
 
 impl Workers {
-    /// Starts a thread for each of `runs`, which is what it does with rows: up to `rows_together` that wait at the same
-    /// time, an answer for each. `queue_rows` rows may wait in each lane.
+    /// Starts a thread for each of `runs`, which is what it does with rows: those that are taken `together`, an answer for
+    /// each. `queue_rows` rows may wait in each lane.
     ///
     /// # Errors
     /// `Spawn`.
-    pub(crate) fn start<Run>(runs: Vec<Run>, rows_together: usize, queue_rows: usize) -> Result<Self, Error>
+    pub(crate) fn start<Run>(runs: Vec<Run>, together: Together, queue_rows: usize) -> Result<Self, Error>
     where
         Run: FnMut(&[&Row]) -> Vec<Answer> + Send + 'static,
     {
@@ -81,7 +95,7 @@ impl Workers {
                 .name(format!("encode-{number}"))
                 .spawn(move || {
                     let _living = living;
-                    work(&jobs, rows_together, run);
+                    work(&jobs, together, run);
                 })
                 .map_err(Error::Spawn)?;
             workers.threads.push(thread);
@@ -116,12 +130,15 @@ impl Drop for Workers {
     }
 }
 
-fn work(jobs: &Lanes<Receiver<Job>>, rows_together: usize, mut run: impl FnMut(&[&Row]) -> Vec<Answer>) {
+fn work(jobs: &Lanes<Receiver<Job>>, together: Together, mut run: impl FnMut(&[&Row]) -> Vec<Answer>) {
     while let Some(first) = jobs.next() {
+        let mut ids = first.row.ids.len();
         let mut taken = vec![first];
-        while taken.len() < rows_together
+        while taken.len() < together.rows
+            && ids < together.ids
             && let Some(job) = jobs.next_now()
         {
+            ids += job.row.ids.len();
             taken.push(job);
         }
         taken.retain(|job| job.wanted.strong_count() > 0);
@@ -160,7 +177,7 @@ mod tests {
 
     fn start(count: usize, queue_rows: usize, run: fn(&Row) -> Answer) -> Workers {
         let runs = (0..count).map(|_| move |rows: &[&Row]| rows.iter().map(|row| run(row)).collect());
-        Workers::start(runs.collect(), 1, queue_rows).unwrap()
+        Workers::start(runs.collect(), Together::ALONE, queue_rows).unwrap()
     }
 
     fn row(id: u32) -> Row {
@@ -185,7 +202,7 @@ mod tests {
     }
 
     /// One worker that notes the order of its rows, and that waits before each for a word from the test.
-    fn gated(rows_together: usize, queue_rows: usize) -> (Workers, Sender<()>, Arc<Mutex<Vec<u32>>>) {
+    fn gated(together: Together, queue_rows: usize) -> (Workers, Sender<()>, Arc<Mutex<Vec<u32>>>) {
         let (go, gate) = bounded::<()>(0);
         let order = Arc::new(Mutex::new(Vec::new()));
         let noted = Arc::clone(&order);
@@ -194,7 +211,7 @@ mod tests {
             gate.recv().unwrap();
             rows.iter().map(|row| echo(row)).collect()
         };
-        (Workers::start(vec![run], rows_together, queue_rows).unwrap(), go, order)
+        (Workers::start(vec![run], together, queue_rows).unwrap(), go, order)
     }
 
     #[test]
@@ -208,7 +225,7 @@ mod tests {
 
     #[test]
     fn a_query_overtakes_bulk_rows_that_wait() {
-        let (workers, go, order) = gated(1, 8);
+        let (workers, go, order) = gated(Together::ALONE, 8);
         let mut pending: Vec<_> = (0..4).map(|id| submit(&workers, id).unwrap()).collect();
         // The first row is with the worker once it was noted; from here on everything waits.
         while order.lock().unwrap().is_empty() {
@@ -226,7 +243,7 @@ mod tests {
 
     #[test]
     fn rows_that_wait_are_taken_together_queries_first() {
-        let (workers, go, order) = gated(3, 8);
+        let (workers, go, order) = gated(Together { rows: 3, ids: usize::MAX }, 8);
         let mut pending = vec![submit(&workers, 0).unwrap()];
         while order.lock().unwrap().is_empty() {
             thread::yield_now();
@@ -241,8 +258,24 @@ mod tests {
     }
 
     #[test]
+    fn no_more_rows_are_taken_once_those_at_hand_fill_a_batch() {
+        let (workers, go, order) = gated(Together { rows: 8, ids: 2 }, 8);
+        let mut pending = vec![submit(&workers, 0).unwrap()];
+        while order.lock().unwrap().is_empty() {
+            thread::yield_now();
+        }
+        pending.extend([1, 2, 3].map(|id| submit(&workers, id).unwrap()));
+        // Row 0 by itself, then two rows, then the last.
+        for turn in 0..3 {
+            let taken = go.send_timeout((), std::time::Duration::from_secs(10));
+            assert!(taken.is_ok(), "there is no turn {turn}");
+        }
+        assert_eq!(pending.into_iter().map(number).collect::<Vec<_>>(), [0.0, 1.0, 2.0, 3.0]);
+    }
+
+    #[test]
     fn a_full_bulk_lane_does_not_hold_up_a_query() {
-        let (workers, go, order) = gated(1, 1);
+        let (workers, go, order) = gated(Together::ALONE, 1);
         let first = submit(&workers, 0).unwrap();
         while order.lock().unwrap().is_empty() {
             thread::yield_now();
@@ -258,7 +291,7 @@ mod tests {
 
     #[test]
     fn a_row_that_nobody_waits_for_is_passed_over() {
-        let (workers, go, order) = gated(1, 8);
+        let (workers, go, order) = gated(Together::ALONE, 8);
         let first = submit(&workers, 0).unwrap();
         while order.lock().unwrap().is_empty() {
             thread::yield_now();

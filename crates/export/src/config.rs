@@ -127,6 +127,6 @@ impl Fields {
 
     pub(crate) fn wrong(&self, field: &'static str, expected: impl Into<String>) -> Error {
         let value = self.fields.get(field).map(Value::to_string).unwrap_or_default();
-        Error::ConfigValue { path: self.path.clone(), field, value, expected: expected.into() }
+        Error::ConfigValue { path: self.path.clone(), field: field.into(), value, expected: expected.into() }
     }
 }

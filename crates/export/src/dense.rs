@@ -63,7 +63,7 @@ pub(crate) fn read(checkpoint: &Path, folder: &str, width: usize, place: Place) 
         let size = config[field].as_u64().filter(|size| (1..=1 << 17).contains(size)).map(|size| size as usize);
         size.ok_or_else(|| Error::ConfigValue {
             path: path.clone(),
-            field,
+            field: field.into(),
             value: config[field].to_string(),
             expected: "a whole number from 1 to 131072".to_owned(),
         })
@@ -71,7 +71,7 @@ pub(crate) fn read(checkpoint: &Path, folder: &str, width: usize, place: Place) 
     let (inputs, outputs) = (size("in_features")?, size("out_features")?);
     if inputs != width {
         let (value, expected) = (inputs.to_string(), format!("{width}, the width of what comes before"));
-        return Err(Error::ConfigValue { path, field: "in_features", value, expected });
+        return Err(Error::ConfigValue { path, field: "in_features".into(), value, expected });
     }
     for field in ["module_input_name", "module_output_name"] {
         if let Some(value) = config[field].as_str().filter(|value| *value != place.value()) {

@@ -1,5 +1,6 @@
 //! What can go wrong between a checkpoint and a graph.
 
+use std::borrow::Cow;
 use std::io;
 use std::path::PathBuf;
 
@@ -60,7 +61,7 @@ pub enum Error {
         /// The file.
         path: PathBuf,
         /// The field.
-        field: &'static str,
+        field: Cow<'static, str>,
         /// Its value, as JSON.
         value: String,
         /// What would be right.

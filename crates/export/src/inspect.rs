@@ -1,6 +1,5 @@
 //! What a checkpoint folder says of itself. Nothing is written, and of the weights only names and shapes are read.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use berth_types::{Head, LateCard, Pooling, Problem, Prompts, ReadyMade};
@@ -56,10 +55,8 @@ pub struct Inspection {
     pub pooling: Pooling,
     /// Whether that vector is scaled to unit norm.
     pub normalize: bool,
-    /// Texts before queries and passages.
+    /// Texts before queries, passages, and whatever else the folder has a name for.
     pub prompts: Prompts,
-    /// All prompts, by name.
-    pub named_prompts: BTreeMap<String, String>,
     /// Whether text is lower-cased before the tokenizer sees it.
     pub lowercase: bool,
     /// Lengths to which a vector may be cut, the longest first.
@@ -122,7 +119,6 @@ pub fn inspect(checkpoint: &Path) -> Result<Inspection, Error> {
         normalize: modules.normalize,
         // The markers of late interaction stand in its own card.
         prompts: if head == Head::Late { Prompts::default() } else { manners.prompts },
-        named_prompts: manners.named_prompts,
         lowercase: manners.lowercase,
         matryoshka: manners.matryoshka,
         labels: count.map(|count| labels::read(checkpoint, &config, count)).transpose()?.unwrap_or_default(),
@@ -188,7 +184,6 @@ pub fn inspect_ready_made(folder: &Path, ready: &ReadyMade) -> Result<Inspection
         pooling: modules.pooling,
         normalize: modules.normalize,
         prompts: if head == Head::Late { Prompts::default() } else { manners.prompts },
-        named_prompts: manners.named_prompts,
         lowercase: manners.lowercase,
         matryoshka: manners.matryoshka,
         labels: count.map(|count| labels::read(folder, &config, count)).transpose()?.unwrap_or_default(),
@@ -228,7 +223,7 @@ fn main_head(checkpoint: &Path, config: &Value, modules: &Modules, available: &[
 
 /// Prompts whose tokens are left out of the average would need a mask of their own.
 fn check_prompts(checkpoint: &Path, modules: &Modules, prompts: &Prompts) -> Result<(), Error> {
-    if modules.pools_prompt || *prompts == Prompts::default() {
+    if modules.pools_prompt || prompts.are_empty() {
         return Ok(());
     }
     let path = checkpoint.join(sentence::MODULES);
@@ -240,7 +235,7 @@ fn check_matryoshka(checkpoint: &Path, lengths: &[usize], dimensions: usize) -> 
     match lengths.first() {
         Some(&longest) if longest > dimensions => Err(Error::ConfigValue {
             path: checkpoint.join(sentence::SETTINGS),
-            field: "matryoshka_dims",
+            field: "matryoshka_dims".into(),
             value: longest.to_string(),
             expected: format!("at most {dimensions}, the values in a vector"),
         }),

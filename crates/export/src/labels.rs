@@ -30,7 +30,7 @@ pub(crate) fn read(checkpoint: &Path, config: &Value, count: usize) -> Result<Ve
         .collect();
     labels.filter(|_| named.len() == count).ok_or_else(|| Error::ConfigValue {
         path: checkpoint.join(CONFIG),
-        field: "id2label",
+        field: "id2label".into(),
         value: config["id2label"].to_string(),
         expected: format!("a label for each of the {count} scores of the weights, numbered from 0 without gaps"),
     })

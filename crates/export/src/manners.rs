@@ -1,5 +1,6 @@
 //! What a folder recommends beside its weights: prompts, windows, lower case, lengths of vectors.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -13,14 +14,26 @@ const SENTENCE: &str = "sentence_bert_config.json";
 const TOKENIZER: &str = "tokenizer_config.json";
 /// Tokenizers without a limit hold 10³⁰ in `model_max_length`; no window comes near this.
 const NO_LIMIT: u64 = 1 << 20;
-/// Names under which the prompt for passages is kept, in the order in which sentence-transformers looks.
-const PASSAGE: [&str; 3] = ["document", "passage", "corpus"];
+/// Names under which the prompt for queries is kept: sentence-transformers' own, then those of models with prompts for
+/// several tasks (nomic-embed, FRIDA; jina-embeddings; EmbeddingGemma; stella; e5-mistral).
+const QUERY: [&str; 7] =
+    ["query", "search_query", "retrieval.query", "retrieval_query", "Retrieval-query", "s2p_query", "web_search_query"];
+/// The same for passages; first the names in the order in which sentence-transformers looks.
+const PASSAGE: [&str; 8] = [
+    "document",
+    "passage",
+    "corpus",
+    "search_document",
+    "retrieval.passage",
+    "retrieval_document",
+    "retrieval_passage",
+    "Retrieval-document",
+];
 
 /// What a folder recommends.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Manners {
     pub(crate) prompts: Prompts,
-    pub(crate) named_prompts: BTreeMap<String, String>,
     /// Ids of a row, special tokens among them.
     pub(crate) recommended_tokens: Option<usize>,
     pub(crate) lowercase: bool,
@@ -40,7 +53,6 @@ pub(crate) fn read(checkpoint: &Path, config: &Value) -> Result<Manners, Error> 
     let recommended = window(&sentence["max_seq_length"]).or_else(|| window(&tokenizer["model_max_length"]));
     Ok(Manners {
         prompts: prompts(checkpoint, &settings, &named_prompts)?,
-        named_prompts,
         recommended_tokens: recommended.map(|tokens| tokens as usize),
         lowercase: sentence["do_lower_case"].as_bool().unwrap_or(false),
         matryoshka: matryoshka(&[&settings, config]),
@@ -56,7 +68,7 @@ fn named_prompts(checkpoint: &Path, settings: &Value) -> Result<BTreeMap<String,
     let named = prompts.iter().map(|(name, text)| match text {
         Value::String(text) => Ok((name.clone(), text.clone())),
         Value::Null => Ok((name.clone(), String::new())),
-        other => Err(wrong(checkpoint, "prompts", other, "an object of prompts by name")),
+        other => Err(wrong(checkpoint, format!("prompts.{name}"), other, "a text")),
     });
     named.collect()
 }
@@ -71,7 +83,8 @@ fn prompts(checkpoint: &Path, settings: &Value, named: &BTreeMap<String, String>
         })?,
     };
     let prompt = |names: &[&str]| names.iter().find_map(|name| named.get(*name)).map_or(otherwise, String::as_str);
-    Ok(Prompts { query: prompt(&["query"]).to_owned(), passage: prompt(&PASSAGE).to_owned() })
+    let (query, passage) = (prompt(&QUERY).to_owned(), prompt(&PASSAGE).to_owned());
+    Ok(Prompts { query, passage, named: named.clone() })
 }
 
 /// Lengths to which vectors may be cut, the longest first, from whatever field holds them.
@@ -88,9 +101,9 @@ fn matryoshka(places: &[&Value]) -> Vec<usize> {
     lengths.into_iter().map(|length| length as usize).collect()
 }
 
-fn wrong(checkpoint: &Path, field: &'static str, value: &Value, expected: impl Into<String>) -> Error {
+fn wrong(checkpoint: &Path, field: impl Into<Cow<'static, str>>, value: &Value, expected: impl Into<String>) -> Error {
     let (path, value, expected) = (checkpoint.join(SETTINGS), value.to_string(), expected.into());
-    Error::ConfigValue { path, field, value, expected }
+    Error::ConfigValue { path, field: field.into(), value, expected }
 }
 
 #[cfg(test)]
@@ -122,6 +135,19 @@ mod tests {
         assert_eq!(prompts_of(json!({"prompts": {"document": "d: ", "passage": "p: "}})), both("", "d: "));
         let default = json!({"prompts": {"query": "q: ", "sts": "s: "}, "default_prompt_name": "sts"});
         assert_eq!(prompts_of(default), both("q: ", "s: "));
+    }
+
+    #[test]
+    fn prompts_of_tasks_are_found_and_kept() {
+        let settings = json!({"prompts": {"search_query": "sq: ", "search_document": "sd: ", "clustering": "c: "}});
+        assert_eq!(prompts_of(settings.clone()), ("sq: ".to_owned(), "sd: ".to_owned()));
+        let named = of(&[(SETTINGS, settings)]).unwrap().prompts.named;
+        assert_eq!(
+            named.keys().map(String::as_str).collect::<Vec<_>>(),
+            ["clustering", "search_document", "search_query"]
+        );
+        let error = of(&[(SETTINGS, json!({"prompts": {"query": 5}}))]).unwrap_err().to_string();
+        assert!(error.contains("prompts.query is 5, expected a text"), "{error}");
     }
 
     #[test]

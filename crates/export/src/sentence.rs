@@ -89,7 +89,7 @@ pub(crate) fn read(checkpoint: &Path, hidden: usize) -> Result<Modules, Error> {
     let path = checkpoint.join(MODULES);
     let wrong = |value: &Value, expected: &str| Error::ConfigValue {
         path: path.clone(),
-        field: "type",
+        field: "type".into(),
         value: value.to_string(),
         expected: expected.to_owned(),
     };
@@ -133,7 +133,7 @@ pub(crate) fn read(checkpoint: &Path, hidden: usize) -> Result<Modules, Error> {
             _ if kind.ends_with("Transformer") && !folder.is_empty() => {
                 return Err(Error::ConfigValue {
                     path,
-                    field: "path",
+                    field: "path".into(),
                     value: format!("{folder:?}"),
                     expected: format!("\"\", for {kind}: move the files of {folder} up into the folder itself"),
                 });

@@ -9,15 +9,15 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use berth_encoder::{Encoder, EncoderOptions, InstalledModel, Product, Runtime, matmul_peak, resident_bytes};
+use berth_encoder::{Encoder, EncoderOptions, InstalledModel, Product, matmul_peak, resident_bytes};
 use berth_types::{Device, Precision};
 use serde::Serialize;
 
-use crate::encoding::{DEFAULT_MODEL, EncoderChoice, options_for};
+use crate::encoding::{DEFAULT_MODEL, EncoderChoice, Prepared, options_for, prepare};
 use crate::samples::TextRow;
 use crate::{Error, Home, models};
 
-/// Rows handed in ahead of the answers that are waited for: enough to keep every worker busy.
+/// Least rows handed in ahead of the answers that are waited for.
 const ROWS_AHEAD: usize = 64;
 /// Queries by which latency is measured, on an idle model and under load.
 const QUERIES: usize = 100;
@@ -102,8 +102,8 @@ pub struct PlanReport {
 pub fn bench_encode(home: &Home, options: &BenchOptions, cancel: &AtomicBool) -> Result<Option<BenchReport>, Error> {
     let name = options.encoder.model.as_deref().unwrap_or(DEFAULT_MODEL);
     let model = models::installed(home, name)?;
-    let runtime = Runtime::load(&home.runtime_library())?;
-    let base = options_for(home, &options.encoder);
+    // A graph that is made on first use is made before any time is taken.
+    let Prepared { model, runtime, options: base } = prepare(home, model, options_for(home, &options.encoder))?;
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let most = options.encoder.workers.unwrap_or(cores);
     let mut plans = vec![(1, 1)];
@@ -182,7 +182,7 @@ fn measure(
             })
         });
         // The queue is full before the first query is asked.
-        while turns.load(Ordering::Relaxed) < ROWS_AHEAD && !feeder.is_finished() {
+        while turns.load(Ordering::Relaxed) < rows_ahead(encoder) && !feeder.is_finished() {
             thread::sleep(Duration::from_millis(1));
         }
         let times = query_times(encoder, QUERIES);
@@ -214,14 +214,15 @@ fn measure(
 
 /// Keeps the queue full until `done`; returns how many rows came back.
 fn feed(encoder: &Encoder, rows: &[Vec<u32>], done: impl Fn() -> bool) -> Result<usize, Error> {
-    let mut pending = VecDeque::with_capacity(ROWS_AHEAD);
+    let ahead = rows_ahead(encoder);
+    let mut pending = VecDeque::with_capacity(ahead);
     let mut count = 0;
     let mut next = rows.iter().cycle();
     while !done() {
         if let Some(row) = next.next() {
             pending.push_back(encoder.submit_passage(row.clone())?);
         }
-        if pending.len() >= ROWS_AHEAD
+        if pending.len() >= ahead
             && let Some(first) = pending.pop_front()
         {
             first.wait()?;
@@ -233,6 +234,11 @@ fn feed(encoder: &Encoder, rows: &[Vec<u32>], done: impl Fn() -> bool) -> Result
         count += 1;
     }
     Ok(count)
+}
+
+/// Enough rows to keep every worker busy and every batch full.
+fn rows_ahead(encoder: &Encoder) -> usize {
+    encoder.rows_under_way().max(ROWS_AHEAD)
 }
 
 /// Sorted times of `count` queries, one after the other, in milliseconds.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use berth_encoder::{Encoder, EncoderOptions, Runtime, default_precision};
+use berth_encoder::{Encoder, EncoderOptions, InstalledModel, Runtime, settle};
 use berth_index::IndexReader;
 use berth_types::{Device, Fingerprint, Head, ModelCard, Precision};
 
@@ -57,24 +57,36 @@ pub(crate) fn open_for(
     head: impl FnOnce(&ModelCard) -> Head,
 ) -> Result<Encoder, Error> {
     let name = choice.model.as_deref().or(built_with.map(|fingerprint| fingerprint.model.as_str()));
-    let mut model = models::installed(home, name.unwrap_or(DEFAULT_MODEL))?;
+    let model = models::installed(home, name.unwrap_or(DEFAULT_MODEL))?;
     let head = head(model.card());
     let built_precision = built_with.and_then(|fingerprint| fingerprint.parts.get("precision")?.parse().ok());
     let precision = choice.precision.or(built_precision);
-    if head != Head::Sentence {
-        model = with_graph(home, model, head, precision.unwrap_or_else(|| precision_for(choice.device)))?;
-    }
     let options = EncoderOptions { precision, head, ..options_for(home, choice) };
-    let runtime = Runtime::load(&home.runtime_library())?;
+    let Prepared { model, runtime, options } = prepare(home, model, options)?;
     Ok(Encoder::open(&model, &runtime, &options)?)
 }
 
-/// What the encoder takes where no precision is asked for.
-pub(crate) fn precision_for(device: Device) -> Precision {
-    match device {
-        Device::Cuda(_) | Device::TensorRt(_) => Precision::Fp16,
-        _ => default_precision(),
-    }
+/// What an encoder is opened with.
+pub(crate) struct Prepared {
+    /// Has the graph that the options ask for.
+    pub(crate) model: InstalledModel,
+    pub(crate) runtime: Runtime,
+    /// Leave neither device nor precision open.
+    pub(crate) options: EncoderOptions,
+}
+
+/// Settles device and precision and sees to the graph for them: one that `model` does not have yet is made from its
+/// checkpoint, unless this machine could not run it.
+///
+/// # Errors
+/// A runtime that cannot be loaded, a device that cannot serve, a precision that this processor has no exact kernel
+/// for; otherwise as [`with_graph`].
+pub(crate) fn prepare(home: &Home, model: InstalledModel, options: EncoderOptions) -> Result<Prepared, Error> {
+    let runtime = Runtime::load(&home.runtime_library())?;
+    let (device, precision) = settle(&model, &runtime, &options)?;
+    let model = with_graph(home, model, options.head, precision)?;
+    let options = EncoderOptions { device, precision: Some(precision), ..options };
+    Ok(Prepared { model, runtime, options })
 }
 
 /// How an encoder is opened for what the user chose.

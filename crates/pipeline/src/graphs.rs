@@ -1,5 +1,5 @@
-//! Graphs as their model's card says; those of further heads are made on first use, from the checkpoint that the model
-//! was installed from.
+//! Graphs as their model's card says; those of further heads and precisions are made on first use, from the checkpoint
+//! that the model was installed from.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};

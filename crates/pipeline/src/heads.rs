@@ -2,12 +2,11 @@
 
 use std::fs;
 
-use berth_encoder::{Encoder, EncoderOptions, InstalledModel, Runtime, TextTokenizer};
+use berth_encoder::{Encoder, EncoderOptions, InstalledModel, TextTokenizer};
 use berth_types::Head;
 use serde_json::Value;
 
-use crate::encoding::{DEFAULT_MODEL, options_for, precision_for};
-use crate::graphs::with_graph;
+use crate::encoding::{DEFAULT_MODEL, Prepared, options_for, prepare};
 use crate::{EncoderChoice, Error, Home, models};
 
 /// Opens the model that `choice` names for `head`; of hidden states and attention only `layers` where it names some.
@@ -25,10 +24,8 @@ pub fn open_head(
 ) -> Result<Encoder, Error> {
     let model = models::installed(home, choice.model.as_deref().unwrap_or(DEFAULT_MODEL))?;
     check_layers(&model, head, layers.as_deref().unwrap_or_default())?;
-    let precision = choice.precision.unwrap_or_else(|| precision_for(choice.device));
-    let model = with_graph(home, model, head, precision)?;
     let options = EncoderOptions { head, layers, ..options_for(home, choice) };
-    let runtime = Runtime::load(&home.runtime_library())?;
+    let Prepared { model, runtime, options } = prepare(home, model, options)?;
     Ok(Encoder::open(&model, &runtime, &options)?)
 }
 

@@ -1,11 +1,11 @@
 //! Finds the matrix products of a model that int8 hurts most. No labels and no calibration are needed: what counts is how
 //! far the numbers move away from those of fp32.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use berth_encoder::{Encoder, EncoderOptions, InstalledModel, Lane, Runtime, cpu_features};
+use berth_encoder::{Encoder, EncoderOptions, InstalledModel, Lane, Pending, Runtime, cpu_features};
 use berth_export::{EXPORTER_VERSION, ExportOptions, export, products};
 use berth_types::{Head, ModelCard, Precision};
 use serde::Serialize;
@@ -101,13 +101,13 @@ pub fn quantize_report(home: &Home, name: &str, texts: &[String]) -> Result<Quan
     let all = products(&bench.checkpoint, bench.head)?;
     let names: BTreeSet<String> = all.iter().map(|product| product.name.clone()).collect();
 
-    let (fp32_bytes, exact) = bench.run(Precision::Fp32, BTreeSet::new(), texts)?;
+    let (fp32_bytes, exact) = bench.open(Precision::Fp32, BTreeSet::new())?;
     let mut harms = Vec::new();
     for product in all {
         let mut others = names.clone();
         others.remove(&product.name);
-        let (_, vectors) = bench.run(Precision::Int8, others, texts)?;
-        let alone = likeness(&exact, &vectors);
+        let (_, encoder) = bench.open(Precision::Int8, others)?;
+        let alone = bench.likeness((&exact, &encoder), texts)?;
         let (int8_bytes, fp32_bytes) = (product.int8_bytes, product.fp32_bytes);
         harms.push(ProductHarm { name: product.name, alone, int8_bytes, fp32_bytes });
     }
@@ -117,8 +117,9 @@ pub fn quantize_report(home: &Home, name: &str, texts: &[String]) -> Result<Quan
     let mut kept = BTreeSet::new();
     for added in std::iter::once(None).chain(harms.iter().map(|harm| Some(harm.name.clone()))) {
         kept.extend(added.clone());
-        let (bytes, vectors) = bench.run(Precision::Int8, kept.clone(), texts)?;
-        frontier.push(FrontierStep { kept: kept.len(), added, cosine: likeness(&exact, &vectors), bytes });
+        let (bytes, encoder) = bench.open(Precision::Int8, kept.clone())?;
+        let cosine = bench.likeness((&exact, &encoder), texts)?;
+        frontier.push(FrontierStep { kept: kept.len(), added, cosine, bytes });
     }
     let kept = recommended(&frontier);
     let keep_fp32 = harms[..kept].iter().map(|harm| harm.name.clone()).collect();
@@ -159,13 +160,8 @@ impl Bench {
         Ok(bench)
     }
 
-    /// Makes the graph and runs the texts through it. Returns its size, and what it gave for each text.
-    fn run(
-        &self,
-        precision: Precision,
-        keep_fp32: BTreeSet<String>,
-        texts: &[String],
-    ) -> Result<(u64, Vec<Vec<f32>>), Error> {
+    /// Makes the graph and opens it. Returns its size too.
+    fn open(&self, precision: Precision, keep_fp32: BTreeSet<String>) -> Result<(u64, Encoder), Error> {
         let (head, pooling, normalize) = (self.head, self.card.pooling, self.card.normalize);
         let own_operators = cpu_features().own_operators();
         let options =
@@ -173,17 +169,43 @@ impl Bench {
         let bytes = export(&self.checkpoint, &options, &self.folder.join(head.graph_file(precision)))?.bytes;
         let model = InstalledModel::seal(&self.folder, &self.card, EXPORTER_VERSION)?;
         let options = EncoderOptions { precision: Some(precision), head, ..EncoderOptions::default() };
-        let encoder = Encoder::open(&model, &self.runtime, &options)?;
-        let mut pending = Vec::new();
-        for text in texts {
-            pending.push(encoder.submit(row(encoder.tokenizer(), &self.card, self.head, text)?, Lane::Bulk)?);
-        }
-        let mut vectors = Vec::new();
-        for pending in pending {
-            vectors.push(pending.wait()?.into_iter().next().unwrap_or_default().values);
-        }
-        Ok((bytes, vectors))
+        Ok((bytes, Encoder::open(&model, &self.runtime, &options)?))
     }
+
+    /// How alike two graphs are. Both run each text anew: what a language model gives for many is more than memory holds.
+    fn likeness(&self, (exact, other): (&Encoder, &Encoder), texts: &[String]) -> Result<Cosine, Error> {
+        let begin = |text: &String| {
+            let row = row(exact.tokenizer(), &self.card, self.head, text)?;
+            Ok((exact.submit(row.clone(), Lane::Bulk)?, other.submit(row, Lane::Bulk)?))
+        };
+        let values = |pending: Pending| Ok::<_, Error>(pending.wait()?.into_iter().next().unwrap_or_default().values);
+        let (mut sum, mut least) = (0.0, 1.0_f64);
+        in_turn(texts, exact.plan().workers, begin, |(exact, other)| {
+            let cosine = cosine(&values(exact)?, &values(other)?);
+            (sum, least) = (sum + cosine, least.min(cosine));
+            Ok(())
+        })?;
+        Ok(Cosine { mean: sum / texts.len().max(1) as f64, least })
+    }
+}
+
+/// Begins each item and ends it, in their order, at most `most` begun and not ended at any time.
+fn in_turn<T, P>(
+    items: &[T],
+    most: usize,
+    mut begin: impl FnMut(&T) -> Result<P, Error>,
+    mut end: impl FnMut(P) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let mut begun = VecDeque::new();
+    for item in items {
+        if begun.len() >= most.max(1)
+            && let Some(first) = begun.pop_front()
+        {
+            end(first)?;
+        }
+        begun.push_back(begin(item)?);
+    }
+    begun.into_iter().try_for_each(end)
 }
 
 impl Drop for Bench {
@@ -203,12 +225,6 @@ fn recommended(frontier: &[FrontierStep]) -> usize {
     means().position(|mean| mean >= f64::midpoint(int8, best)).unwrap_or(0)
 }
 
-fn likeness(exact: &[Vec<f32>], other: &[Vec<f32>]) -> Cosine {
-    let cosines: Vec<f64> = exact.iter().zip(other).map(|(a, b)| cosine(a, b)).collect();
-    let mean = cosines.iter().sum::<f64>() / cosines.len().max(1) as f64;
-    Cosine { mean, least: cosines.into_iter().fold(1.0, f64::min) }
-}
-
 fn cosine(a: &[f32], b: &[f32]) -> f64 {
     let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum::<f64>();
     let norms = (dot(a, a) * dot(b, b)).sqrt();
@@ -217,7 +233,30 @@ fn cosine(a: &[f32], b: &[f32]) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
+
+    #[test]
+    fn few_texts_are_under_way_at_any_time() {
+        for (count, most) in [(0, 3), (2, 3), (100, 3), (100, 0)] {
+            let texts: Vec<usize> = (0..count).collect();
+            let (under_way, highest, ended) = (Cell::new(0), Cell::new(0), Cell::new(0));
+            let begin = |&text: &usize| {
+                under_way.set(under_way.get() + 1);
+                highest.set(highest.get().max(under_way.get()));
+                Ok(text)
+            };
+            let end = |text: usize| {
+                assert_eq!(text, ended.replace(text + 1));
+                under_way.set(under_way.get() - 1);
+                Ok(())
+            };
+            in_turn(&texts, most, begin, end).unwrap();
+            assert_eq!((ended.get(), under_way.get()), (count, 0));
+            assert!(highest.get() <= most.max(1), "{} of {most}", highest.get());
+        }
+    }
 
     #[test]
     fn as_few_products_are_recommended_as_bring_half_of_it_back() {

@@ -18,12 +18,14 @@ fn open(checkpoint: &Path, card: &str, head: Head, own_operators: bool, batch: O
         std::fs::copy(checkpoint.join(name), folder.path().join(name)).unwrap();
     }
     let options = ExportOptions { head, precision: Precision::Int8, own_operators, ..ExportOptions::default() };
-    export(checkpoint, &options, &folder.path().join(head.graph_file(Precision::Int8))).unwrap();
+    // An encoder lets no rows of int8 share a run. It knows a graph's precision by its name, and here it is let do so.
+    let precision = if batch.is_some() { Precision::Q8 } else { Precision::Int8 };
+    export(checkpoint, &options, &folder.path().join(head.graph_file(precision))).unwrap();
     let card: ModelCard = toml::from_str(card).unwrap();
     let card = ModelCard { heads: vec![head], ..card };
     let model = InstalledModel::seal(folder.path(), &card, "test").unwrap();
     let runtime = Runtime::load(&home().runtime_library()).unwrap();
-    let precision = Some(Precision::Int8);
+    let precision = Some(precision);
     let options =
         EncoderOptions { precision, head, workers: Some(2), token_budget: batch, ..EncoderOptions::default() };
     Encoder::open(&model, &runtime, &options).unwrap()

@@ -144,6 +144,16 @@ pub struct Prompts {
     pub query: String,
     /// Before a passage.
     pub passage: String,
+    /// All that the model has a name for, for texts of other tasks.
+    #[serde(skip_serializing_if = "is_default")]
+    pub named: BTreeMap<String, String>,
+}
+
+impl Prompts {
+    /// Whether no text ever stands before another.
+    pub fn are_empty(&self) -> bool {
+        [&self.query, &self.passage].into_iter().chain(self.named.values()).all(String::is_empty)
+    }
 }
 
 /// Where a model's files can be had.

@@ -30,7 +30,7 @@ pub(crate) fn run(home: &Home, args: &ClassifyArgs, terms: Terms) -> anyhow::Res
     let (json, overlong) = (wants_json(lines), args.truncate.overlong());
     each(
         &texts,
-        (ahead(encoder.plan().workers), lines),
+        (ahead(&encoder), lines),
         |input| match &input.body {
             Body::Text(text) => asking(encoder.ask_class(text, None, overlong)),
             Body::Pair(text, second) => asking(encoder.ask_class(text, Some(second), overlong)),

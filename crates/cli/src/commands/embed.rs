@@ -59,8 +59,8 @@ pub(crate) fn run(home: &Home, args: &EmbedArgs, terms: Terms) -> anyhow::Result
 
 fn to_lines(encoder: &Encoder, texts: &Inputs, args: &EmbedArgs, lines: &mut Lines) -> anyhow::Result<Outcome> {
     let overlong = args.truncate.overlong();
-    let prompt = args.prompt.prompt();
-    let settings = (ahead(encoder.plan().workers), &args.text.lines);
+    let prompt = encoder.prompt_named(&args.prompt).map_err(Error::from)?;
+    let settings = (ahead(encoder), &args.text.lines);
     if args.sparse {
         let ask = |input: &Input| asking(encoder.ask_sparse(one_text(input)?, args.floor, overlong));
         return each(texts, settings, ask, |input, SparseAnswer { terms, truncated }| {
@@ -122,8 +122,9 @@ fn vectors_of(
     args: &EmbedArgs,
     mut take: impl FnMut(&Input, Place, &Embedding) -> anyhow::Result<()>,
 ) -> anyhow::Result<Outcome> {
-    let (prompt, overlong) = (args.prompt.prompt(), args.truncate.overlong());
-    let settings = (ahead(encoder.plan().workers), &args.text.lines);
+    let prompt = encoder.prompt_named(&args.prompt).map_err(Error::from)?;
+    let overlong = args.truncate.overlong();
+    let settings = (ahead(encoder), &args.text.lines);
     let cut = |vector: Embedding| match args.dimensions {
         Some(dimensions) => vectors::cut(&vector, dimensions as usize).map_err(Error::from),
         None => Ok(vector),

@@ -32,7 +32,7 @@ pub(crate) fn run(home: &Home, args: &EntitiesArgs, terms: Terms) -> anyhow::Res
     let (json, strategy) = (wants_json(lines), args.strategy.strategy());
     each(
         &texts,
-        (ahead(encoder.plan().workers), lines),
+        (ahead(&encoder), lines),
         |input| asking(encoder.ask_entities(one_text(input)?, strategy)),
         |input, EntityAnswer { entities, tokens, windows }| {
             let text = one_text(input)?;

@@ -34,7 +34,7 @@ pub(crate) fn run(home: &Home, args: &FillMaskArgs, terms: Terms) -> anyhow::Res
     let (texts, lines) = (inputs(&args.text.texts, &args.text.lines)?, &args.text.lines);
     let encoder = open_head(home, &args.text.run.choice(), Head::FillMask, None)?;
     let (json, overlong) = (wants_json(lines), args.truncate.overlong());
-    let ahead = ahead(encoder.plan().workers);
+    let ahead = ahead(&encoder);
     if args.perplexity {
         let ask = |input: &berth_pipeline::Input| -> Result<berth_pipeline::Asking<PerplexityAnswer>, _> {
             let answer = encoder.pseudo_perplexity(one_text(input)?, overlong)?;

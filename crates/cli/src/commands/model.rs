@@ -114,6 +114,9 @@ fn describe(model: &InstalledModel) -> String {
         ("query prompt", or_none(&card.prompts.query)),
         ("passage prompt", or_none(&card.prompts.passage)),
     ];
+    for (name, text) in &card.prompts.named {
+        rows.push(("prompt", format!("{name}: {}", or_none(text))));
+    }
     if !card.matryoshka.is_empty() {
         let lengths: Vec<String> = card.matryoshka.iter().map(ToString::to_string).collect();
         rows.push(("cut to", lengths.join(", ")));

@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal};
 
-use berth_pipeline::{Answered, Asking, Body, Error, Input, Inputs};
+use berth_pipeline::{Answered, Asking, Body, Encoder, Error, Input, Inputs};
 use serde_json::Value;
 
 use crate::Outcome;
@@ -28,8 +28,8 @@ pub(crate) fn wants_json(lines: &LineArgs) -> bool {
 }
 
 /// Questions that are kept on their way: enough that no worker waits for the next.
-pub(crate) fn ahead(workers: usize) -> usize {
-    2 * workers + 2
+pub(crate) fn ahead(encoder: &Encoder) -> usize {
+    encoder.rows_under_way()
 }
 
 /// Asks about each input and shows each answer, in order. An input that fails is reported; with `--strict` it ends the run.

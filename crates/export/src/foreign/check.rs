@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::ElementType;
 use super::external::External;
+use super::growth;
 use super::schema::{Graph, Model, Node, Tensor};
 use super::tensor::{self, shown};
 use crate::Error;
@@ -16,9 +17,9 @@ pub(super) const NEWEST_IR: i64 = 13;
 pub(super) const NEWEST_OPSET: i64 = 26;
 /// Domains whose operators ONNX Runtime brings along. The empty one is the standard's.
 const DOMAINS: [&str; 5] = ["", "ai.onnx", "ai.onnx.ml", "com.microsoft", "com.microsoft.nchwc"];
-/// Values of a tensor that a graph may make out of a constant shape: the weights of a large model. A few bytes could ask
-/// for more than there is, and ONNX Runtime computes constants while it loads.
-const MOST_MADE: i64 = 1 << 30;
+/// Operators that run a graph of theirs again and again, as often as a number says that may be any. Exporters trace
+/// encoders and write none of them; of operators that hold graphs only `If` is left.
+const LOOPS: [&str; 3] = ["Loop", "Scan", "SequenceMap"];
 
 /// What a checked graph consists of.
 #[derive(Debug, Default)]
@@ -64,6 +65,7 @@ pub(super) fn check(path: &Path, model: &Model<'_>, graph: &Graph<'_>) -> Result
     if graph.outputs.is_empty() {
         return Err(Error::GraphInterface { path: path.to_owned(), problem: "the graph has no outputs".to_owned() });
     }
+    growth::check(graph).map_err(|(node, problem)| check.node_problem(node, problem))?;
     Ok(check.facts)
 }
 
@@ -111,13 +113,11 @@ impl<'a> Check<'_, 'a> {
             }
             scope.names.insert(name);
         }
-        let mut makers = HashMap::new();
-        for (number, node) in graph.nodes.iter().enumerate() {
+        for node in &graph.nodes {
             for &output in node.outputs.iter().filter(|output| !output.is_empty()) {
                 if !scope.names.insert(output) {
                     return Err(self.node_problem(node, format!("gives {:?}, which is given twice", shown(output))));
                 }
-                makers.insert(output, number);
             }
         }
         for node in &graph.nodes {
@@ -133,9 +133,9 @@ impl<'a> Check<'_, 'a> {
                 return Err(self.interface(format!("nothing gives the output {:?}", shown(name))));
             }
         }
-        match node_on_cycle(graph, &makers) {
-            Some(node) => Err(self.node_problem(node, "waits for its own result: the graph is cyclic".to_owned())),
-            None => Ok(()),
+        match order(graph) {
+            Err(node) => Err(self.node_problem(node, "waits for its own result: the graph is cyclic".to_owned())),
+            Ok(_) => Ok(()),
         }
     }
 
@@ -154,6 +154,10 @@ impl<'a> Check<'_, 'a> {
             let value = format!("{}:{}", shown(domain), shown(operator));
             let supported = "the standard's, ai.onnx.ml and com.microsoft".to_owned();
             return Err(unsupported(self.path, "operator", value, supported));
+        }
+        if LOOPS.contains(&operator) || !(node.graphs.is_empty() || operator == "If") {
+            let supported = "those that hold no graph, and If".to_owned();
+            return Err(unsupported(self.path, "operator", shown(operator), supported));
         }
         let imported = if domain == "ai.onnx" { "" } else { domain };
         if !self.opsets.contains_key(imported) {
@@ -174,14 +178,6 @@ impl<'a> Check<'_, 'a> {
             && let [rows, _] = table.dims[..]
         {
             self.facts.vocabulary = self.facts.vocabulary.max(u64::try_from(rows).ok());
-        }
-        let shape = match operator {
-            "ConstantOfShape" => constant(0),
-            "Expand" | "Tile" => constant(1),
-            _ => None,
-        };
-        if let Some(made) = shape.and_then(product).filter(|&made| made > MOST_MADE) {
-            return Err(self.node_problem(node, format!("makes a tensor of {made} values out of nothing")));
         }
         for tensor in &node.tensors {
             self.tensor(tensor)?;
@@ -224,19 +220,13 @@ fn block_bits(node: &Node<'_>) -> Option<i64> {
     (node.op_type == Some("MatMulNBits")).then(stated)
 }
 
-/// Product of the values of a constant shape; what overflows is the largest number.
-fn product(shape: &Tensor<'_>) -> Option<i64> {
-    let raw = shape.raw.filter(|_| shape.element == Some(7))?;
-    let values = raw.chunks_exact(8).map(|eight| {
-        let mut value = [0; 8];
-        value.copy_from_slice(eight);
-        i64::from_le_bytes(value)
-    });
-    Some(values.fold(1_i64, |product, value| product.saturating_mul(value.max(0))))
-}
-
-/// A node that can never run because it waits for itself (Kahn 1962).
-fn node_on_cycle<'g, 'a>(graph: &'g Graph<'a>, makers: &HashMap<&'a str, usize>) -> Option<&'g Node<'a>> {
+/// An order of the nodes in which each has what it reads (Kahn 1962).
+///
+/// # Errors
+/// A node that can never run because it waits for itself.
+pub(super) fn order<'g, 'a>(graph: &'g Graph<'a>) -> Result<Vec<usize>, &'g Node<'a>> {
+    let outputs = |(number, node): (usize, &'g Node<'a>)| node.outputs.iter().map(move |&output| (output, number));
+    let makers: HashMap<&str, usize> = graph.nodes.iter().enumerate().flat_map(outputs).collect();
     let mut waits = vec![0_usize; graph.nodes.len()];
     let mut readers = vec![Vec::new(); graph.nodes.len()];
     for (number, node) in graph.nodes.iter().enumerate() {
@@ -250,7 +240,9 @@ fn node_on_cycle<'g, 'a>(graph: &'g Graph<'a>, makers: &HashMap<&'a str, usize>)
         }
     }
     let mut ready: Vec<usize> = (0..waits.len()).filter(|&number| waits[number] == 0).collect();
+    let mut order = Vec::with_capacity(waits.len());
     while let Some(number) = ready.pop() {
+        order.push(number);
         for &reader in &readers[number] {
             waits[reader] -= 1;
             if waits[reader] == 0 {
@@ -258,7 +250,7 @@ fn node_on_cycle<'g, 'a>(graph: &'g Graph<'a>, makers: &HashMap<&'a str, usize>)
             }
         }
     }
-    waits.iter().position(|&left| left > 0).map(|number| &graph.nodes[number])
+    waits.iter().position(|&left| left > 0).map_or(Ok(order), |number| Err(&graph.nodes[number]))
 }
 
 /// Adds the names that a graph inside of a node reads from outside.

@@ -4,6 +4,7 @@ mod check;
 mod element;
 mod external;
 mod files;
+mod growth;
 mod inspect;
 mod role;
 mod schema;

@@ -33,6 +33,8 @@ pub(super) struct Node<'a> {
     pub(super) domain: Option<&'a str>,
     /// Attributes that are whole numbers.
     pub(super) ints: Vec<(&'a str, i64)>,
+    /// Attributes that are lists of whole numbers.
+    pub(super) lists: Vec<(&'a str, Vec<i64>)>,
     pub(super) tensors: Vec<Tensor<'a>>,
     pub(super) graphs: Vec<Graph<'a>>,
 }
@@ -161,19 +163,24 @@ fn node<'a>(field: Field<'a>, budget: &Budget) -> Read<Node<'a>> {
 }
 
 fn attribute<'a>(mut fields: Message<'a>, node: &mut Node<'a>, budget: &Budget) -> Read<()> {
-    let (mut name, mut int) = (None, None);
+    let (mut name, mut int, mut list) = (None, None, Vec::new());
     while let Some(field) = fields.next(budget)? {
         match field.number {
             1 => field.once("name of an attribute", &mut name, field.text("name of an attribute")?)?,
             3 => field.once("value of an attribute", &mut int, field.int("value of an attribute")?)?,
+            8 => field.ints("values of an attribute", budget, &mut list)?,
             5 | 10 => node.tensors.push(tensor(field, "tensor of an attribute", budget)?),
             6 | 11 => node.graphs.push(graph(field, "graph of an attribute", budget)?),
             22 | 23 => return fault(field.at, "it holds a sparse tensor, which is not supported; save it dense"),
             _ => {}
         }
     }
-    if let (Some(name), Some(int)) = (name, int) {
+    let Some(name) = name else { return Ok(()) };
+    if let Some(int) = int {
         node.ints.push((name, int));
+    }
+    if !list.is_empty() {
+        node.lists.push((name, list));
     }
     Ok(())
 }

@@ -80,8 +80,8 @@ fn line(name: &str, inspection: &Inspection) -> String {
     if !inspection.labels.is_empty() {
         more("labels", format!("{:?} {:?}", inspection.labels, inspection.problem));
     }
-    if !inspection.named_prompts.is_empty() {
-        more("prompts", format!("{:?}", inspection.named_prompts));
+    if !inspection.prompts.named.is_empty() {
+        more("prompts", format!("{:?}", inspection.prompts.named));
     }
     if let Some(late) = &inspection.late {
         more("late", format!("{late:?}"));
@@ -254,7 +254,7 @@ fn what_is_not_run_is_refused_by_name() {
     refused(&class("BertForSequenceClassification"), &[], &["classify", "classifier.weight", "it serves sentence"]);
     refused(&class("HF_ColBERT"), &[], &["late", "linear.weight"]);
     refused(&tiny, &[settings(json!({"matryoshka_dims": [16]}))], &["matryoshka_dims", "at most 8"]);
-    refused(&tiny, &[settings(json!({"prompts": {"query": 7}}))], &["prompts", "7"]);
+    refused(&tiny, &[settings(json!({"prompts": {"query": 7}}))], &["prompts.query is 7"]);
 
     let transformer = ("sentence_transformers.models.Transformer", "");
     refused(&tiny, &[modules(&[transformer, ("sentence_transformers.models.LSTM", "1_LSTM")])], &["LSTM", "Pooling"]);

@@ -1,6 +1,7 @@
 //! Imports every tiny checkpoint, compares what the installed model gives with what transformers gave, and looks at
 //! cards, hashes, ready-made graphs and refusals.
 
+mod first_use;
 mod goldens;
 mod quantized;
 mod ready_made;

@@ -11,6 +11,7 @@ pub(super) fn add(table: &mut Table) {
     tensors(table);
     values(table);
     explosions(table);
+    loops(table);
 }
 
 fn versions(table: &mut Table) {
@@ -161,7 +162,7 @@ fn values(table: &mut Table) {
 }
 
 fn explosions(table: &mut Table) {
-    let shapes: [&[i64]; 3] = [&[1_000_000, 1_000_000], &[i64::MAX], &[1 << 20, 1 << 20, 1 << 20]];
+    let shapes: [&[i64]; 4] = [&[1_000_000, 1_000_000], &[i64::MAX], &[1 << 20, 1 << 20, 1 << 20], &[10_000, 32_500]];
     for (operator, place) in [("ConstantOfShape", 0), ("Expand", 1), ("Tile", 1)] {
         for shape in shapes {
             table.graph(
@@ -179,4 +180,85 @@ fn explosions(table: &mut Table) {
     table.graph("few bytes that become a great tensor", &[MODEL, "words", "bytes"], |graph: &mut Foreign| {
         graph.initializers[0].dims = vec![1 << 38];
     });
+    growing(table);
+}
+
+/// Nodes whose tensors are great together, or through each other.
+fn growing(table: &mut Table) {
+    const FAULT: &str = "few bytes that become a great tensor";
+    let lengths = |name: &str, lengths: &[i64]| {
+        Tensor::new(
+            name,
+            &[lengths.len() as i64],
+            I64,
+            lengths.iter().flat_map(|length| length.to_le_bytes()).collect(),
+        )
+    };
+    let number = |name: &str, value: i64| Tensor::new(name, &[], I64, value.to_le_bytes().to_vec());
+    table.graph(FAULT, &[MODEL, "ConstantOfShape", "is one of those that make"], move |graph| {
+        graph.initializers.push(lengths("shape", &[1 << 23]));
+        let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i"];
+        graph.nodes.extend(names.map(|name| Node::new("ConstantOfShape", &["shape"], name)));
+    });
+    table.graph(FAULT, &[MODEL, "\"great\"", "out of nothing"], move |graph| {
+        graph.initializers.push(lengths("shape", &[1 << 20]));
+        graph.initializers.push(lengths("repeats", &[64]));
+        // In the order in which they run the second stands first.
+        graph.nodes.push(Node::new("Tile", &["long", "repeats"], "great"));
+        graph.nodes.push(Node::new("ConstantOfShape", &["shape"], "long"));
+    });
+    table.graph(FAULT, &[MODEL, "\"great\"", "out of nothing"], move |graph| {
+        graph.initializers.extend([lengths("row", &[1, 1 << 16]), lengths("column", &[1 << 16, 1])]);
+        graph.nodes.push(Node::new("ConstantOfShape", &["row"], "flat"));
+        graph.nodes.push(Node::new("Expand", &["flat", "column"], "great"));
+    });
+    table.graph(FAULT, &[MODEL, "\"great\"", "out of nothing"], move |graph| {
+        graph.initializers.extend([number("start", 0), number("limit", 1 << 40), number("delta", 1)]);
+        graph.nodes.push(Node::new("Range", &["start", "limit", "delta"], "great"));
+    });
+    table.graph(FAULT, &[MODEL, "\"great\"", "out of nothing"], |graph| {
+        let more = bytes(7, [0x80, 0x80, 0x80, 0x80, 0x10]);
+        graph.initializers.push(Tensor { raw: None, more, ..Tensor::new("shape", &[1], I64, vec![]) });
+        graph.nodes.push(Node::new("ConstantOfShape", &["shape"], "great"));
+    });
+    for attribute in [
+        [bytes(1, "value_ints"), bytes(8, [0x80, 0x80, 0x80, 0x80, 0x10]), int(20, 7)].concat(),
+        [bytes(1, "value"), bytes(5, lengths("", &[1 << 32]).bytes()), int(20, 4)].concat(),
+    ] {
+        table.graph(FAULT, &[MODEL, "\"great\"", "out of nothing"], move |graph| {
+            let mut shape = Node::new("Constant", &[], "shape");
+            shape.attributes.push(attribute);
+            graph.nodes.extend([shape, Node::new("ConstantOfShape", &["shape"], "great")]);
+        });
+    }
+    table.graph(FAULT, &[MODEL, "\"great\"", "another file"], |graph| {
+        let place = [bytes(1, "location"), bytes(2, "shape.bin")].concat();
+        let more = [bytes(13, place), int(14, 1)].concat();
+        graph.initializers.push(Tensor { raw: None, more, ..Tensor::new("shape", &[1], I64, vec![]) });
+        graph.nodes.push(Node::new("ConstantOfShape", &["shape"], "great"));
+    });
+    table.graph(FAULT, &[MODEL, "\"great\"", "out of nothing"], move |graph| {
+        graph.initializers.push(lengths("shape", &[1 << 40]));
+        let inner = Node::new("ConstantOfShape", &["shape"], "great");
+        let branch = [bytes(1, inner.bytes()), bytes(12, bytes(1, "great"))].concat();
+        let mut choose = Node::new("If", &["words"], "chosen");
+        choose.attributes.push([bytes(1, "then_branch"), bytes(6, branch)].concat());
+        graph.nodes.push(choose);
+    });
+}
+
+/// A trip count of a few bytes keeps ONNX Runtime busy for years.
+fn loops(table: &mut Table) {
+    for operator in ["Loop", "Scan", "SequenceMap", "BeamSearch"] {
+        let word = format!("operator {operator}");
+        table.unsupported("operator that runs a graph again and again", &[MODEL, &word], move |graph| {
+            let trips = (1_i64 << 62).to_le_bytes().to_vec();
+            graph.initializers.push(Tensor::new("trips", &[], I64, trips));
+            let inner = Node::new("Identity", &["words"], "y");
+            let body = [bytes(1, inner.bytes()), bytes(12, bytes(1, "y"))].concat();
+            let mut node = Node::new(operator, &["trips", "", "words"], "turned");
+            node.attributes.push([bytes(1, "body"), bytes(6, body)].concat());
+            graph.nodes.push(node);
+        });
+    }
 }
