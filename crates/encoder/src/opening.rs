@@ -122,7 +122,7 @@ impl<'a> Decision<'a> {
     /// `RowsDepend` on the processor in dynamic int8: its one scale for all states of a run is that of the batch.
     fn ladder(&self, card: &ModelCard, options: &EncoderOptions) -> Result<Option<Ladder>, Error> {
         let Self { device, precision, .. } = *self;
-        if !is_gpu(device) && options.token_budget.is_some() && precision == Precision::Int8 {
+        if !is_gpu(device) && options.token_budget.is_some() && matches!(precision, Precision::Int8 | Precision::Fp16) {
             return Err(Error::RowsDepend { precision });
         }
         let budget = options.token_budget.or(is_gpu(device).then_some(GPU_TOKEN_BUDGET));

@@ -10,8 +10,11 @@ use std::arch::x86_64::{
 use super::portable::{POWERS, SHIFT};
 use super::{AttentionShape, LANES};
 
-/// Keys whose scores are summed side by side, and queries whose contexts are.
-const SIDE_BY_SIDE: usize = 4;
+/// Keys whose scores are summed side by side, and queries whose contexts are: twelve sums, and what goes into them, are all
+/// the registers there are.
+const SIDE_BY_SIDE: usize = 6;
+/// Queries of a block that are left then.
+const LEFT: usize = LANES % SIDE_BY_SIDE;
 /// Values in a register.
 const HALF: usize = LANES / 2;
 
@@ -66,11 +69,16 @@ pub(super) unsafe fn attend(
             for (number, contexts) in contexts.chunks_mut(SIDE_BY_SIDE * hidden).enumerate() {
                 let lane = number * SIDE_BY_SIDE;
                 for vector in 0..vectors {
-                    // SAFETY: every key has so many vectors of values, and a block so many lanes.
-                    let mixed = unsafe { mix(scores, &values[vector..], vectors, lane, &sums) };
                     let at = head * width + vector * LANES;
-                    for (context, mixed) in contexts.chunks_exact_mut(hidden).zip(&mixed) {
-                        context[at..][..LANES].copy_from_slice(mixed);
+                    let contexts = contexts.chunks_exact_mut(hidden).map(|context| &mut context[at..][..LANES]);
+                    let values = &values[vector..];
+                    // SAFETY: every key has so many vectors of values, and from the last lane on so many are left.
+                    unsafe {
+                        if lane + SIDE_BY_SIDE <= LANES {
+                            mix::<SIDE_BY_SIDE>(scores, values, vectors, (lane, &sums), contexts);
+                        } else {
+                            mix::<LEFT>(scores, values, vectors, (lane, &sums), contexts);
+                        }
                     }
                 }
             }
@@ -125,34 +133,37 @@ unsafe fn weigh(scores: &mut [[f32; LANES]]) -> [f32; LANES] {
     joined(sums)
 }
 
-/// A vector of each of the contexts of the queries from `lane` on; `values` has one in every `step` lines.
+/// Writes a vector of each of the `contexts`, at most `Q`, of the queries from `lane` on; `values` has one in every `step`
+/// lines.
 ///
 /// # Safety
-/// The processor has AVX2 and FMA; there are `step` lines of values for each of `weights`, but for those after the last.
+/// The processor has AVX2 and FMA; there are `Q` lanes from `lane` on, and `step` lines of values for each of `weights`, but
+/// for those after the last one's first.
 #[target_feature(enable = "avx2,fma")]
-unsafe fn mix(
+unsafe fn mix<'c, const Q: usize>(
     weights: &[[f32; LANES]],
     values: &[[f32; LANES]],
     step: usize,
-    lane: usize,
-    sums: &[f32; LANES],
-) -> [[f32; LANES]; SIDE_BY_SIDE] {
-    let mut mixed = [[_mm256_setzero_ps(); 2]; SIDE_BY_SIDE];
-    for (weights, values) in weights.iter().zip(values.iter().step_by(step)) {
-        let values = halves(values);
-        let weights = &weights[lane..lane + SIDE_BY_SIDE];
-        for (mixed, weight) in mixed.iter_mut().zip(weights) {
-            let weight = _mm256_broadcast_ss(weight);
+    (lane, sums): (usize, &[f32; LANES]),
+    contexts: impl Iterator<Item = &'c mut [f32]>,
+) {
+    let mut mixed = [[_mm256_setzero_ps(); 2]; Q];
+    let (mut weight, mut value) = (weights.as_ptr().cast::<f32>().wrapping_add(lane), values.as_ptr());
+    for _ in weights {
+        // SAFETY: the caller vouches for both.
+        let values = halves(unsafe { &*value });
+        for (query, mixed) in mixed.iter_mut().enumerate() {
+            // SAFETY: as above.
+            let weight = _mm256_broadcast_ss(unsafe { &*weight.add(query) });
             for (mixed, values) in mixed.iter_mut().zip(values) {
                 *mixed = _mm256_fmadd_ps(weight, values, *mixed);
             }
         }
+        (weight, value) = (weight.wrapping_add(LANES), value.wrapping_add(step));
     }
-    let mut contexts = [[0.0; LANES]; SIDE_BY_SIDE];
-    for ((context, mixed), sum) in contexts.iter_mut().zip(mixed).zip(&sums[lane..]) {
-        *context = joined(mixed.map(|mixed| _mm256_div_ps(mixed, _mm256_set1_ps(*sum))));
+    for ((context, mixed), sum) in contexts.zip(mixed).zip(&sums[lane..]) {
+        context.copy_from_slice(&joined(mixed.map(|mixed| _mm256_div_ps(mixed, _mm256_set1_ps(*sum)))));
     }
-    contexts
 }
 
 /// 2 to the power of `x`, which is not positive; never below 2⁻¹²⁶. NaN stays NaN.
