@@ -18,8 +18,8 @@ fn open(checkpoint: &Path, card: &str, head: Head, own_operators: bool, batch: O
         std::fs::copy(checkpoint.join(name), folder.path().join(name)).unwrap();
     }
     let options = ExportOptions { head, precision: Precision::Int8, own_operators, ..ExportOptions::default() };
-    // An encoder lets no rows of int8 share a run. It knows a graph's precision by its name, and here it is let do so.
-    let precision = if batch.is_some() { Precision::Q8 } else { Precision::Int8 };
+    // An encoder lets no rows of integers share a run. It knows a graph's precision by its name, and here it is let do so.
+    let precision = if batch.is_some() { Precision::Fp32 } else { Precision::Int8 };
     export(checkpoint, &options, &folder.path().join(head.graph_file(precision))).unwrap();
     let card: ModelCard = toml::from_str(card).unwrap();
     let card = ModelCard { heads: vec![head], ..card };
