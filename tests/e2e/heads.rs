@@ -87,6 +87,16 @@ fn embed_answers_in_order_and_reports_bad_lines() {
 }
 
 #[test]
+fn embed_takes_prompts_by_name_and_says_which_there_are() {
+    let tiny = Tiny::new("bert-sentence");
+    let vector = |prompt: &str| lines(&tiny.run(&["embed", "heat", "--prompt", prompt]).expect_code(0)).remove(0);
+    assert_eq!(vector("passage")["embedding"], lines(&tiny.run(&["embed", "heat"]))[0]["embedding"]);
+    assert_ne!(vector("query")["embedding"], vector("none")["embedding"]);
+    let known = ["'nope'", "query, passage, none"];
+    tiny.run(&["embed", "heat", "--prompt", "nope"]).expect_code(2).expect_message(&known);
+}
+
+#[test]
 fn embed_writes_files_of_every_kind() {
     let tiny = Tiny::new("bert-base");
     let input = "{\"id\":\"a\",\"text\":\"one\"}\n{\"id\":\"b\",\"text\":\"two\"}\n";

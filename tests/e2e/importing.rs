@@ -28,6 +28,28 @@ fn a_classifier_is_imported_and_described() {
     place.run(&["--home", "home", "model", "verify", "roberta-multilabel"]).expect_code(0);
     let again = import(&place, "roberta-multilabel", &["--json", "--precision", "fp32"]).expect_code(0).json();
     assert_eq!(again["already_installed"], true);
+    // What is damaged comes from the folder again.
+    place.write("home/models/roberta-multilabel/fp32.classify.onnx", "damaged");
+    let verify = ["--home", "home", "model", "verify", "roberta-multilabel"];
+    place
+        .run(&verify)
+        .expect_code(4)
+        .expect_message(&["roberta-multilabel --name roberta-multilabel`", "model import /"]);
+}
+
+#[test]
+fn prompts_of_tasks_are_shown() {
+    let place = Workplace::new();
+    let settings = "{\"prompts\":{\"search_query\":\"sq: \",\"search_document\":\"sd: \",\"clustering\":\"c: \"}}";
+    for name in ["config.json", "model.safetensors", "tokenizer.json"] {
+        place.write(&format!("tasks/{name}"), std::fs::read(fixture("bert-base").join(name)).unwrap());
+    }
+    place.write("tasks/config_sentence_transformers.json", settings);
+    place.run(&["--home", "home", "model", "import", "tasks", "--precision", "fp32"]).expect_code(0);
+    let info = place.run(&["--home", "home", "model", "info", "tasks"]).expect_code(0).stdout;
+    for line in ["query prompt     \"sq: \"", "passage prompt   \"sd: \"", "prompt           clustering: \"c: \""] {
+        assert!(info.contains(line), "{line:?} is not in: {info}");
+    }
 }
 
 #[test]

@@ -37,8 +37,8 @@ pub struct EncoderOptions {
     /// that keeps it; without it, as much is taken as is needed.
     pub memory_limit_bytes: Option<u64>,
     /// Most ids in a batch of rows that run together, padded to a common length; the device's own when `None`: on the
-    /// processor each row runs alone. A row in a batch has the vector that it has alone only to within rounding; dynamic
-    /// int8 on the processor does not even keep that, and is refused with a budget.
+    /// processor each row runs alone. A row in a batch has the vector that it has alone only to within rounding; integers
+    /// on the processor do not even keep that, and are refused with a budget.
     pub token_budget: Option<usize>,
     /// Folder in which TensorRT keeps its engines, so that they are made once; nowhere when `None`.
     pub engine_cache: Option<PathBuf>,

@@ -281,8 +281,8 @@ pub enum Error {
     },
     /// Rows that share a run would depend on each other.
     #[error(
-        "rows cannot share runs in {precision} on the processor: one scale for all of them would make a row's numbers \
-         depend on its neighbours; leave token_budget out"
+        "rows cannot share runs in {precision} on the processor, where a row's numbers would depend on its neighbours; \
+         leave token_budget out, or take fp32"
     )]
     RowsDepend {
         /// Numbers that were asked for.

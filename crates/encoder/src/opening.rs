@@ -119,10 +119,12 @@ impl<'a> Decision<'a> {
     /// Shapes in which rows run together; none where each runs alone.
     ///
     /// # Errors
-    /// `RowsDepend` on the processor in dynamic int8: its one scale for all states of a run is that of the batch.
+    /// `RowsDepend` on the processor in integers: dynamic int8 has one scale for all states of a run, and kernels of the
+    /// others, and those of fp16, give a row other bits in a batch on some processors (q4 with AVX2).
     fn ladder(&self, card: &ModelCard, options: &EncoderOptions) -> Result<Option<Ladder>, Error> {
         let Self { device, precision, .. } = *self;
-        if !is_gpu(device) && options.token_budget.is_some() && matches!(precision, Precision::Int8 | Precision::Fp16) {
+        let depend = precision.is_quantized() || precision == Precision::Fp16;
+        if !is_gpu(device) && options.token_budget.is_some() && depend {
             return Err(Error::RowsDepend { precision });
         }
         let budget = options.token_budget.or(is_gpu(device).then_some(GPU_TOKEN_BUDGET));
@@ -318,8 +320,10 @@ mod tests {
                 Decision { head: Head::Sentence, precision, device, graph_file: String::new(), ready_made: None };
             decision.ladder(&card, &EncoderOptions { token_budget, ..EncoderOptions::default() })
         };
-        let int8 = ladder(Device::Cpu, Precision::Int8, Some(64)).unwrap_err();
-        assert!(matches!(int8, Error::RowsDepend { precision: Precision::Int8 }), "{int8}");
+        for precision in Precision::ALL.into_iter().filter(|precision| precision.is_quantized()) {
+            let refusal = ladder(Device::Cpu, precision, Some(64)).unwrap_err();
+            assert!(matches!(refusal, Error::RowsDepend { precision: named } if named == precision), "{refusal}");
+        }
         assert_eq!(ladder(Device::Cpu, Precision::Int8, None).unwrap(), None);
         assert_eq!(ladder(Device::Cpu, Precision::Fp32, Some(64)).unwrap(), Some(Ladder::new(512, 64)));
         let longest = |device| ladder(device, Precision::Fp16, None).unwrap().unwrap().most_rows;

@@ -1,6 +1,8 @@
 //! Which execution provider ONNX Runtime gave each node, read back after a graph was opened: a provider that does not
 //! take a node leaves it to the processor without a word.
 
+mod shapes;
+
 use std::ffi::{CStr, c_char};
 use std::ptr;
 use std::slice;
@@ -9,35 +11,13 @@ use ort::AsPointer;
 use ort::session::Session;
 use ort::sys;
 
+use self::shapes::{names, nodes_of_shapes};
+
 /// Tells ONNX Runtime to keep the account that is read here.
 pub(crate) const RECORD: &str = "session.record_ep_graph_assignment_info";
 
-/// Operators that compute shapes, choose or rename: they may run on the processor, where ONNX Runtime puts the
-/// arithmetic of shapes on purpose. All others do the work of the model.
-const LIGHT: [&str; 22] = [
-    "Cast",
-    "Concat",
-    "Constant",
-    "ConstantOfShape",
-    "Div",
-    "Equal",
-    "Expand",
-    "Gather",
-    "Identity",
-    "MemcpyFromHost",
-    "MemcpyToHost",
-    "Mod",
-    "Range",
-    "Reshape",
-    "Shape",
-    "Size",
-    "Slice",
-    "Split",
-    "Squeeze",
-    "Sub",
-    "Unsqueeze",
-    "Where",
-];
+/// Operators of nodes that ONNX Runtime adds to a graph: they move, convert or rename.
+const ADDED: [&str; 4] = ["Cast", "Identity", "MemcpyFromHost", "MemcpyToHost"];
 
 /// A node and where it runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,9 +27,19 @@ pub(crate) struct Placed {
     pub(crate) operator: String,
 }
 
-/// The first node that does the work of the model elsewhere than on `provider`.
-pub(crate) fn stray<'a>(nodes: &'a [Placed], provider: &str) -> Option<&'a Placed> {
-    nodes.iter().find(|node| node.provider != provider && !LIGHT.contains(&node.operator.as_str()))
+/// The first node that does the work of the model elsewhere than on `provider`. `model` is the graph's file.
+///
+/// The arithmetic of shapes may stay on the processor, where ONNX Runtime puts it on purpose: nodes that read only shapes
+/// and small constants, whatever their operator. All others do the work of the model.
+pub(crate) fn stray<'a>(nodes: &'a [Placed], provider: &str, model: &[u8]) -> Option<&'a Placed> {
+    let mut elsewhere = nodes.iter().filter(|node| node.provider != provider).peekable();
+    elsewhere.peek()?;
+    let of_shapes = nodes_of_shapes(model);
+    let named = names(model);
+    elsewhere.find(|node| {
+        let is_added = ADDED.contains(&node.operator.as_str()) && !named.contains(&node.name);
+        !is_added && !of_shapes.contains(&(node.name.clone(), node.operator.clone()))
+    })
 }
 
 /// Reads where the nodes of `session` run; it was opened with [`RECORD`].
@@ -115,15 +105,28 @@ mod tests {
 
     #[test]
     fn work_that_strayed_is_found_and_shapes_may_stay() {
-        let node = |provider: &str, operator: &str| Placed {
+        let node = |provider: &str, name: &str, operator: &str| Placed {
             provider: provider.to_owned(),
-            name: format!("the {operator}"),
+            name: name.to_owned(),
             operator: operator.to_owned(),
         };
         let (gpu, cpu) = ("CUDAExecutionProvider", "CPUExecutionProvider");
-        let mut nodes = vec![node(gpu, "MatMul"), node(cpu, "Shape"), node(cpu, "Gather")];
-        assert_eq!(stray(&nodes, gpu), None);
-        nodes.push(node(cpu, "QAttention"));
-        assert_eq!(stray(&nodes, gpu).unwrap().name, "the QAttention");
+        let model = shapes::tests::model();
+        let stray = |nodes: &[Placed]| stray(nodes, gpu, &model).map(|node| node.name.clone());
+        let mut nodes = vec![
+            node(gpu, "words", "Gather"),
+            node(cpu, "shape", "Shape"),
+            node(cpu, "length", "Gather"),
+            node(cpu, "longer", "Add"),
+            node(cpu, "Memcpy_token_1", "MemcpyToHost"),
+        ];
+        assert_eq!(stray(&nodes), None);
+        // Words that are looked up on the processor do the model's work, and so does what they are divided by.
+        for (name, operator) in [("words", "Gather"), ("scaled", "Div"), ("unheard of", "QAttention")] {
+            nodes.push(node(cpu, name, operator));
+            assert_eq!(stray(&nodes).as_deref(), Some(name));
+            nodes.pop();
+        }
+        assert_eq!(super::stray(&nodes, cpu, &model).unwrap().name, "words");
     }
 }

@@ -80,7 +80,7 @@ impl Graph {
             let message = "ONNX Runtime does not say where it put the model's nodes".to_owned();
             return Err(Error::DeviceRefused { device, message });
         }
-        if let Some(node) = placement::stray(&placed, provider(device)) {
+        if let Some(node) = placement::stray(&placed, provider(device), bytes) {
             let Placed { provider, name, operator } = node.clone();
             return Err(Error::Placement { path: path.to_path_buf(), device, node: name, operator, provider });
         }

@@ -109,7 +109,7 @@ fn examine_runtime(home: &Home, runtime: &Result<Runtime, berth_encoder::Error>)
 }
 
 fn examine_model(home: &Home, name: &str) -> Check {
-    let remedy = format!("run `berth model import {name}`");
+    let remedy = models::remedy(home, name);
     let found = models::installed(home, name).and_then(|model| Ok((model.verify()?, model)));
     match found {
         Ok((files, model)) => {

@@ -27,10 +27,7 @@ pub enum Error {
         cause: io::Error,
     },
     /// No model of that name is installed.
-    #[error(
-        "model '{name}' is not installed in {models}; run `berth model import {name}` \
-         (installed: {installed})"
-    )]
+    #[error("model '{name}' is not installed in {models}; {remedy} (installed: {installed})")]
     ModelNotInstalled {
         /// As asked for.
         name: String,
@@ -38,6 +35,8 @@ pub enum Error {
         models: PathBuf,
         /// Names that are installed, or "none".
         installed: String,
+        /// What to do.
+        remedy: String,
     },
     /// The checkpoint of a known card is nowhere to be found.
     #[error(
@@ -94,10 +93,12 @@ pub enum Error {
         model: String,
     },
     /// A file of an installed model is not as it was installed.
-    #[error("{path} is not as it was installed; run `berth model import` for '{name}' again")]
+    #[error("{path} of model '{name}' is not as it was installed; {remedy} to make it again")]
     DamagedModel {
         /// Name of the model.
         name: String,
+        /// What to do.
+        remedy: String,
         /// The file.
         path: PathBuf,
     },

@@ -10,6 +10,7 @@ use berth_types::{Head, ModelCard, OwnOperators, Precision};
 
 use crate::checkpoint::{check_hashes, find_checkpoint};
 use crate::chosen::kept_in;
+use crate::models::remedy;
 use crate::{Error, Home};
 
 /// Held while a graph is added to a model.
@@ -43,7 +44,8 @@ pub(crate) fn with_graph(
     let card = model.card();
     // The list of files is written anew: what was damaged must not enter it.
     if let Some(damaged) = model.verify()?.into_iter().find(|verdict| verdict.state != FileState::Ok) {
-        return Err(Error::DamagedModel { name: card.name.clone(), path: directory.join(damaged.path) });
+        let (name, path) = (card.name.clone(), directory.join(damaged.path));
+        return Err(Error::DamagedModel { remedy: remedy(home, &name), name, path });
     }
     // Another exporter may have scaled what a product takes in.
     let ranges_hold = card.quantization.ranges.is_some() && model.exporter() == exporter();

@@ -37,7 +37,7 @@ pub use home::Home;
 pub use import::{ImportOptions, ImportReport, import};
 pub use ingest::{IngestOptions, IngestReport, Progress, ProgressState, ingest};
 pub use late::{TokenEncoder, open_token_encoder};
-pub use models::{ModelListing, embedded_cards, family, installed, list, verify_model};
+pub use models::{ModelListing, embedded_cards, family, installed, list, remedy, verify_model};
 pub use quantize::{Cosine, FrontierStep, ProductHarm, QuantizeReport, quantize_report};
 pub use row_files::{Draft, Dtype, FileRow, RowFormat, RowWriter, Values};
 pub use samples::{read_texts, sample_texts};

@@ -70,9 +70,38 @@ pub fn installed(home: &Home, name: &str) -> Result<InstalledModel, Error> {
     if !is_plain_name(name) || !directory.is_dir() {
         let names = installed_names(home)?;
         let installed = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-        return Err(Error::ModelNotInstalled { name: name.to_owned(), models: home.models(), installed });
+        let remedy = remedy(home, name);
+        return Err(Error::ModelNotInstalled { name: name.to_owned(), models: home.models(), installed, remedy });
     }
     Ok(InstalledModel::open(&directory)?)
+}
+
+/// What to do to have the model `name` whole: import its card, or the folder that it came from, as far as that is known.
+pub fn remedy(home: &Home, name: &str) -> String {
+    if EMBEDDED_CARDS.iter().any(|(card, _)| *card == name) {
+        return format!("run `berth model import {name}`");
+    }
+    let card = fs::read_to_string(home.model(name).join("card.toml"));
+    match card.ok().and_then(|text| toml::from_str::<ModelCard>(&text).ok()) {
+        Some(card) if is_plain_name(name) && !card.source.folder.is_empty() => {
+            let ready_made = if card.ready_made.is_some() { " --ready-made" } else { "" };
+            let folder = quoted(&card.source.folder);
+            format!("run `berth model import {folder} --name {name}{ready_made}`")
+        }
+        _ => {
+            format!("no card has that name; import a folder under it: `berth model import DIR --name {}`", quoted(name))
+        }
+    }
+}
+
+/// A word as a shell reads it.
+fn quoted(word: &str) -> String {
+    let plain = |letter: char| letter.is_alphanumeric() || "/._-+@:".contains(letter);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
 }
 
 /// The family of an installed model: `model_type` of its `config.json`, where that says one.
@@ -112,6 +141,19 @@ pub(crate) fn installed_names(home: &Home) -> Result<Vec<String>, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_to_be_done_names_the_place_that_a_model_came_from() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path());
+        assert_eq!(remedy(&home, "all-minilm-l6-v2"), "run `berth model import all-minilm-l6-v2`");
+        assert!(remedy(&home, "nope").ends_with("`berth model import DIR --name nope`"));
+        fs::create_dir_all(home.model("mine")).unwrap();
+        let card = "name = 'mine'\ndimensions = 4\npooling = 'mean'\nnormalize = true\nmax_tokens = 9\n\
+                    recommended_window_tokens = 9\nsource.folder = '/models/my own'\n";
+        fs::write(home.model("mine").join("card.toml"), card).unwrap();
+        assert_eq!(remedy(&home, "mine"), "run `berth model import '/models/my own' --name mine`");
+    }
 
     #[test]
     fn built_in_cards_parse_and_name_themselves() {

@@ -2,7 +2,7 @@
 
 use berth_pipeline::{
     Cosine, FileState, Home, ImportReport, InstalledModel, QuantizeReport, family, import, installed, list,
-    quantize_report, read_texts, sample_texts, verify_model,
+    quantize_report, read_texts, remedy, sample_texts, verify_model,
 };
 use berth_types::{Head, ModelCard, Problem};
 use serde_json::json;
@@ -58,7 +58,7 @@ pub(crate) fn run(home: &Home, args: &ModelArgs) -> anyhow::Result<Outcome> {
                 }
             }
             if !intact {
-                say(&format!("berth: model '{name}' is damaged; run `berth model import {name}` to make it again"));
+                say(&format!("berth: model '{name}' is damaged; {} to make it again", remedy(home, name)));
             }
             Ok(if intact { Outcome::Done } else { Outcome::Damaged })
         }

@@ -6,6 +6,10 @@ use super::*;
 /// A BERT tokenizer whose vocabulary is letters, as pieces and as beginnings, and which asks for truncation to
 /// four ids and padding to six.
 fn letters() -> TextTokenizer {
+    letters_padded("Right")
+}
+
+fn letters_padded(direction: &str) -> TextTokenizer {
     let mut vocabulary = serde_json::Map::new();
     let letters = ('a'..='z').map(String::from).chain(["漢", "字", "ᄀ", "ᅡ", "ᆨ", "1", "2"].map(str::to_owned));
     let words = letters.flat_map(|letter| [format!("##{letter}"), letter]);
@@ -18,7 +22,7 @@ fn letters() -> TextTokenizer {
     let file = json!({
         "version": "1.0",
         "truncation": {"direction": "Right", "max_length": 4, "strategy": "LongestFirst", "stride": 0},
-        "padding": {"strategy": {"Fixed": 6}, "direction": "Right", "pad_to_multiple_of": null, "pad_id": 0, "pad_type_id": 0, "pad_token": "[PAD]"},
+        "padding": {"strategy": {"Fixed": 6}, "direction": direction, "pad_to_multiple_of": null, "pad_id": 0, "pad_type_id": 0, "pad_token": "[PAD]"},
         "added_tokens": [special(0, "[PAD]"), special(1, "[UNK]"), special(2, "[CLS]"), special(3, "[SEP]")],
         "normalizer": {"type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true, "strip_accents": null, "lowercase": true},
         "pre_tokenizer": {"type": "BertPreTokenizer"},
@@ -51,6 +55,17 @@ fn neither_truncates_nor_pads() {
     assert_eq!(pieces("a b c d e f g h").len(), 8);
     assert_eq!(pieces("a").len(), 1);
     assert_eq!(pieces("").len(), 0);
+}
+
+#[test]
+fn the_side_of_padding_changes_no_row() {
+    let (right, left) = (letters(), letters_padded("Left"));
+    assert_eq!((left.prefix(), left.suffix()), (right.prefix(), right.suffix()));
+    for text in ["", "a", "a b c d e f g h"] {
+        assert_eq!(left.tokenize(text).unwrap(), right.tokenize(text).unwrap(), "{text:?}");
+    }
+    let pair = |tokenizer: &TextTokenizer| format!("{:?}", tokenizer.pair_template());
+    assert_eq!(pair(&left), pair(&right));
 }
 
 #[test]
