@@ -14,7 +14,7 @@ use berth_types::{Device, Precision};
 use serde::{Deserialize, Serialize};
 
 use crate::encoding::{DEFAULT_MODEL, EncoderChoice, options_for};
-use crate::{Error, Home, models};
+use crate::{Body, Error, Home, Input, models};
 
 /// Rows handed in ahead of the answers that are waited for: enough to keep every worker busy.
 const ROWS_AHEAD: usize = 64;
@@ -248,11 +248,10 @@ fn query_times(encoder: &Encoder, count: usize) -> Result<Vec<f64>, Error> {
 
 /// The texts as rows of at most a window each; what is longer is left out, since only speed is looked at.
 fn read_rows(encoder: &Encoder, options: &BenchOptions) -> Result<Vec<Vec<u32>>, Error> {
+    /// What a line may have beside what all texts have.
     #[derive(Deserialize)]
-    struct Line {
-        #[serde(default)]
+    struct Titled {
         title: String,
-        text: String,
     }
     let mut rows = Vec::new();
     let mut push = |title: &str, text: &str| -> Result<(), Error> {
@@ -267,10 +266,15 @@ fn read_rows(encoder: &Encoder, options: &BenchOptions) -> Result<Vec<Vec<u32>>,
     match &options.texts {
         Some(path) => {
             let file = BufReader::new(File::open(path).map_err(Error::io("read", path))?);
-            for (number, line) in file.lines().take(options.limit).enumerate() {
+            for (place, line) in file.lines().take(options.limit).enumerate() {
                 let line = line.map_err(Error::io("read", path))?;
-                let Line { title, text } =
-                    serde_json::from_str(&line).map_err(|error| bad_line(path, number, &error))?;
+                let input = match Input::parse(place + 1, &line) {
+                    Ok(Input { body: Body::Text(text), .. }) => Ok(text),
+                    Ok(_) => Err("it is a pair or a query, not one text".to_owned()),
+                    Err(reason) => Err(reason),
+                };
+                let text = input.map_err(|reason| bad_line(path, place + 1, &reason))?;
+                let title = serde_json::from_str(&line).map_or_else(|_| String::new(), |Titled { title }| title);
                 push(&title, &text)?;
             }
         }
@@ -283,8 +287,8 @@ fn read_rows(encoder: &Encoder, options: &BenchOptions) -> Result<Vec<Vec<u32>>,
     Ok(rows)
 }
 
-fn bad_line(path: &Path, number: usize, error: &serde_json::Error) -> Error {
-    Error::InvalidSettings(format!("{} line {}: {error}", path.display(), number + 1))
+fn bad_line(path: &Path, number: usize, reason: &str) -> Error {
+    Error::InvalidSettings(format!("{} line {number}: {reason}", path.display()))
 }
 
 /// What of a model's configuration decides how much it computes.
@@ -292,14 +296,16 @@ struct Shape {
     hidden: f64,
     layers: f64,
     intermediate: f64,
+    /// Products with the intermediate size: one up and one down, and a second one up where a gate is beside (GeGLU).
+    feed_forward_products: f64,
 }
 
 impl Shape {
-    /// Multiplications and additions for one token of a row of `tokens`: the four projections of attention, the two of
-    /// the feed-forward part, and the products of queries with keys and of weights with values. All else is below 1 %.
+    /// Multiplications and additions for one token of a row of `tokens`: the four projections of attention, those
+    /// of the feed-forward part, and the products of queries with keys and of weights with values. All else is below 1 %.
     fn flops_per_token(&self, tokens: f64) -> f64 {
         let projections = 8.0 * self.hidden * self.hidden;
-        let feed_forward = 4.0 * self.hidden * self.intermediate;
+        let feed_forward = 2.0 * self.feed_forward_products * self.hidden * self.intermediate;
         let attention = 4.0 * self.hidden * tokens;
         self.layers * (projections + feed_forward + attention)
     }
@@ -308,12 +314,16 @@ impl Shape {
 /// Reads config.json; families name its keys differently.
 fn shape_of(model: &InstalledModel) -> Option<Shape> {
     let text = std::fs::read(model.dir().join("config.json")).ok()?;
-    let config: serde_json::Value = serde_json::from_slice(&text).ok()?;
+    shape_in(&serde_json::from_slice(&text).ok()?)
+}
+
+fn shape_in(config: &serde_json::Value) -> Option<Shape> {
     let number = |names: &[&str]| names.iter().find_map(|name| config.get(name)?.as_f64());
     Some(Shape {
         hidden: number(&["hidden_size", "dim"])?,
         layers: number(&["num_hidden_layers", "n_layers"])?,
         intermediate: number(&["intermediate_size", "hidden_dim"])?,
+        feed_forward_products: if config["model_type"] == "modernbert" { 3.0 } else { 2.0 },
     })
 }
 
@@ -328,8 +338,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_gate_is_a_third_product() {
+        let config = |family: &str| {
+            let sizes = serde_json::json!({"model_type": family, "hidden_size": 768, "num_hidden_layers": 22, "intermediate_size": 1152});
+            shape_in(&sizes).unwrap().flops_per_token(0.0)
+        };
+        assert_eq!(config("modernbert"), 22.0 * (8.0 * 768.0 * 768.0 + 6.0 * 768.0 * 1152.0));
+        assert_eq!(config("bert"), 22.0 * (8.0 * 768.0 * 768.0 + 4.0 * 768.0 * 1152.0));
+    }
+
+    #[test]
     fn minilm_computes_what_its_shape_says() {
-        let shape = Shape { hidden: 384.0, layers: 6.0, intermediate: 1536.0 };
+        let shape = Shape { hidden: 384.0, layers: 6.0, intermediate: 1536.0, feed_forward_products: 2.0 };
         assert_eq!(shape.flops_per_token(0.0), 21_233_664.0);
         assert_eq!(shape.flops_per_token(100.0) - shape.flops_per_token(0.0), 921_600.0);
     }
