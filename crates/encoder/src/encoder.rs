@@ -77,6 +77,8 @@ pub struct Encoder {
     fingerprint: Fingerprint,
     query_prompt: Vec<u32>,
     passage_prompt: Vec<u32>,
+    /// Most resident memory of the process.
+    pub(crate) memory_limit_bytes: Option<u64>,
     /// How rows of late interaction are made; for that head only.
     pub(crate) late: Option<LateRows>,
     graph: Arc<Graph>,
@@ -153,6 +155,7 @@ impl Encoder {
             fingerprint,
             query_prompt,
             passage_prompt,
+            memory_limit_bytes: options.memory_limit_bytes,
             late,
             graph,
             workers,
