@@ -321,6 +321,7 @@ mod tests {
     fn problem(head: Head, inputs: &[Described<'_>], outputs: &[Described<'_>]) -> String {
         match fit(head, inputs, outputs).unwrap_err() {
             Misfit::Problem(problem) => problem,
+            Misfit::Head { output, given } => format!("{output} gives head {given}"),
             Misfit::Size { output, expected, received } => format!("{output}: {received}, not {expected}"),
         }
     }
