@@ -96,7 +96,7 @@ impl CpuFeatures {
     }
 
     /// What the processor has, for messages.
-    pub(crate) fn describe(&self) -> String {
+    pub(crate) fn describe(self) -> String {
         let names = self.names();
         if names.is_empty() { "no vector instructions".to_owned() } else { names.join(", ") }
     }

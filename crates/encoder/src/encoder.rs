@@ -77,6 +77,8 @@ pub struct Encoder {
     plan: ThreadPlan,
     fingerprint: Fingerprint,
     prompts: PromptIds,
+    /// Most resident memory of the process.
+    pub(crate) memory_limit_bytes: Option<u64>,
     /// How rows of late interaction are made; for that head only.
     pub(crate) late: Option<LateRows>,
     graph: Arc<Graph>,
@@ -166,6 +168,7 @@ impl Encoder {
             plan,
             fingerprint,
             prompts,
+            memory_limit_bytes: options.memory_limit_bytes,
             late,
             graph,
             workers,

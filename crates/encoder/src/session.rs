@@ -110,6 +110,7 @@ fn misfit_error(path: &Path, head: Head, misfit: Misfit) -> Error {
     let path = path.to_path_buf();
     match misfit {
         Misfit::Problem(problem) => Error::GraphInterface { path, head, problem },
+        Misfit::Head { output, given } => Error::HeadNotServed { path, head, output, given },
         Misfit::Size { output, expected, received } => Error::DimensionMismatch { path, output, expected, received },
     }
 }

@@ -190,13 +190,9 @@ fn reach(values: &[f32]) -> (f32, f32) {
     let whole = values.chunks_exact(LANES);
     let rest = whole.remainder();
     for chunk in whole {
-        for lane in 0..LANES {
-            take(lane, chunk[lane]);
-        }
+        chunk.iter().enumerate().for_each(|(lane, &value)| take(lane, value));
     }
-    for (lane, &value) in rest.iter().enumerate() {
-        take(lane, value);
-    }
+    rest.iter().enumerate().for_each(|(lane, &value)| take(lane, value));
     let low = low.iter().copied().fold(f32::INFINITY, f32::min);
     let high = high.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let flaws: f32 = flaws.iter().sum();
