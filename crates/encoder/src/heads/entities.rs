@@ -148,7 +148,7 @@ fn items(tagged: &Tagged<'_>, classes: usize, strategy: Strategy) -> Vec<Item> {
             let visible = || word.iter().map(|&token| &tagged.offsets[token]).filter(|bytes| !bytes.is_empty());
             let nothing = tagged.offsets[word[0]].start;
             let start = visible().next().map_or(nothing, |bytes| bytes.start);
-            let end = visible().last().map_or(nothing, |bytes| bytes.end);
+            let end = visible().next_back().map_or(nothing, |bytes| bytes.end);
             Item { tag, score, start, end }
         })
         .collect()
