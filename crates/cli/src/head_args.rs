@@ -122,8 +122,11 @@ pub(crate) struct EmbedArgs {
     /// The last state of each token instead, with its bytes in the text; texts may have any length
     #[arg(long, conflicts_with_all = ["pooling", "dimensions"])]
     pub(crate) tokens: bool,
+    /// The states of each token after these layers instead, separated by commas; 0 are the embeddings
+    #[arg(long, value_name = "LAYERS", value_delimiter = ',', conflicts_with_all = ["windows", "sparse", "late", "tokens", "pooling", "dimensions"])]
+    pub(crate) layers: Vec<usize>,
     /// Weights of --sparse that are not above this are left out
-    #[arg(long, value_name = "WEIGHT", default_value_t = 0.0)]
+    #[arg(long, value_name = "WEIGHT", default_value_t = 0.0, value_parser = parse_floor)]
     pub(crate) floor: f32,
     /// Form of the results; npy and parquet need --out
     #[arg(long, value_enum, default_value = "jsonl")]
@@ -246,8 +249,14 @@ impl StrategyWord {
 #[derive(Debug, Args)]
 #[command(after_help = CLASSIFY_HELP)]
 pub(crate) struct TokensArgs {
+    /// Texts; lines of standard input when there are none
+    #[arg(value_name = "TEXT")]
+    pub(crate) texts: Vec<String>,
     #[command(flatten)]
-    pub(crate) text: TextArgs,
+    pub(crate) lines: LineArgs,
+    /// Installed model [default: all-minilm-l6-v2]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) model: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -263,6 +272,11 @@ pub(crate) struct AttentionArgs {
     /// Write a page for the browser, of one text
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
+}
+
+fn parse_floor(word: &str) -> Result<f32, String> {
+    let floor = word.parse().ok().filter(|floor: &f32| floor.is_finite());
+    floor.ok_or_else(|| "use a number".to_owned())
 }
 
 fn parse_pooling(word: &str) -> Result<Pooling, String> {

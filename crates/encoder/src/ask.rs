@@ -43,27 +43,48 @@ pub enum Prompt {
     None,
 }
 
-/// A question on its way through the model; dropping it takes back what no worker has begun.
-pub struct Asked<T> {
-    parts: Vec<Pending>,
-    read: Reader<T>,
+/// A question on its way through the model; dropping it takes back what no worker has begun. One about a long text has
+/// parts, of which a bounded number is on its way at once.
+pub struct Asked<'a, T> {
+    next: Next<'a, T>,
 }
 
-/// Makes an answer of what the model gave for each part.
-type Reader<T> = Box<dyn FnOnce(Vec<Vec<Tensor>>) -> Result<T, Error> + Send>;
+/// Waits for the next part; the answer once all parts were there.
+type Next<'a, T> = Box<dyn FnMut() -> Result<Option<T>, Error> + 'a>;
 
-impl<T> Asked<T> {
+/// How far a question has come.
+pub enum Step<'a, T> {
+    /// To its answer.
+    Answer(T),
+    /// There are parts to wait for.
+    More(Asked<'a, T>),
+}
+
+impl<'a, T> Asked<'a, T> {
+    /// Waits for one part, so that whoever asked may give up between two.
+    ///
+    /// # Errors
+    /// As [`wait`](Self::wait).
+    pub fn step(mut self) -> Result<Step<'a, T>, Error> {
+        Ok((self.next)()?.map_or(Step::More(self), Step::Answer))
+    }
+
     /// Waits for the answer.
     ///
     /// # Errors
     /// Whatever went wrong with a row, as [`Pending::wait`] says, or what the head makes of numbers that are no answer.
     pub fn wait(self) -> Result<T, Error> {
-        let answers = self.parts.into_iter().map(Pending::wait).collect::<Result<Vec<_>, Error>>()?;
-        (self.read)(answers)
+        let mut asked = self;
+        loop {
+            match asked.step()? {
+                Step::Answer(answer) => return Ok(answer),
+                Step::More(more) => asked = more,
+            }
+        }
     }
 }
 
-/// A text made ready: its row, its tokens, and how many of them the row leaves out.
+/// A text made ready: its row, the tokens of the text that are in it, and how many are left out.
 struct Ready {
     row: Row,
     tokens: Tokens,
@@ -75,7 +96,12 @@ impl Encoder {
     ///
     /// # Errors
     /// `WrongHead`, `TextTooLong`, or what [`submit`](Self::submit) says.
-    pub fn ask_sentence(&self, text: &str, prompt: Prompt, overlong: Overlong) -> Result<Asked<SentenceAnswer>, Error> {
+    pub fn ask_sentence(
+        &self,
+        text: &str,
+        prompt: Prompt,
+        overlong: Overlong,
+    ) -> Result<Asked<'static, SentenceAnswer>, Error> {
         let ready = self.ready(Head::Sentence, text, self.prompt(prompt), overlong)?;
         self.ask(ready, |tensor, ready| answers::sentence(tensor.values, &ready.tokens, ready.truncated))
     }
@@ -90,7 +116,7 @@ impl Encoder {
         text: &str,
         pooling: Pooling,
         (prompt, overlong): (Prompt, Overlong),
-    ) -> Result<Asked<SentenceAnswer>, Error> {
+    ) -> Result<Asked<'static, SentenceAnswer>, Error> {
         let ready = self.ready(Head::Tokens, text, self.prompt(prompt), overlong)?;
         self.ask(ready, move |tensor, ready| {
             let hidden = tensor.shape.last().copied().unwrap_or(0);
@@ -103,7 +129,12 @@ impl Encoder {
     ///
     /// # Errors
     /// As [`ask_sentence`](Self::ask_sentence).
-    pub fn ask_class(&self, text: &str, second: Option<&str>, overlong: Overlong) -> Result<Asked<ClassAnswer>, Error> {
+    pub fn ask_class(
+        &self,
+        text: &str,
+        second: Option<&str>,
+        overlong: Overlong,
+    ) -> Result<Asked<'static, ClassAnswer>, Error> {
         let (problem, labels) = (self.card().problem, self.card().labels.clone());
         let (row, truncated) = if let Some(second) = second {
             let (row, cut) = self.ready_pair(text, second, overlong)?;
@@ -122,7 +153,7 @@ impl Encoder {
     ///
     /// # Errors
     /// `WrongHead`, or what [`submit`](Self::submit) says.
-    pub fn ask_pair(&self, query: &str, document: &str, raw: bool) -> Result<Asked<PairAnswer>, Error> {
+    pub fn ask_pair(&self, query: &str, document: &str, raw: bool) -> Result<Asked<'static, PairAnswer>, Error> {
         let (row, (query_truncated, truncated)) = self.ready_pair(query, document, Overlong::Cut)?;
         self.ask_row(row, move |tensor| {
             let score = pair_score(&tensor.values, raw).ok_or(Error::RowEmpty)?;
@@ -134,7 +165,12 @@ impl Encoder {
     ///
     /// # Errors
     /// As [`ask_sentence`](Self::ask_sentence).
-    pub fn ask_sparse(&self, text: &str, floor: f32, overlong: Overlong) -> Result<Asked<SparseAnswer>, Error> {
+    pub fn ask_sparse(
+        &self,
+        text: &str,
+        floor: f32,
+        overlong: Overlong,
+    ) -> Result<Asked<'static, SparseAnswer>, Error> {
         let ready = self.ready(Head::Sparse, text, &[], overlong)?;
         let tokenizer = self.tokenizer().clone();
         self.ask(ready, move |tensor, ready| {
@@ -148,7 +184,12 @@ impl Encoder {
     ///
     /// # Errors
     /// As [`ask_sentence`](Self::ask_sentence).
-    pub fn ask_late(&self, text: &str, prompt: Prompt, overlong: Overlong) -> Result<Asked<LateAnswer>, Error> {
+    pub fn ask_late(
+        &self,
+        text: &str,
+        prompt: Prompt,
+        overlong: Overlong,
+    ) -> Result<Asked<'static, LateAnswer>, Error> {
         self.wants(Head::Late)?;
         let late = self.late.clone().ok_or_else(|| Error::NotLate { model: self.card().name.clone() })?;
         let query = prompt == Prompt::Query;
@@ -170,9 +211,9 @@ impl Encoder {
     ///
     /// # Errors
     /// As [`ask_sentence`](Self::ask_sentence).
-    pub fn ask_layers(&self, text: &str, overlong: Overlong) -> Result<Asked<LayersAnswer>, Error> {
+    pub fn ask_layers(&self, text: &str, overlong: Overlong) -> Result<Asked<'static, LayersAnswer>, Error> {
         let ready = self.ready(Head::Layers, text, &[], overlong)?;
-        let tokens = self.spelled(&ready);
+        let tokens = self.tokenizer().spell_tokens(&ready.tokens);
         let pending = self.submit(ready.row, Lane::Bulk)?;
         let truncated = ready.truncated;
         Ok(one(pending, move |layers| Ok(LayersAnswer { tokens, layers, truncated })))
@@ -188,24 +229,14 @@ impl Encoder {
         text: &str,
         layers: &[usize],
         overlong: Overlong,
-    ) -> Result<Asked<AttentionAnswer>, Error> {
+    ) -> Result<Asked<'static, AttentionAnswer>, Error> {
         let ready = self.ready(Head::Attention, text, &[], overlong)?;
-        let tokens = self.spelled(&ready);
+        let tokens = self.tokenizer().spell_tokens(&ready.tokens);
         let pending = self.submit(ready.row, Lane::Bulk)?;
         let (truncated, layers) = (ready.truncated, layers.to_vec());
         Ok(one(pending, move |tensors| {
             Ok(AttentionAnswer { tokens, layers: layer_attention(tensors, &layers)?, truncated })
         }))
-    }
-
-    fn spelled(&self, ready: &Ready) -> Vec<crate::RowToken> {
-        let kept = ready.tokens.ids.len() - ready.truncated;
-        let tokens = Tokens {
-            ids: ready.tokens.ids[..kept].to_vec(),
-            offsets: ready.tokens.offsets[..kept].to_vec(),
-            ..Tokens::default()
-        };
-        self.tokenizer().spell_tokens(&tokens)
     }
 
     fn wants(&self, needed: Head) -> Result<(), Error> {
@@ -214,14 +245,15 @@ impl Encoder {
 
     fn ready(&self, head: Head, text: &str, prompt: &[u32], overlong: Overlong) -> Result<Ready, Error> {
         self.wants(head)?;
-        let tokens = match head {
+        let mut tokens = match head {
             Head::FillMask => self.tokenizer().tokenize_masked(text)?,
             _ => self.tokenizer().tokenize(text)?,
         };
         let room = self.text_room(prompt.len());
         let kept = room_for(&tokens, room, overlong)?;
-        let ids = [self.tokenizer().prefix(), prompt, &tokens.ids[..kept], self.tokenizer().suffix()].concat();
         let truncated = tokens.ids.len() - kept;
+        tokens.keep_first(kept);
+        let ids = [self.tokenizer().prefix(), prompt, &tokens.ids, self.tokenizer().suffix()].concat();
         Ok(Ready { row: Row::from(ids), tokens, truncated })
     }
 
@@ -247,8 +279,8 @@ impl Encoder {
     fn ask<T: 'static>(
         &self,
         mut ready: Ready,
-        read: impl FnOnce(Tensor, Ready) -> Result<T, Error> + Send + 'static,
-    ) -> Result<Asked<T>, Error> {
+        read: impl FnOnce(Tensor, Ready) -> Result<T, Error> + 'static,
+    ) -> Result<Asked<'static, T>, Error> {
         let row = std::mem::take(&mut ready.row);
         self.ask_row(row, move |tensor| read(tensor, ready))
     }
@@ -256,17 +288,20 @@ impl Encoder {
     fn ask_row<T: 'static>(
         &self,
         row: Row,
-        read: impl FnOnce(Tensor) -> Result<T, Error> + Send + 'static,
-    ) -> Result<Asked<T>, Error> {
+        read: impl FnOnce(Tensor) -> Result<T, Error> + 'static,
+    ) -> Result<Asked<'static, T>, Error> {
         let pending = self.submit(row, Lane::Bulk)?;
         Ok(one(pending, move |tensors| read(tensors.into_iter().next().unwrap_or_default())))
     }
 }
 
 /// A question of one row.
-fn one<T>(pending: Pending, read: impl FnOnce(Vec<Tensor>) -> Result<T, Error> + Send + 'static) -> Asked<T> {
-    let read = move |mut answers: Vec<Vec<Tensor>>| read(answers.pop().unwrap_or_default());
-    Asked { parts: vec![pending], read: Box::new(read) }
+fn one<T: 'static>(
+    pending: Pending,
+    read: impl FnOnce(Vec<Tensor>) -> Result<T, Error> + 'static,
+) -> Asked<'static, T> {
+    let mut part = Some((pending, read));
+    Asked { next: Box::new(move || part.take().map(|(pending, read)| read(pending.wait()?)).transpose()) }
 }
 
 /// How many of the tokens a row with `room` for them holds.

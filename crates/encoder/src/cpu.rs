@@ -1,11 +1,14 @@
 //! What the processor can do, and which precision and threads follow from it.
 
-use berth_types::Precision;
+use berth_types::{OwnOperators, Precision};
 
 use crate::Error;
 
 /// Most sessions that are opened by themselves: each holds its own copy of the weights.
 const MAX_WORKERS: usize = 16;
+
+/// Class of Berth's own products with a scale for each row, which give the same bits on every processor.
+pub(crate) const ROWS_KERNEL: &str = "rows";
 
 /// Instructions that decide which kernels ONNX Runtime takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -13,6 +16,8 @@ const MAX_WORKERS: usize = 16;
 pub struct CpuFeatures {
     /// x86: 256-bit integers.
     pub avx2: bool,
+    /// x86: multiply and add in one step.
+    pub fma: bool,
     /// x86: 512-bit vectors.
     pub avx512f: bool,
     /// x86: 8-bit dot products on 512-bit vectors, accumulated in 32 bits.
@@ -30,6 +35,7 @@ impl CpuFeatures {
     pub fn names(&self) -> Vec<&'static str> {
         [
             (self.avx2, "avx2"),
+            (self.fma, "fma"),
             (self.avx512f, "avx512f"),
             (self.avx512_vnni, "avx512_vnni"),
             (self.avx512_bf16, "avx512_bf16"),
@@ -41,8 +47,8 @@ impl CpuFeatures {
         .collect()
     }
 
-    /// Class of the kernel that multiplies unsigned activations with signed weights without saturating; `None` where
-    /// there is none: older x86 adds pairs of products in 16 bits, which overflow.
+    /// Class of ONNX Runtime's kernel that multiplies unsigned activations with signed weights without saturating; `None`
+    /// where there is none: older x86 adds pairs of products in 16 bits, which overflow.
     pub fn int8_kernel(&self) -> Option<&'static str> {
         if self.avx512_vnni {
             Some("avx512-vnni")
@@ -55,30 +61,44 @@ impl CpuFeatures {
         }
     }
 
-    /// Whether Berth's own operators beside 8-bit products are faster here than ONNX Runtime's: where attention multiplies
-    /// in bf16.
-    pub fn own_operators(&self) -> bool {
-        self.avx512_vnni && self.avx512_bf16
+    /// Berth's own operators that are better here than ONNX Runtime's: attention where the processor multiplies in bf16,
+    /// products where those of ONNX Runtime saturate.
+    pub fn own_operators(&self) -> OwnOperators {
+        if self.avx512_vnni && self.avx512_bf16 {
+            OwnOperators::Attention
+        } else if self.int8_kernel().is_none() && self.avx2 && self.fma {
+            OwnOperators::Products
+        } else {
+            OwnOperators::None
+        }
     }
 
     /// The precision that is fastest here without losing accuracy.
     pub fn default_precision(&self) -> Precision {
-        if self.int8_kernel().is_some() { Precision::Int8 } else { Precision::Fp32 }
+        if self.computes(Precision::Int8) { Precision::Int8 } else { Precision::Fp32 }
+    }
+
+    /// Whether graphs of `precision` that are made for this processor keep their accuracy on it.
+    pub fn computes(&self, precision: Precision) -> bool {
+        self.kernel(precision).is_ok()
     }
 
     /// Name of the kernel class for `precision`, part of the fingerprint.
     ///
     /// # Errors
-    /// `Int8Saturates` for int8 where its products would overflow.
+    /// `Int8Saturates` where products of 8-bit numbers would overflow.
     pub fn kernel(&self, precision: Precision) -> Result<&'static str, Error> {
         match precision {
             Precision::Fp32 | Precision::Fp16 => Ok("f32"),
-            _ => self.int8_kernel().ok_or_else(|| {
-                let names = self.names();
-                let features = if names.is_empty() { "no vector instructions".to_owned() } else { names.join(", ") };
-                Error::Int8Saturates { features }
-            }),
+            Precision::Int8 if self.own_operators() == OwnOperators::Products => Ok(ROWS_KERNEL),
+            _ => self.int8_kernel().ok_or_else(|| Error::Int8Saturates { precision, features: self.describe() }),
         }
+    }
+
+    /// What the processor has, for messages.
+    pub(crate) fn describe(self) -> String {
+        let names = self.names();
+        if names.is_empty() { "no vector instructions".to_owned() } else { names.join(", ") }
     }
 }
 
@@ -88,6 +108,7 @@ pub fn cpu_features() -> CpuFeatures {
     {
         CpuFeatures {
             avx2: std::arch::is_x86_feature_detected!("avx2"),
+            fma: std::arch::is_x86_feature_detected!("fma"),
             avx512f: std::arch::is_x86_feature_detected!("avx512f"),
             avx512_vnni: std::arch::is_x86_feature_detected!("avx512vnni"),
             avx512_bf16: berth_kernels::has_bf16(),
@@ -132,6 +153,7 @@ mod tests {
 
     const HASWELL: CpuFeatures = CpuFeatures {
         avx2: true,
+        fma: true,
         avx512f: false,
         avx512_vnni: false,
         avx512_bf16: false,
@@ -140,11 +162,19 @@ mod tests {
     };
 
     #[test]
-    fn int8_is_refused_where_it_saturates() {
-        assert_eq!(HASWELL.default_precision(), Precision::Fp32);
-        let refusal = HASWELL.kernel(Precision::Int8).unwrap_err().to_string();
-        assert!(refusal.contains("avx2") && refusal.contains("use fp32"), "{refusal}");
-        assert_eq!(HASWELL.kernel(Precision::Fp32).unwrap(), "f32");
+    fn precisions_are_refused_where_they_saturate() {
+        assert_eq!(HASWELL.own_operators(), OwnOperators::Products);
+        assert_eq!(HASWELL.kernel(Precision::Int8).unwrap(), ROWS_KERNEL);
+        let refusal = HASWELL.kernel(Precision::Int8Static).unwrap_err().to_string();
+        assert!(
+            refusal.contains("int8-static") && refusal.contains("avx2") && refusal.contains("use fp32"),
+            "{refusal}"
+        );
+
+        let older = CpuFeatures { fma: false, ..HASWELL };
+        assert_eq!((older.default_precision(), older.own_operators()), (Precision::Fp32, OwnOperators::None));
+        assert!(!older.computes(Precision::Int8));
+        assert_eq!(older.kernel(Precision::Fp32).unwrap(), "f32");
     }
 
     #[test]
@@ -152,6 +182,7 @@ mod tests {
         let check = |features: CpuFeatures, class| {
             assert_eq!(features.default_precision(), Precision::Int8);
             assert_eq!(features.kernel(Precision::Int8).unwrap(), class);
+            assert_ne!(features.own_operators(), OwnOperators::Products);
         };
         check(CpuFeatures { avx512_vnni: true, avx_vnni: true, ..HASWELL }, "avx512-vnni");
         check(CpuFeatures { avx_vnni: true, ..HASWELL }, "avx-vnni");

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 
-use berth_types::{Device, Embedding, Fingerprint, Head, ModelCard, Precision};
+use berth_types::{Device, Embedding, Fingerprint, Head, ModelCard, OwnOperators, Precision};
 
-use crate::cpu::cpu_features;
+use crate::cpu::{ROWS_KERNEL, cpu_features};
 use crate::heads::late::LateRows;
 use crate::opening::{Decision, Opened, fingerprint};
 use crate::prompts::PromptIds;
@@ -77,6 +77,8 @@ pub struct Encoder {
     plan: ThreadPlan,
     fingerprint: Fingerprint,
     prompts: PromptIds,
+    /// Most resident memory of the process.
+    pub(crate) memory_limit_bytes: Option<u64>,
     /// How rows of late interaction are made; for that head only.
     pub(crate) late: Option<LateRows>,
     graph: Arc<Graph>,
@@ -116,9 +118,9 @@ impl Encoder {
     /// Opens `model`: checks its graph and tokenizer against their hashes and starts the workers.
     ///
     /// # Errors
-    /// `FileMissing`, `FileChanged` and others by what is wrong with a file; `Int8Saturates` when int8 is asked for
-    /// where it would lose accuracy; `DeviceUnavailable`, `DeviceRefused` or `Placement` when a device cannot serve;
-    /// `RowsDepend` for a token budget where rows would depend on their neighbours;
+    /// `FileMissing`, `FileChanged` and others by what is wrong with a file; `Int8Saturates` or `GraphSaturates` when
+    /// 8-bit products would lose accuracy here; `DeviceUnavailable`, `DeviceRefused` or `Placement` when a device cannot
+    /// serve; `RowsDepend` for a token budget where rows would depend on their neighbours;
     /// `MemoryLimit` when not even one worker fits.
     pub fn open(model: &InstalledModel, runtime: &Runtime, options: &EncoderOptions) -> Result<Self, Error> {
         let card = model.card().clone();
@@ -131,8 +133,16 @@ impl Encoder {
             (opened.join().unwrap_or(Err(Error::WorkerLost)), tokenizer)
         });
         let (Opened { graph, plan, ladder }, tokenizer) = (opened?, tokenizer?);
-        if graph.has_own_operators && cpu_features().avx512_bf16 {
-            fingerprint.parts.entry("kernel".to_owned()).and_modify(|kernel| kernel.push_str("+bf16"));
+        let kernel = fingerprint.parts.entry("kernel".to_owned()).or_default();
+        if graph.own_operators == OwnOperators::Products {
+            ROWS_KERNEL.clone_into(kernel);
+        }
+        if kernel == ROWS_KERNEL && graph.own_operators != OwnOperators::Products {
+            let path = model.dir().join(&decision.graph_file);
+            return Err(Error::GraphSaturates { path, features: cpu_features().describe() });
+        }
+        if graph.own_operators.any() && cpu_features().avx512_bf16 {
+            kernel.push_str("+bf16");
         }
         let runners = (0..plan.workers).map(|_| GraphRunner::new(Arc::clone(&graph)));
         let runs = runners.map(|mut runner| move |rows: &[&Row]| runner.run_all(rows, ladder)).collect();
@@ -158,6 +168,7 @@ impl Encoder {
             plan,
             fingerprint,
             prompts,
+            memory_limit_bytes: options.memory_limit_bytes,
             late,
             graph,
             workers,

@@ -126,11 +126,25 @@ pub enum Error {
         /// The library asked for.
         asked: PathBuf,
     },
-    /// Int8 products would saturate on this processor.
+    /// Products of 8-bit numbers would saturate on this processor.
     #[error(
-        "int8 would lose accuracy on this processor ({features}): it needs AVX512-VNNI, AVX-VNNI or ARM dot products; use fp32"
+        "{precision} would lose accuracy on this processor ({features}): it needs {}; use fp32",
+        if *precision == Precision::Int8 { "AVX2 with FMA, or ARM dot products" } else { "AVX512-VNNI, AVX-VNNI or ARM dot products" }
     )]
     Int8Saturates {
+        /// What was asked for.
+        precision: Precision,
+        /// What the processor has.
+        features: String,
+    },
+    /// A graph's products of 8-bit numbers would saturate on this processor, for which a graph can be made that does not.
+    #[error(
+        "{} was made for other processors: its 8-bit products would lose accuracy on this one ({features}); import the model's weights again on this machine, or use fp32",
+        path.display()
+    )]
+    GraphSaturates {
+        /// The graph.
+        path: PathBuf,
         /// What the processor has.
         features: String,
     },
@@ -165,6 +179,18 @@ pub enum Error {
         head: Head,
         /// What is missing or unknown.
         problem: String,
+    },
+    /// A graph that was made elsewhere gives something else than what is asked for.
+    #[error("{} does not serve head {head}: its output {output} gives head {given}", path.display())]
+    HeadNotServed {
+        /// The graph.
+        path: PathBuf,
+        /// What it was opened for.
+        head: Head,
+        /// The output.
+        output: String,
+        /// What it serves.
+        given: Head,
     },
     /// An output of the graph does not have the size that the card says.
     #[error("{} gives {received} values in {output}, the model card says {expected}", path.display())]
@@ -223,6 +249,19 @@ pub enum Error {
         limit: ByteSize,
         /// What is needed at least.
         needed: ByteSize,
+    },
+    /// What a text would be answered with is more than the limit of memory leaves.
+    #[error(
+        "the answer to a text of {tokens} tokens takes {needed}, more than a memory limit of {limit} leaves; hand the \
+         text in in parts"
+    )]
+    AnswerTooLarge {
+        /// Tokens of the text.
+        tokens: usize,
+        /// What its answer takes.
+        needed: ByteSize,
+        /// The limit.
+        limit: ByteSize,
     },
     /// A row has more ids than the model takes.
     #[error("a row of {tokens} tokens does not fit the model's {max_tokens}")]
@@ -293,6 +332,9 @@ pub enum Error {
         /// Ids that the model has.
         vocabulary: u64,
     },
+    /// There is nothing in a text whose likelihood could be measured.
+    #[error("the text has no tokens to measure")]
+    NothingToMeasure,
     /// A row has no ids at all.
     #[error("a row without tokens cannot be encoded")]
     RowEmpty,
@@ -328,6 +370,14 @@ pub enum Error {
         /// What ONNX Runtime says.
         message: String,
     },
+    /// What the model gave for a row holds infinities, or what is no number at all.
+    #[error("the model gave no usable numbers in its output {output} for a row of {tokens} tokens (NaN or infinite)")]
+    NotFinite {
+        /// The output.
+        output: String,
+        /// Ids in the row.
+        tokens: usize,
+    },
     /// What the model gave for a row is no vector.
     #[error("the model gave no usable row: {0}")]
     BadRow(#[from] EmbeddingError),
@@ -345,8 +395,8 @@ impl Error {
         match self {
             Self::ModelMissing { .. } => ErrorKind::NotFound,
             Self::Int8Saturates { .. }
-            | Self::CardSyntax { .. }
-            | Self::CardValue { .. }
+            | Self::GraphSaturates { .. }
+            | Self::HeadNotServed { .. }
             | Self::RowTooLong { .. }
             | Self::RowTypes { .. }
             | Self::RowPositions { .. }
@@ -354,11 +404,15 @@ impl Error {
             | Self::TextTooLong { .. }
             | Self::NoMask { .. }
             | Self::MemoryLimit { .. }
+            | Self::AnswerTooLarge { .. }
             | Self::NotLate { .. }
             | Self::UnknownPrompt { .. }
             | Self::RowsDepend { .. }
+            | Self::NothingToMeasure
             | Self::RowEmpty => ErrorKind::InvalidInput,
-            Self::ManifestSyntax { .. }
+            Self::CardSyntax { .. }
+            | Self::CardValue { .. }
+            | Self::ManifestSyntax { .. }
             | Self::ManifestFormat { .. }
             | Self::FileUnlisted { .. }
             | Self::FileMissing { .. }
@@ -382,6 +436,7 @@ impl Error {
             Self::RuntimeConflict { .. }
             | Self::Tokenize { .. }
             | Self::Run { .. }
+            | Self::NotFinite { .. }
             | Self::BadRow(_)
             | Self::Calibration { .. }
             | Self::WorkerLost => ErrorKind::Internal,

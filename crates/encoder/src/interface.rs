@@ -103,6 +103,8 @@ pub(crate) struct Wanted<'a> {
 pub(crate) enum Misfit {
     /// In words.
     Problem(String),
+    /// The graph was made for another head.
+    Head { output: String, given: Head },
     /// A size that the card gives otherwise.
     Size { output: String, expected: usize, received: i64 },
 }
@@ -175,8 +177,7 @@ fn ready_made_output(wanted: Wanted<'_>, ready: &ReadyMade) -> Result<(Vec<Outpu
     let (axes, after) = match (wanted.head, ready.head) {
         (Head::Sentence, Head::Tokens) => (vec![Rows, Tokens, Size(card.dimensions)], After::Pool(card.pooling)),
         (wanted, given) if wanted != given => {
-            let output = &ready.output;
-            return Err(Misfit::Problem(format!("its output {output} gives head {given}")));
+            return Err(Misfit::Head { output: ready.output.clone(), given });
         }
         (Head::Sentence, _) => (vec![Rows, Size(card.dimensions)], After::Keep),
         (Head::Tokens | Head::Late, _) => (vec![Rows, Tokens, width], After::Keep),
@@ -320,6 +321,7 @@ mod tests {
     fn problem(head: Head, inputs: &[Described<'_>], outputs: &[Described<'_>]) -> String {
         match fit(head, inputs, outputs).unwrap_err() {
             Misfit::Problem(problem) => problem,
+            Misfit::Head { output, given } => format!("{output} gives head {given}"),
             Misfit::Size { output, expected, received } => format!("{output}: {received}, not {expected}"),
         }
     }

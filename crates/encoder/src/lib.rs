@@ -35,7 +35,7 @@ mod workers;
 
 pub use ask::{
     Asked, AttentionAnswer, ClassAnswer, EntityAnswer, FillMaskAnswer, Guess, LateAnswer, LayersAnswer, MaskedPlace,
-    Overlong, PairAnswer, PerplexityAnswer, Prompt, SentenceAnswer, SparseAnswer, TokensAnswer,
+    Overlong, PairAnswer, PerplexityAnswer, Prompt, SentenceAnswer, SparseAnswer, Step, TokensAnswer,
 };
 pub use calibrate::{Product, matmul_peak};
 pub use cpu::{CpuFeatures, ThreadPlan, cpu_features, default_precision, plan_threads};

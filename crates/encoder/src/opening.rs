@@ -120,10 +120,11 @@ impl<'a> Decision<'a> {
     ///
     /// # Errors
     /// `RowsDepend` on the processor in integers: dynamic int8 has one scale for all states of a run, and kernels of the
-    /// others give a row other bits in a batch on some processors (q4 with AVX2).
+    /// others, and those of fp16, give a row other bits in a batch on some processors (q4 with AVX2).
     fn ladder(&self, card: &ModelCard, options: &EncoderOptions) -> Result<Option<Ladder>, Error> {
         let Self { device, precision, .. } = *self;
-        if !is_gpu(device) && options.token_budget.is_some() && precision.is_quantized() {
+        let depend = precision.is_quantized() || precision == Precision::Fp16;
+        if !is_gpu(device) && options.token_budget.is_some() && depend {
             return Err(Error::RowsDepend { precision });
         }
         let budget = options.token_budget.or(is_gpu(device).then_some(GPU_TOKEN_BUDGET));

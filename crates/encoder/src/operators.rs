@@ -9,12 +9,13 @@ use std::ffi::CStr;
 use std::ptr;
 use std::sync::OnceLock;
 
-use berth_kernels::{AttentionShape, add_and_norm, attend, gelu_scaled};
+use berth_kernels::{AttentionShape, PackedView, add_and_norm, attend, gelu_scaled, multiply_rows, packed_shape};
+use berth_types::OwnOperators;
 use ort::AsPointer;
 use ort::session::builder::SessionBuilder;
 use ort::sys::{self, ONNXTensorElementDataType as Element};
 
-use self::raw::{F32, I32, Node, Operator, Run, Tensor, table};
+use self::raw::{F32, I8, I32, LastAxis, Node, Operator, Run, Tensor, table};
 
 /// `JointAttention(joined, mask)`: `[batch, sequence, 3 · hidden]` and i32 `[batch, sequence]` to
 /// `[batch, sequence, hidden]`. Each row is computed alone.
@@ -25,7 +26,7 @@ struct JointAttention {
 impl Operator for JointAttention {
     const NAME: &'static CStr = c"JointAttention";
     const INPUTS: &'static [Element] = &[F32, I32];
-    const TIMES: i64 = 3;
+    const LAST_AXIS: LastAxis = LastAxis::PartOfFirst(3);
 
     fn of(node: &Node) -> ort::Result<Self> {
         Ok(Self { heads: node.whole(c"num_heads")? })
@@ -58,7 +59,7 @@ struct ScaledGelu;
 impl Operator for ScaledGelu {
     const NAME: &'static CStr = c"ScaledGelu";
     const INPUTS: &'static [Element] = &[F32, F32];
-    const TIMES: i64 = 1;
+    const LAST_AXIS: LastAxis = LastAxis::PartOfFirst(1);
 
     fn of(_: &Node) -> ort::Result<Self> {
         Ok(Self)
@@ -86,7 +87,7 @@ struct ResidualNorm {
 impl Operator for ResidualNorm {
     const NAME: &'static CStr = c"ResidualNorm";
     const INPUTS: &'static [Element] = &[F32; 4];
-    const TIMES: i64 = 1;
+    const LAST_AXIS: LastAxis = LastAxis::PartOfFirst(1);
 
     fn of(node: &Node) -> ort::Result<Self> {
         Ok(Self { epsilon: node.real(c"epsilon")? })
@@ -108,6 +109,44 @@ impl Operator for ResidualNorm {
     }
 }
 
+/// `RowProduct(states, weights, scales, sums, bias)`: `[…, inputs]`, bytes in the shape of [`packed_shape`] and thrice
+/// `[outputs]` to `[…, outputs]`.
+struct RowProduct;
+
+impl Operator for RowProduct {
+    const NAME: &'static CStr = c"RowProduct";
+    const INPUTS: &'static [Element] = &[F32, I8, F32, F32, F32];
+    const LAST_AXIS: LastAxis = LastAxis::OfInput(2);
+
+    fn of(_: &Node) -> ort::Result<Self> {
+        Ok(Self)
+    }
+
+    fn compute(&self, run: &Run) -> ort::Result<()> {
+        let (states, weights) = (run.input(0)?, run.input(1)?);
+        let vectors = [run.input(2)?, run.input(3)?, run.input(4)?];
+        let (inputs, outputs) = (states.last(), vectors[0].last());
+        if inputs == 0 || outputs == 0 || states.shape.is_empty() {
+            return Err(misfit(Self::NAME, states.shape));
+        }
+        if !weights.shape.iter().map(|&length| length as usize).eq(packed_shape(inputs, outputs)) {
+            return Err(misfit(Self::NAME, weights.shape));
+        }
+        if let Some(other) = vectors.iter().find(|vector| vector.shape != [outputs as i64]) {
+            return Err(misfit(Self::NAME, other.shape));
+        }
+        let mut shape = states.shape.to_vec();
+        shape[states.shape.len() - 1] = outputs as i64;
+        let product = run.output(&shape)?;
+        // SAFETY: the types are those of `INPUTS`, and an output of another shape has a place of its own.
+        let (states, bytes, product) = unsafe { (states.values(), weights.values(), product.values_mut()) };
+        // SAFETY: as above.
+        let [scales, sums, bias] = vectors.map(|vector| unsafe { vector.values() });
+        multiply_rows(states, inputs, PackedView { bytes, scales, sums, bias }, product);
+        Ok(())
+    }
+}
+
 /// Changes the rows of `states` by `change`, which gets where a row begins: a row at a time where the output has a
 /// place of its own, all of them at once where it has that of the input.
 fn rows(states: &Tensor<'_>, output: &Tensor<'_>, width: usize, change: impl Fn(usize, &mut [f32])) {
@@ -124,14 +163,23 @@ fn rows(states: &Tensor<'_>, output: &Tensor<'_>, width: usize, change: impl Fn(
     }
 }
 
-/// Whether `operator` is one of these: none of ONNX Runtime's has such a name.
-pub(crate) fn is_own(operator: &str) -> bool {
-    [JointAttention::NAME, ScaledGelu::NAME, ResidualNorm::NAME]
-        .iter()
-        .any(|name| name.to_bytes() == operator.as_bytes())
+/// Which of these are among `operators`: none of ONNX Runtime's has such a name.
+pub(crate) fn own_among<'o>(operators: impl IntoIterator<Item = &'o str>) -> OwnOperators {
+    let is = |name: &CStr, operator: &str| name.to_bytes() == operator.as_bytes();
+    let mut own = OwnOperators::None;
+    for operator in operators {
+        if is(RowProduct::NAME, operator) {
+            return OwnOperators::Products;
+        }
+        if [JointAttention::NAME, ScaledGelu::NAME, ResidualNorm::NAME].iter().any(|name| is(name, operator)) {
+            own = OwnOperators::Attention;
+        }
+    }
+    own
 }
 
-static OPERATORS: [sys::OrtCustomOp; 3] = [table::<JointAttention>(), table::<ScaledGelu>(), table::<ResidualNorm>()];
+static OPERATORS: [sys::OrtCustomOp; 4] =
+    [table::<JointAttention>(), table::<ScaledGelu>(), table::<ResidualNorm>(), table::<RowProduct>()];
 
 /// Adds the operators to those that `builder`'s graph may use.
 ///

@@ -83,7 +83,7 @@ impl GraphRunner {
     /// Returns the head's outputs in their order, without the axis of rows.
     ///
     /// # Errors
-    /// `Run` when ONNX Runtime fails or gives another shape.
+    /// `Run` when ONNX Runtime fails or gives another shape, `NotFinite` when a number is none.
     pub(crate) fn run(&mut self, row: &Row) -> Result<Vec<Tensor>, Error> {
         let batch = Batch { rows: &[row], tokens: row.ids.len() };
         let mut answers = self.run_batch(batch)?;
@@ -152,8 +152,11 @@ impl GraphRunner {
             read(output, value, batch, &mut answers).map_err(failed)?;
         }
         for (row, tensors) in batch.rows.iter().zip(&mut answers) {
-            for tensor in tensors {
+            for (output, tensor) in graph.interface.outputs.iter().zip(tensors) {
                 finish(graph.interface.after, tensor, row);
+                if !all_finite(&tensor.values) {
+                    return Err(Error::NotFinite { output: output.name.clone(), tokens: row.ids.len() });
+                }
             }
         }
         Ok(answers)
@@ -175,6 +178,11 @@ fn finish(after: After, tensor: &mut Tensor, row: &Row) {
             tensor.shape = vec![row.positions.len(), width];
         }
     }
+}
+
+/// Whether all are numbers. In parts without a way out inside, which the compiler makes vectors of.
+fn all_finite(values: &[f32]) -> bool {
+    values.chunks(1024).all(|part| part.iter().fold(true, |all, value| all & value.is_finite()))
 }
 
 const INT32: sys::ONNXTensorElementDataType = sys::ONNXTensorElementDataType::ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32;
@@ -440,6 +448,16 @@ mod tests {
         assert_eq!(finished(After::Keep, &[]), (vec![3, 2], tensor.values.clone()));
         assert_eq!(finished(After::Pool(berth_types::Pooling::Mean), &[]), (vec![2], vec![3.0, 5.0]));
         assert_eq!(finished(After::Pick, &[2, 0]), (vec![2, 2], vec![5.0, 9.0, 1.0, 2.0]));
+    }
+
+    #[test]
+    fn a_number_that_is_none_is_found_anywhere() {
+        assert!(all_finite(&[]) && all_finite(&[f32::MAX; 3000]));
+        for (place, value) in [(0, f32::NAN), (1023, f32::INFINITY), (1024, f32::NEG_INFINITY), (2999, f32::NAN)] {
+            let mut values = vec![0.5; 3000];
+            values[place] = value;
+            assert!(!all_finite(&values), "{place}");
+        }
     }
 
     #[test]

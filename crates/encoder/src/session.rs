@@ -5,7 +5,7 @@ use std::ffi::CString;
 use std::path::Path;
 use std::sync::Arc;
 
-use berth_types::{Device, Head, Precision};
+use berth_types::{Device, Head, OwnOperators, Precision};
 use ort::ep::{self, ArenaExtendStrategy, ExecutionProviderDispatch};
 use ort::session::Session;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
@@ -26,8 +26,8 @@ pub(crate) struct Graph {
     pub(crate) output_names: Vec<CString>,
     /// Nodes on each execution provider, by its name.
     pub(crate) placement: BTreeMap<String, usize>,
-    /// Whether some are operators of Berth's own.
-    pub(crate) has_own_operators: bool,
+    /// Those of them that are operators of Berth's own.
+    pub(crate) own_operators: OwnOperators,
     pub(crate) counters: Counters,
 }
 
@@ -85,7 +85,7 @@ impl Graph {
             return Err(Error::Placement { path: path.to_path_buf(), device, node: name, operator, provider });
         }
 
-        let has_own_operators = placed.iter().any(|node| operators::is_own(&node.operator));
+        let own_operators = operators::own_among(placed.iter().map(|node| node.operator.as_str()));
         let mut placement = BTreeMap::new();
         for node in placed {
             *placement.entry(node.provider).or_default() += 1;
@@ -102,7 +102,7 @@ impl Graph {
         let input_names = interface.inputs.iter().map(|input| name(&input.name)).collect::<Result<_, Error>>()?;
         let output_names = interface.outputs.iter().map(|output| name(&output.name)).collect::<Result<_, Error>>()?;
         let counters = Counters::default();
-        Ok(Arc::new(Self { session, interface, input_names, output_names, placement, has_own_operators, counters }))
+        Ok(Arc::new(Self { session, interface, input_names, output_names, placement, own_operators, counters }))
     }
 }
 
@@ -110,6 +110,7 @@ fn misfit_error(path: &Path, head: Head, misfit: Misfit) -> Error {
     let path = path.to_path_buf();
     match misfit {
         Misfit::Problem(problem) => Error::GraphInterface { path, head, problem },
+        Misfit::Head { output, given } => Error::HeadNotServed { path, head, output, given },
         Misfit::Size { output, expected, received } => Error::DimensionMismatch { path, output, expected, received },
     }
 }

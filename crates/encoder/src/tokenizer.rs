@@ -318,6 +318,16 @@ impl TextTokenizer {
 }
 
 impl Tokens {
+    /// Leaves the first `count` ids, and the memory of the others free. `unknown` and `words` still count all.
+    pub(crate) fn keep_first(&mut self, count: usize) {
+        self.ids.truncate(count);
+        self.ids.shrink_to_fit();
+        self.offsets.truncate(count);
+        self.offsets.shrink_to_fit();
+        self.word_of.truncate(count);
+        self.word_of.shrink_to_fit();
+    }
+
     /// Adds one id. A range that goes back behind the one before it is moved, so that `offsets` hold what they promise.
     fn push(&mut self, id: u32, range: Range<usize>) {
         let previous = self.offsets.last().cloned().unwrap_or(0..0);

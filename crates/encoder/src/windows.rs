@@ -38,8 +38,9 @@ pub(crate) fn token_windows(word_of: &[u32], size: usize, overlap: usize) -> Vec
 
 /// The first token of the word of `place`, when it lies behind `after`.
 fn word_start(word_of: &[u32], place: usize, after: usize) -> Option<usize> {
-    let start = word_of[..place].iter().rposition(|word| *word != word_of[place]).map_or(0, |before| before + 1);
-    (start > after).then_some(start)
+    // A word may be as long as the text: what lies before `after` is not looked at again for each window.
+    let between = word_of.get(after..place)?;
+    between.iter().rposition(|word| *word != word_of[place]).map(|before| after + before + 1)
 }
 
 #[cfg(test)]

@@ -3,8 +3,7 @@
 use std::collections::VecDeque;
 use std::path::PathBuf;
 
-use berth_encoder::{Encoder, EncoderOptions, Error, InstalledModel, Runtime, cpu_features, resident_bytes};
-use berth_types::Precision;
+use berth_encoder::{Encoder, EncoderOptions, Error, InstalledModel, Runtime, default_precision, resident_bytes};
 
 /// Rows by default, and with `BERTH_LONG`; every twentieth is the first measure.
 const ROWS: usize = 400;
@@ -52,7 +51,7 @@ fn memory_does_not_grow_with_rows_and_a_limit_is_kept() {
         .map_or_else(|| home().join("runtime/libonnxruntime.so.1.31.1"), PathBuf::from);
     let runtime = Runtime::load(&library).unwrap();
     let model = InstalledModel::open(&home().join("models/all-minilm-l6-v2")).unwrap();
-    let precision = if cpu_features().int8_kernel().is_some() { Precision::Int8 } else { Precision::Fp32 };
+    let precision = default_precision();
     let open = |limit: Option<u64>, workers| {
         let options = EncoderOptions {
             precision: Some(precision),

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use berth_types::Precision;
+use berth_types::{OwnOperators, Precision};
 
 use crate::checkpoint::Weights;
 use crate::export::ExportOptions;
@@ -27,8 +27,8 @@ pub(crate) struct Assembly<'a> {
     /// In a calibration graph: each product with what it takes in.
     pub(crate) observed: Option<Vec<(String, Value)>>,
     matrices: BTreeMap<String, Matrix>,
-    /// Whether operators of Berth's own may be used.
-    own_operators: bool,
+    /// Operators of Berth's own that may be used.
+    own_operators: OwnOperators,
 }
 
 /// A product's tensors: `NAME.weight`, `[outputs, inputs]`, and where there is one `NAME.bias`.
@@ -64,13 +64,18 @@ impl<'a> Assembly<'a> {
             products: Vec::new(),
             observed: observing.then(Vec::new),
             matrices: BTreeMap::new(),
-            own_operators: options.own_operators && !observing,
+            own_operators: if observing { OwnOperators::None } else { options.own_operators },
         }
     }
 
     /// Whether operators of Berth's own are used: their precision is that of 8-bit products.
     pub(crate) fn uses_own(&self) -> bool {
-        self.own_operators && matches!(self.precision, Precision::Int8 | Precision::Int8Static)
+        self.own_operators.any() && matches!(self.precision, Precision::Int8 | Precision::Int8Static)
+    }
+
+    /// Whether products in int8 are among them.
+    pub(crate) fn multiplies_by_own(&self) -> bool {
+        self.own_operators == OwnOperators::Products
     }
 
     /// The precision in which the product `name` works.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use berth_types::{Head, Pooling, Precision};
+use berth_types::{Head, OwnOperators, Pooling, Precision};
 
 use crate::assembly::Assembly;
 use crate::checkpoint::Weights;
@@ -16,7 +16,7 @@ use crate::{Calibration, Error, atomic, door, heads, onnx, sentence, trunk};
 pub(crate) const CONFIG: &str = "config.json";
 
 /// Changes whenever the bytes of a graph may change. Equal checkpoint, options and version give equal bytes.
-pub const EXPORTER_VERSION: &str = "5";
+pub const EXPORTER_VERSION: &str = "6";
 
 /// Bytes that one protobuf message may have.
 const LARGEST_MODEL: u64 = (1 << 31) - 1;
@@ -38,9 +38,9 @@ pub struct ExportOptions {
     pub keep_fp32: BTreeSet<String>,
     /// Ranges of what products take in, which [`Precision::Int8Static`] needs and no other precision reads.
     pub calibration: Option<Calibration>,
-    /// Whether `int8` and `int8-static` use operators of Berth's own, in the domain `berth`, where there are some: faster
-    /// on processors that multiply in bf16, and unknown to others who run the graph.
-    pub own_operators: bool,
+    /// Operators of Berth's own, in the domain `berth`, that `int8` uses, and `int8-static` but for products: faster on
+    /// the processors that they are for, and unknown to others who run the graph.
+    pub own_operators: OwnOperators,
 }
 
 impl Default for ExportOptions {
@@ -53,7 +53,7 @@ impl Default for ExportOptions {
             token_embeddings: false,
             keep_fp32: BTreeSet::new(),
             calibration: None,
-            own_operators: false,
+            own_operators: OwnOperators::None,
         }
     }
 }

@@ -1,14 +1,16 @@
 //! Matrix products: how each precision stores a matrix, and which operator multiplies by it.
 //!
 //! - `fp32`, `fp16`: `MatMul`.
-//! - `int8`: `DynamicQuantizeMatMul`, with one scale of the states a run. Its vectors depend on what shares the run.
+//! - `int8`: `DynamicQuantizeMatMul`, with one scale of the states a run. Its vectors depend on what shares the run. Or,
+//!   where ONNX Runtime's products would saturate, `RowProduct` of Berth's own, with a scale for each row of states.
 //! - `int8-static`: `QuantizeLinear` with a scale measured before, then `MatMulIntegerToFloat`. As fast as `int8` (which
 //!   only has to find the range), and independent of what shares the run.
 //! - `q8`, `q4`: `MatMulNBits`, which gives each block of a row of states a scale of its own, so that rows do not see
 //!   their neighbours.
 //!
-//! Scales for each row of states cost an eighth of the speed, because no operator takes them: see docs/precisions.md.
+//! Out of ONNX Runtime's operators, scales for each row of states cost an eighth of the speed: see docs/precisions.md.
 
+use berth_kernels::{PackedMatrix, pack, packed_shape};
 use berth_types::Precision;
 
 use crate::assembly::Assembly;
@@ -40,6 +42,7 @@ pub(crate) struct Matrix {
 enum Storage {
     Float { half: bool },
     Dynamic { scales: Value },
+    Rows { scales: Value, sums: Value, outputs: usize },
     Static { scales: Value, states_scale: Value, states_zero: Value },
     Blocks { scales: Value, zeros: Value, inputs: usize, outputs: usize, bits: u8, block: usize },
 }
@@ -68,6 +71,13 @@ impl Assembly<'_> {
             }
             Precision::Q8 => self.blocks(&name, weight, inputs, 8, Q8_BLOCK),
             Precision::Q4 => self.blocks(&name, weight, inputs, 4, Q4_BLOCK),
+            Precision::Int8 if self.multiplies_by_own() => {
+                let PackedMatrix { bytes, scales, sums } = pack(weight, inputs);
+                let values = self.graph.i8(&name, &packed_shape(inputs, outputs), &bytes);
+                let scales = self.graph.f32(&format!("{name}.scale"), &[outputs], &scales);
+                let sums = self.graph.f32(&format!("{name}.sum"), &[outputs], &sums);
+                (values, Storage::Rows { scales, sums, outputs })
+            }
             precision => {
                 let quantized = quantize::rows(weight, inputs);
                 let values = self.graph.i8(&name, &shape, &quantize::transpose(&quantized.bytes, inputs));
@@ -122,6 +132,16 @@ impl Assembly<'_> {
                 // The fourth input is the weights' zero point, which symmetric weights do not have.
                 let inputs = [states, values, scales, "", bias];
                 self.graph.fused("DynamicQuantizeMatMul", given(&inputs), output, &[])
+            }
+            Storage::Rows { scales, sums, outputs } => {
+                let zeros;
+                let bias = if bias.is_empty() {
+                    zeros = self.graph.f32(&format!("{}.no_bias", matrix.name), &[*outputs], &vec![0.0; *outputs]);
+                    &zeros
+                } else {
+                    bias
+                };
+                self.graph.own("RowProduct", &[states, values, scales, sums, bias], output, &[])
             }
             Storage::Static { scales, states_scale, states_zero } => {
                 let bytes = format!("{output}.bytes");

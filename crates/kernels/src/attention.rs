@@ -1,10 +1,14 @@
 //! Multi-head attention of one row of tokens.
 
 #[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
 mod bf16;
 mod portable;
 
 use std::cell::RefCell;
+
+use crate::widest::has_avx2;
 
 /// Values in a vector.
 const LANES: usize = 16;
@@ -75,15 +79,37 @@ pub fn has_bf16() -> bool {
 /// When the lengths do not fit each other, or the shape is not supported.
 pub fn attend(qkv: &[f32], mask: Option<&[i32]>, shape: AttentionShape, context: &mut [f32]) {
     SCRATCH.with_borrow_mut(|scratch| {
-        attend_by(has_bf16(), qkv, mask, shape, scratch, context);
+        attend_by(Kernel::best(), qkv, mask, shape, scratch, context);
         if scratch.lines.len() + scratch.scores.len() > KEPT {
             *scratch = Scratch::default();
         }
     });
 }
 
+/// What computes attention.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kernel {
+    Portable,
+    Avx2,
+    Bf16,
+}
+
+impl Kernel {
+    fn is_here(self) -> bool {
+        match self {
+            Self::Portable => true,
+            Self::Avx2 => has_avx2(),
+            Self::Bf16 => has_bf16(),
+        }
+    }
+
+    fn best() -> Self {
+        [Self::Bf16, Self::Avx2].into_iter().find(|kernel| kernel.is_here()).unwrap_or(Self::Portable)
+    }
+}
+
 fn attend_by(
-    bf16: bool,
+    kernel: Kernel,
     qkv: &[f32],
     mask: Option<&[i32]>,
     shape: AttentionShape,
@@ -105,13 +131,15 @@ fn attend_by(
     if scratch.kept.is_empty() {
         return context.fill(0.0);
     }
-    #[cfg(target_arch = "x86_64")]
-    if bf16 {
-        // SAFETY: the caller asked `has_bf16`; lengths and shape were checked above.
-        return unsafe { bf16::attend(qkv, &scratch.kept, shape, &mut scratch.lines, context) };
+    match kernel {
+        // SAFETY: the kernel is here; lengths and shape were checked above.
+        #[cfg(target_arch = "x86_64")]
+        Kernel::Bf16 => unsafe { bf16::attend(qkv, &scratch.kept, shape, &mut scratch.lines, context) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
+        Kernel::Avx2 => unsafe { avx2::attend(qkv, &scratch.kept, shape, &mut scratch.scores, context) },
+        _ => portable::attend(qkv, &scratch.kept, shape, &mut scratch.scores, context),
     }
-    let _ = bf16;
-    portable::attend(qkv, &scratch.kept, shape, &mut scratch.scores, context);
 }
 
 #[cfg(test)]
@@ -120,17 +148,19 @@ mod tests {
 
     use super::*;
 
-    /// What there is on this processor: by bf16 or not, with the unit of its rounding.
-    fn kernels() -> Vec<(bool, f64)> {
-        let all = [(false, f64::from(f32::EPSILON) * 64.0), (true, 1.0 / 256.0)];
-        all.into_iter().filter(|&(bf16, _)| !bf16 || has_bf16()).collect()
+    /// What there is on this processor, with the unit of its rounding.
+    fn kernels() -> Vec<(Kernel, f64)> {
+        let single = f64::from(f32::EPSILON) * 64.0;
+        let all = [(Kernel::Portable, single), (Kernel::Avx2, single), (Kernel::Bf16, 1.0 / 256.0)];
+        all.into_iter().filter(|(kernel, _)| kernel.is_here()).collect()
     }
 
-    fn run(bf16: bool, qkv: &[f32], mask: Option<&[i32]>, shape: AttentionShape) -> Vec<f32> {
+    fn run(kernel: Kernel, qkv: &[f32], mask: Option<&[i32]>, shape: AttentionShape) -> Vec<f32> {
         let mut context = vec![f32::NAN; qkv.len() / 3];
         // What a thread keeps from other rows must not be seen.
-        let mut scratch = Scratch { lines: vec![Line([-1; LANES]); 4096], ..Scratch::default() };
-        attend_by(bf16, qkv, mask, shape, &mut scratch, &mut context);
+        let (lines, scores) = (vec![Line([-1; LANES]); 4096], vec![[f32::NAN; LANES]; 4096]);
+        let mut scratch = Scratch { kept: Vec::new(), lines, scores };
+        attend_by(kernel, qkv, mask, shape, &mut scratch, &mut context);
         context
     }
 
@@ -153,8 +183,8 @@ mod tests {
             qkv[(3 * token + part) * hidden + head * shape.width..][..shape.width].iter().map(|&value| f64::from(value))
         };
         let kept: Vec<usize> = (0..tokens).filter(|&token| mask.is_none_or(|mask| mask[token] != 0)).collect();
-        for (bf16, unit) in kernels() {
-            let received = run(bf16, &qkv, mask, shape);
+        for (kernel, unit) in kernels() {
+            let received = run(kernel, &qkv, mask, shape);
             for (query, head) in (0..tokens).flat_map(|query| (0..shape.heads).map(move |head| (query, head))) {
                 let root = (shape.width as f64).sqrt();
                 let score =
@@ -172,7 +202,7 @@ mod tests {
                     let exact: f64 = weights.iter().zip(&kept).map(|(weight, key)| weight / sum * of_key(key)).sum();
                     let allowed = wrong * kept.iter().map(|key| of_key(key).abs()).fold(0.0, f64::max);
                     let value = f64::from(received[query * hidden + head * shape.width + column]);
-                    let place = format!("query {query}, head {head}, column {column}, bf16 {bf16}");
+                    let place = format!("query {query}, head {head}, column {column}, {kernel:?}");
                     assert!((value - exact).abs() <= allowed, "{place}: {value} for {exact}, allowed {allowed}");
                 }
             }
@@ -216,11 +246,11 @@ mod tests {
         qkv[shape.hidden()] = 1e17;
         qkv[shape.hidden() + shape.width] = 1e17;
         let first = qkv[2 * shape.hidden()..3 * shape.hidden()].to_vec();
-        for (bf16, unit) in kernels() {
-            for context in run(bf16, &qkv, None, shape).chunks_exact(shape.hidden()) {
+        for (kernel, unit) in kernels() {
+            for context in run(kernel, &qkv, None, shape).chunks_exact(shape.hidden()) {
                 for (value, expected) in context.iter().zip(&first) {
                     let wrong = f64::from((value - expected).abs());
-                    assert!(wrong <= unit * f64::from(expected.abs()), "{value} for {expected}, bf16 {bf16}");
+                    assert!(wrong <= unit * f64::from(expected.abs()), "{value} for {expected}, {kernel:?}");
                 }
             }
         }
@@ -230,9 +260,9 @@ mod tests {
     fn a_row_without_a_real_token_is_zero() {
         let shape = AttentionShape { heads: 1, width: 16 };
         let qkv = values(5 * 3 * 16, 1, 1.0);
-        for (bf16, _) in kernels() {
-            assert_eq!(run(bf16, &qkv, Some(&[0; 5]), shape), [0.0; 5 * 16]);
-            assert_eq!(run(bf16, &[], None, shape), [0.0; 0]);
+        for (kernel, _) in kernels() {
+            assert_eq!(run(kernel, &qkv, Some(&[0; 5]), shape), [0.0; 5 * 16]);
+            assert_eq!(run(kernel, &[], None, shape), [0.0; 0]);
         }
     }
 
@@ -243,9 +273,9 @@ mod tests {
         let qkv = values(64 * 3 * hidden, 9, 1.0);
         let mask: Vec<i32> = (0..64).map(|token| i32::from(token < tokens)).collect();
         let real = &qkv[..tokens * 3 * hidden];
-        for (bf16, _) in kernels() {
-            let alone = run(bf16, real, None, shape);
-            assert_eq!(run(bf16, &qkv, Some(&mask), shape)[..tokens * hidden], alone);
+        for (kernel, _) in kernels() {
+            let alone = run(kernel, real, None, shape);
+            assert_eq!(run(kernel, &qkv, Some(&mask), shape)[..tokens * hidden], alone);
         }
         let here = || {
             let mut context = vec![0.0; real.len() / 3];
@@ -257,14 +287,25 @@ mod tests {
     }
 
     #[test]
+    fn kernels_in_f32_give_the_same_bits() {
+        let shape = AttentionShape { heads: 2, width: 48 };
+        for tokens in [1, 4, 15, 16, 17, 50] {
+            let qkv = values(tokens * 3 * shape.hidden(), 11, 2.0);
+            if Kernel::Avx2.is_here() {
+                assert_eq!(run(Kernel::Avx2, &qkv, None, shape), run(Kernel::Portable, &qkv, None, shape));
+            }
+        }
+    }
+
+    #[test]
     fn nan_is_not_hidden() {
         let shape = AttentionShape { heads: 1, width: 16 };
-        for (bf16, _) in kernels() {
+        for (kernel, _) in kernels() {
             for at in [3, 16 + 3, 32 + 3] {
                 let mut qkv = values(4 * 48, 5, 1.0);
                 qkv[48 + at] = f32::NAN;
-                let context = run(bf16, &qkv, None, shape);
-                assert!(context[16..32].iter().any(|value| value.is_nan()), "value {at} of a token, bf16 {bf16}");
+                let context = run(kernel, &qkv, None, shape);
+                assert!(context[16..32].iter().any(|value| value.is_nan()), "value {at} of a token, {kernel:?}");
             }
         }
     }

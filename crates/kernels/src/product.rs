@@ -14,7 +14,7 @@ mod portable;
 use std::cell::RefCell;
 
 pub use self::pack::{PackedMatrix, pack, packed_shape};
-use crate::widest::on_widest_vectors;
+use crate::widest::{has_avx2, on_widest_vectors};
 
 /// Outputs in a panel: two vectors of sums.
 const PANEL: usize = 16;
@@ -68,18 +68,6 @@ thread_local! {
     static BYTES: RefCell<Bytes> = RefCell::default();
 }
 
-/// Whether [`multiply_rows`] is fast on this processor.
-pub fn has_fast_products() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    {
-        is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    {
-        false
-    }
-}
-
 /// Writes `states · weights + bias` into `product`.
 ///
 /// `states` is `[rows, inputs]`, `product` `[rows, outputs]`, row-major. Each row of states is rounded to 128 steps between its
@@ -89,7 +77,7 @@ pub fn has_fast_products() -> bool {
 /// # Panics
 /// When the lengths do not fit each other.
 pub fn multiply_rows(states: &[f32], inputs: usize, matrix: PackedView<'_>, product: &mut [f32]) {
-    multiply_by(has_fast_products(), states, inputs, matrix, product);
+    multiply_by(has_avx2(), states, inputs, matrix, product);
 }
 
 fn multiply_by(fast: bool, states: &[f32], inputs: usize, matrix: PackedView<'_>, product: &mut [f32]) {
@@ -115,7 +103,7 @@ fn multiply_by(fast: bool, states: &[f32], inputs: usize, matrix: PackedView<'_>
             let weights = &matrix.bytes[panel * size..][..size];
             #[cfg(target_arch = "x86_64")]
             if fast {
-                // SAFETY: the caller asked `has_fast_products`; lengths were checked above.
+                // SAFETY: the caller asked `has_avx2`; lengths were checked above.
                 unsafe { avx2::panel(bytes, weights, &outputs, product, matrix.scales.len()) };
                 continue;
             }
@@ -202,13 +190,9 @@ fn reach(values: &[f32]) -> (f32, f32) {
     let whole = values.chunks_exact(LANES);
     let rest = whole.remainder();
     for chunk in whole {
-        for lane in 0..LANES {
-            take(lane, chunk[lane]);
-        }
+        chunk.iter().enumerate().for_each(|(lane, &value)| take(lane, value));
     }
-    for (lane, &value) in rest.iter().enumerate() {
-        take(lane, value);
-    }
+    rest.iter().enumerate().for_each(|(lane, &value)| take(lane, value));
     let low = low.iter().copied().fold(f32::INFINITY, f32::min);
     let high = high.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let flaws: f32 = flaws.iter().sum();

@@ -18,7 +18,7 @@ macro_rules! on_widest_vectors {
                 fn avx2($($argument: $kind),*) {
                     $inner::<true>($($argument),*);
                 }
-                let has_avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+                let has_avx2 = $crate::widest::has_avx2();
                 if has_avx2
                     && is_x86_feature_detected!("avx512f")
                     && is_x86_feature_detected!("avx512vl")
@@ -39,6 +39,18 @@ macro_rules! on_widest_vectors {
 }
 
 pub(crate) use on_widest_vectors;
+
+/// Whether the processor has AVX2 and multiplies and adds in one step.
+pub(crate) fn has_avx2() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    {
+        is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        false
+    }
+}
 
 /// `factor · other + sum`; with `FUSED` in one step, which is slow where the processor has no such instruction.
 #[inline(always)]

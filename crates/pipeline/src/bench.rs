@@ -288,14 +288,16 @@ struct Shape {
     hidden: f64,
     layers: f64,
     intermediate: f64,
+    /// Products with the intermediate size: one up and one down, and a second one up where a gate is beside (GeGLU).
+    feed_forward_products: f64,
 }
 
 impl Shape {
-    /// Multiplications and additions for one token of a row of `tokens`: the four projections of attention, the two of
-    /// the feed-forward part, and the products of queries with keys and of weights with values. All else is below 1 %.
+    /// Multiplications and additions for one token of a row of `tokens`: the four projections of attention, those
+    /// of the feed-forward part, and the products of queries with keys and of weights with values. All else is below 1 %.
     fn flops_per_token(&self, tokens: f64) -> f64 {
         let projections = 8.0 * self.hidden * self.hidden;
-        let feed_forward = 4.0 * self.hidden * self.intermediate;
+        let feed_forward = 2.0 * self.feed_forward_products * self.hidden * self.intermediate;
         let attention = 4.0 * self.hidden * tokens;
         self.layers * (projections + feed_forward + attention)
     }
@@ -304,12 +306,16 @@ impl Shape {
 /// Reads config.json; families name its keys differently.
 fn shape_of(model: &InstalledModel) -> Option<Shape> {
     let text = std::fs::read(model.dir().join("config.json")).ok()?;
-    let config: serde_json::Value = serde_json::from_slice(&text).ok()?;
+    shape_in(&serde_json::from_slice(&text).ok()?)
+}
+
+fn shape_in(config: &serde_json::Value) -> Option<Shape> {
     let number = |names: &[&str]| names.iter().find_map(|name| config.get(name)?.as_f64());
     Some(Shape {
         hidden: number(&["hidden_size", "dim"])?,
         layers: number(&["num_hidden_layers", "n_layers"])?,
         intermediate: number(&["intermediate_size", "hidden_dim"])?,
+        feed_forward_products: if config["model_type"] == "modernbert" { 3.0 } else { 2.0 },
     })
 }
 
@@ -324,8 +330,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_gate_is_a_third_product() {
+        let config = |family: &str| {
+            let sizes = serde_json::json!({"model_type": family, "hidden_size": 768, "num_hidden_layers": 22, "intermediate_size": 1152});
+            shape_in(&sizes).unwrap().flops_per_token(0.0)
+        };
+        assert_eq!(config("modernbert"), 22.0 * (8.0 * 768.0 * 768.0 + 6.0 * 768.0 * 1152.0));
+        assert_eq!(config("bert"), 22.0 * (8.0 * 768.0 * 768.0 + 4.0 * 768.0 * 1152.0));
+    }
+
+    #[test]
     fn minilm_computes_what_its_shape_says() {
-        let shape = Shape { hidden: 384.0, layers: 6.0, intermediate: 1536.0 };
+        let shape = Shape { hidden: 384.0, layers: 6.0, intermediate: 1536.0, feed_forward_products: 2.0 };
         assert_eq!(shape.flops_per_token(0.0), 21_233_664.0);
         assert_eq!(shape.flops_per_token(100.0) - shape.flops_per_token(0.0), 921_600.0);
     }

@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use berth_encoder::{InstalledModel, Runtime, TextTokenizer, observe_ranges};
-use berth_export::{Calibration, EXPORTER_VERSION, ExportOptions, export_calibration_graph, inspect, products};
+use berth_export::{Calibration, ExportOptions, export_calibration_graph, inspect, products};
 use berth_types::{Head, MeasuredRanges, ModelCard, Precision, Quantization};
 
+use crate::graphs::exporter;
 use crate::import::ImportOptions;
 use crate::samples::{read_texts, row};
 use crate::{Error, Home};
@@ -31,7 +32,7 @@ pub(crate) fn settle(
     graphs: &BTreeSet<(Head, Precision)>,
 ) -> Result<(Quantization, Option<Vec<String>>), Error> {
     let mut chosen = former.map_or_else(|| card.quantization.clone(), |model| model.card().quantization.clone());
-    if former.is_some_and(|model| model.exporter() != EXPORTER_VERSION || !same_model(model.card(), card)) {
+    if former.is_some_and(|model| model.exporter() != exporter() || !same_model(model.card(), card)) {
         chosen.ranges = None;
     }
     if let Some(names) = &options.keep_fp32 {
@@ -117,7 +118,7 @@ pub(crate) fn measure(
 ) -> Result<MeasuredRanges, Error> {
     let runtime = Runtime::load(&home.runtime_library())?;
     let head = widest_head(checkpoint)?;
-    let tokenizer = TextTokenizer::of(&InstalledModel::seal(building, card, EXPORTER_VERSION)?, Head::Sentence)?;
+    let tokenizer = TextTokenizer::of(&InstalledModel::seal(building, card, &exporter())?, Head::Sentence)?;
     let rows = texts.iter().map(|text| row(&tokenizer, card, head, text)).collect::<Result<Vec<_>, Error>>()?;
     let graph = building.join(CALIBRATION_GRAPH);
     let uses = export_calibration_graph(checkpoint, &ExportOptions { head, ..ExportOptions::default() }, &graph)?;

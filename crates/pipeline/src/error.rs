@@ -123,6 +123,24 @@ pub enum Error {
         /// The parts that differ.
         differences: String,
     },
+    /// What was named for a file to write is no place for it.
+    #[error("cannot write {path}: {reason}; name a file")]
+    NoPlace {
+        /// As named.
+        path: PathBuf,
+        /// What is in the way.
+        reason: &'static str,
+    },
+    /// A vector does not fit among the others of its file.
+    #[error("{path} takes one width for all rows: expected {expected} numbers in a vector, received {received}")]
+    VectorWidth {
+        /// The file.
+        path: PathBuf,
+        /// Numbers in each vector before.
+        expected: usize,
+        /// Numbers in this one.
+        received: usize,
+    },
     /// A half found a chunk that the other does not have.
     #[error("chunk {chunk_id} was found but is not stored; run `berth verify` on the index")]
     ChunkLost {
@@ -217,6 +235,7 @@ impl Error {
             | Self::EmptyQuery
             | Self::InvalidSettings(_)
             | Self::NotAFile { .. }
+            | Self::NoPlace { .. }
             | Self::BadModelName { .. }
             | Self::ModelNameTaken { .. } => ErrorKind::InvalidInput,
             Self::ChunkLost { .. }
@@ -225,7 +244,7 @@ impl Error {
             | Self::BadCheckpoint { .. }
             | Self::FingerprintMismatch { .. } => ErrorKind::Corrupted,
             Self::SyncRefused { .. } => ErrorKind::Refused,
-            Self::WorkerLost(_) | Self::Embedding(_) => ErrorKind::Internal,
+            Self::WorkerLost(_) | Self::VectorWidth { .. } | Self::Embedding(_) => ErrorKind::Internal,
             Self::Encoder(error) => error.kind(),
             Self::Export(error) => error.kind(),
             Self::Chunker(error) => error.kind(),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use berth_encoder::{FileState, InstalledModel, cpu_features};
 use berth_export::{Calibration, EXPORTER_VERSION, ExportOptions, ExportReport, export};
-use berth_types::{Head, ModelCard, Precision};
+use berth_types::{Head, ModelCard, OwnOperators, Precision};
 
 use crate::checkpoint::{check_hashes, find_checkpoint};
 use crate::chosen::kept_in;
@@ -48,7 +48,7 @@ pub(crate) fn with_graph(
         return Err(Error::DamagedModel { remedy: remedy(home, &name), name, path });
     }
     // Another exporter may have scaled what a product takes in.
-    let ranges_hold = card.quantization.ranges.is_some() && model.exporter() == EXPORTER_VERSION;
+    let ranges_hold = card.quantization.ranges.is_some() && model.exporter() == exporter();
     if precision == Precision::Int8Static && !ranges_hold {
         return Err(Error::CalibrationNeeded { model: card.name.clone() });
     }
@@ -62,6 +62,17 @@ pub(crate) fn with_graph(
         let _ = fs::remove_file(&graph);
         error.into()
     })
+}
+
+/// What makes graphs here: the exporter's version, and for which kind of processor it chooses operators. Where an installed
+/// model's is another, an import makes its graphs again.
+pub(crate) fn exporter() -> String {
+    let suffix = match cpu_features().own_operators() {
+        OwnOperators::None => "",
+        OwnOperators::Attention => "+attention",
+        OwnOperators::Products => "+products",
+    };
+    format!("{EXPORTER_VERSION}{suffix}")
 }
 
 /// Writes the graph of a checkpoint to the file `out`, as `card` says.

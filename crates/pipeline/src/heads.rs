@@ -38,9 +38,12 @@ pub fn open_tokenizer(home: &Home, model: Option<&str>) -> Result<TextTokenizer,
     Ok(TextTokenizer::of(&model, Head::Sentence)?)
 }
 
-/// Refuses numbers of layers that the model does not have, as far as its `config.json` tells.
+/// Refuses numbers of layers that stand twice, or that the model does not have, as far as its `config.json` tells.
 fn check_layers(model: &InstalledModel, head: Head, layers: &[usize]) -> Result<(), Error> {
     let Some(&highest) = layers.iter().max() else { return Ok(()) };
+    if let Some((place, twice)) = layers.iter().enumerate().find(|(place, layer)| layers[..*place].contains(layer)) {
+        return Err(Error::InvalidSettings(format!("layer {twice} is named twice, again at place {}", place + 1)));
+    }
     let path = model.dir().join("config.json");
     let config = fs::read(&path).ok().and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
     let count = ["num_hidden_layers", "n_layers"].iter().find_map(|name| config.as_ref()?[name].as_u64());

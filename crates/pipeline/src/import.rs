@@ -8,15 +8,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use berth_encoder::{FileState, InstalledModel};
-use berth_export::{
-    EXPORTER_VERSION, find_graphs, inside, inspect, inspect_ready_made, ready_made, ready_made_of, tokenizer_json,
-};
+use berth_export::{find_graphs, inside, inspect, inspect_ready_made, ready_made, ready_made_of, tokenizer_json};
 use berth_types::{Head, ModelCard, Precision, ReadyMade};
 use serde::Serialize;
 
 use crate::checkpoint::{check_hashes, derive_card, find_checkpoint, name_of};
 use crate::chosen::{check_names, measure, same_model, settle};
-use crate::graphs::make_graph;
+use crate::graphs::{exporter, make_graph};
 use crate::models::{EMBEDDED_CARDS, embedded_cards};
 use crate::{Error, Home};
 
@@ -216,7 +214,7 @@ pub(crate) fn main_head(card: &ModelCard) -> Head {
 
 /// The graphs of an installed model; none unless it is `card`'s, intact, and of the exporter that would make it now.
 fn installed_graphs(model: &InstalledModel, card: &ModelCard) -> Option<BTreeSet<(Head, Precision)>> {
-    let exporter = if card.ready_made.is_some() { FOREIGN_EXPORTER } else { EXPORTER_VERSION };
+    let exporter = if card.ready_made.is_some() { FOREIGN_EXPORTER.to_owned() } else { exporter() };
     let intact = model.verify().ok()?.iter().all(|file| file.state == FileState::Ok);
     if !same_model(model.card(), card) || model.exporter() != exporter || !intact {
         return None;
@@ -284,7 +282,7 @@ fn build(home: &Home, plan: &Plan, checkpoint: &Path, building: &Path) -> Result
         let graph = building.join(head.graph_file(precision));
         parameters = make_graph(&card, checkpoint, (head, precision), &graph)?.parameters.max(parameters);
     }
-    InstalledModel::seal(building, &card, EXPORTER_VERSION)?;
+    InstalledModel::seal(building, &card, &exporter())?;
     Ok(parameters)
 }
 

@@ -43,7 +43,7 @@ pub use row_files::{Draft, Dtype, FileRow, RowFormat, RowWriter, Values};
 pub use samples::{read_texts, sample_texts};
 pub use search::Searcher;
 pub use source::{Problem, SkipCounts};
-pub use texts::{Answered, Asking, BadLine, Body, Input, Inputs, asking};
+pub use texts::{Answered, Asking, BadLine, Body, Ended, Input, Inputs, asking};
 pub use windows::{TextWindow, ask_windows};
 
 // What the binary needs of the crates below, so that it depends on this crate alone.
@@ -52,8 +52,8 @@ pub use berth_encoder::heads::late::max_sim;
 pub use berth_encoder::heads::{attention, classify, sparse, vectors};
 pub use berth_encoder::{
     AttentionAnswer, ClassAnswer, Encoder, EntityAnswer, FileState, FillMaskAnswer, InstalledModel, LateAnswer,
-    MaskedPlace, Overlong, PairAnswer, PerplexityAnswer, Prompt, RowToken, SentenceAnswer, SparseAnswer, TextTokenizer,
-    TokensAnswer,
+    LayersAnswer, MaskedPlace, Overlong, PairAnswer, PerplexityAnswer, Prompt, RowToken, SentenceAnswer, SparseAnswer,
+    Tensor, TextTokenizer, TokensAnswer,
 };
 pub use berth_index::highlight::snippet;
 pub use berth_index::{IndexReader, IndexStatus, VerifyReport, verify as verify_index};

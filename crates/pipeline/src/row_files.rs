@@ -1,15 +1,15 @@
 //! Files of vectors for other programs: NumPy's `.npy` and Apache Parquet. A file appears whole, by a rename.
 
+mod draft;
 mod npy;
 mod parquet;
 
-use std::fs::{self, File};
-use std::io;
 use std::path::{Path, PathBuf};
 
 use berth_encoder::heads::vectors::{bits, halves, int8};
 use serde_json::Value;
 
+pub use self::draft::Draft;
 use self::npy::NpyWriter;
 use self::parquet::ParquetWriter;
 use crate::Error;
@@ -56,6 +56,23 @@ impl Dtype {
     }
 }
 
+impl Values {
+    /// Numbers that are kept: values, or bytes of eight bits each.
+    fn len(&self) -> usize {
+        match self {
+            Self::F32(values) => values.len(),
+            Self::F16(values) => values.len(),
+            Self::Int8(values, _) => values.len(),
+            Self::Binary(bytes) => bytes.len(),
+        }
+    }
+
+    /// Numbers of this kind that a vector of `dimensions` values becomes.
+    fn packed(&self, dimensions: usize) -> usize {
+        if matches!(self, Self::Binary(_)) { dimensions.div_ceil(8) } else { dimensions }
+    }
+}
+
 /// One row of a file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FileRow {
@@ -79,6 +96,8 @@ pub enum RowFormat {
 /// Writes rows to a file that is there only once it is complete.
 pub struct RowWriter {
     inner: Inner,
+    out: PathBuf,
+    dimensions: usize,
 }
 
 enum Inner {
@@ -96,14 +115,19 @@ impl RowWriter {
             RowFormat::Npy => Inner::Npy(Box::new(NpyWriter::create(out, dtype, dimensions)?)),
             RowFormat::Parquet => Inner::Parquet(Box::new(ParquetWriter::create(out, dtype)?)),
         };
-        Ok(Self { inner })
+        Ok(Self { inner, out: out.to_path_buf(), dimensions })
     }
 
     /// Adds a row.
     ///
     /// # Errors
-    /// `Io` when it cannot be written.
+    /// `VectorWidth` when its vector is not as wide as the file was begun for, `Io` when it cannot be written.
     pub fn push(&mut self, row: FileRow) -> Result<(), Error> {
+        let received = row.values.len();
+        let expected = row.values.packed(self.dimensions);
+        if received != expected {
+            return Err(Error::VectorWidth { path: self.out.clone(), expected, received });
+        }
         match &mut self.inner {
             Inner::Npy(writer) => writer.push(&row),
             Inner::Parquet(writer) => writer.push(row),
@@ -122,56 +146,10 @@ impl RowWriter {
     }
 }
 
-/// A file under a temporary name, which goes when it is dropped before it was kept.
-#[derive(Debug)]
-pub struct Draft {
-    out: PathBuf,
-    temporary: PathBuf,
-    kept: bool,
-}
-
-impl Draft {
-    /// Makes the file beside `out`.
-    ///
-    /// # Errors
-    /// `Io` when it cannot be made.
-    pub fn create(out: &Path) -> Result<(Self, File), Error> {
-        let name = out.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let temporary = out.with_file_name(format!(".{name}.{}", std::process::id()));
-        let file = File::create(&temporary).map_err(Error::io("write", out))?;
-        Ok((Self { out: out.to_path_buf(), temporary, kept: false }, file))
-    }
-
-    /// Puts the file in its place, also where a power cut follows.
-    ///
-    /// # Errors
-    /// `Io` when the disk refuses.
-    pub fn keep(mut self, file: &File) -> Result<(), Error> {
-        let keep = || -> io::Result<()> {
-            file.sync_all()?;
-            fs::rename(&self.temporary, &self.out)
-        };
-        keep().map_err(Error::io("write", &self.out))?;
-        self.kept = true;
-        Ok(())
-    }
-
-    fn failed(&self) -> impl FnOnce(io::Error) -> Error + use<> {
-        Error::io("write", &self.out)
-    }
-}
-
-impl Drop for Draft {
-    fn drop(&mut self) {
-        if !self.kept {
-            // There is nothing else to do about a file that cannot be removed.
-            let _ = fs::remove_file(&self.temporary);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs::{self, File};
+
     use super::*;
 
     fn row(id: &str, vector: &[f32], dtype: Dtype) -> FileRow {
@@ -220,6 +198,20 @@ mod tests {
         assert_eq!(fs::read_to_string(dir.path().join("a.npy.ids")).unwrap(), "\"x\"\n\"y\"\n");
         let scales = fs::read(dir.path().join("a.npy.scales.npy")).unwrap();
         assert_eq!(&scales[scales.len() - 4..], (1.0_f32 / 127.0).to_le_bytes());
+    }
+
+    #[test]
+    fn a_vector_of_another_width_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        for format in [RowFormat::Npy, RowFormat::Parquet] {
+            for dtype in [Dtype::F32, Dtype::F16, Dtype::Int8, Dtype::Binary] {
+                let mut writer = RowWriter::create(&dir.path().join("a"), format, dtype, 16).unwrap();
+                writer.push(row("x", &[0.5; 16], dtype)).unwrap();
+                let error = writer.push(row("y", &[0.5; 32], dtype)).unwrap_err().to_string();
+                assert!(error.contains("expected 16") || error.contains("expected 2"), "{error}");
+            }
+        }
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 
     #[test]

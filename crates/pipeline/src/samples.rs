@@ -7,8 +7,8 @@ use berth_encoder::{Row, TextTokenizer};
 use berth_types::{Head, ModelCard};
 use serde::Deserialize;
 
-use crate::Error;
 use crate::source::is_jsonl;
+use crate::{Body, Error, Input};
 
 /// Texts of several kinds: prose, news, science, law, trade, code, a question, a title, figures, other languages.
 const SAMPLES: [&str; 12] = [
@@ -50,7 +50,6 @@ pub fn read_texts(path: &Path) -> Result<Vec<String>, Error> {
 /// A row of a JSONL file, as far as it is measured with.
 #[derive(Debug, Deserialize)]
 pub(crate) struct TextRow {
-    #[serde(default)]
     pub(crate) title: String,
     pub(crate) text: String,
 }
@@ -61,8 +60,20 @@ impl TextRow {
     /// # Errors
     /// `InvalidSettings`.
     pub(crate) fn parse(path: &Path, number: usize, line: &str) -> Result<Self, Error> {
-        serde_json::from_str(line)
-            .map_err(|error| Error::InvalidSettings(format!("{} line {}: {error}", path.display(), number + 1)))
+        /// What a line may have beside what all texts have.
+        #[derive(Deserialize)]
+        struct Titled {
+            title: String,
+        }
+        let text = match Input::parse(number + 1, line) {
+            Ok(Input { body: Body::Text(text), .. }) => Ok(text),
+            Ok(_) => Err("it is a pair or a query, not one text".to_owned()),
+            Err(reason) => Err(reason),
+        };
+        let text =
+            text.map_err(|reason| Error::InvalidSettings(format!("{} line {}: {reason}", path.display(), number + 1)))?;
+        let title = serde_json::from_str(line).map_or_else(|_| String::new(), |Titled { title }| title);
+        Ok(Self { title, text })
     }
 
     fn joined(self) -> String {

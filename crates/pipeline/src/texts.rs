@@ -3,18 +3,22 @@
 //! Lines are read on a thread of their own, so that the answer to one line is there before the next line is: a program
 //! may write a line and wait. What is read ahead, and what is on its way through the model, is bounded.
 
-use std::collections::VecDeque;
-use std::io::{BufRead, BufReader, Read};
-use std::thread;
+mod reading;
 
-use berth_encoder::Asked;
-use crossbeam_channel::{Receiver, TryRecvError, bounded};
+use std::collections::VecDeque;
+use std::io::Read;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use berth_encoder::{Asked, Step};
+use crossbeam_channel::{RecvTimeoutError, TryRecvError};
 use serde_json::Value;
 
+use self::reading::{Arrived, Lines};
 use crate::Error;
 
-/// Lines that are read before they are asked for.
-const LINES_AHEAD: usize = 16;
+/// Time within which a run that waits for a line sees that it was cancelled.
+const CANCEL_CHECK: Duration = Duration::from_millis(50);
 
 /// One thing to ask about.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,32 +59,37 @@ impl Input {
     /// # Errors
     /// What is wrong with the line, in words.
     pub fn parse(number: usize, line: &str) -> Result<Self, String> {
-        let value: Value = serde_json::from_str(line).map_err(|error| not_json(&error))?;
-        let text = |value: &Value, key: &str| match &value[key] {
-            Value::String(text) => Ok(text.clone()),
-            Value::Null => Err(format!("it has no \"{key}\"")),
-            other => Err(format!("\"{key}\" is {other}, not a string")),
-        };
-        let body = match &value {
-            Value::String(text) => Body::Text(text.clone()),
+        let mut value: Value = serde_json::from_str(line).map_err(|error| not_json(&error))?;
+        let id = id_of(&value).unwrap_or_else(|| Value::from(number));
+        let body = match &mut value {
+            Value::String(text) => Body::Text(std::mem::take(text)),
             Value::Object(fields) if fields.contains_key("query") => {
-                let Some(documents) = value["documents"].as_array() else {
+                let Value::Array(documents) = value["documents"].take() else {
                     return Err("it has a \"query\" but no list of \"documents\"".to_owned());
                 };
-                let document = |document: &Value| match document {
-                    Value::String(text) => Ok((None, text.clone())),
-                    object => Ok::<_, String>((id_of(object), text(object, "text")?)),
+                let document = |document: Value| match document {
+                    Value::String(text) => Ok((None, text)),
+                    mut object => Ok::<_, String>((id_of(&object), take_text(&mut object, "text")?)),
                 };
-                let documents = documents.iter().map(document).collect::<Result<_, _>>()?;
-                Body::Query { query: text(&value, "query")?, documents }
+                let documents = documents.into_iter().map(document).collect::<Result<_, _>>()?;
+                Body::Query { query: take_text(&mut value, "query")?, documents }
             }
             Value::Object(fields) if fields.contains_key("text_pair") => {
-                Body::Pair(text(&value, "text")?, text(&value, "text_pair")?)
+                Body::Pair(take_text(&mut value, "text")?, take_text(&mut value, "text_pair")?)
             }
-            Value::Object(_) => Body::Text(text(&value, "text")?),
+            Value::Object(_) => Body::Text(take_text(&mut value, "text")?),
             other => return Err(format!("{other} is neither a string nor an object with \"text\"")),
         };
-        Ok(Self { number, id: id_of(&value).unwrap_or_else(|| Value::from(number)), body })
+        Ok(Self { number, id, body })
+    }
+}
+
+/// Takes the string of a key out of an object, so that a long text is not copied.
+fn take_text(object: &mut Value, key: &str) -> Result<String, String> {
+    match object.get_mut(key).map(Value::take) {
+        Some(Value::String(text)) => Ok(text),
+        None | Some(Value::Null) => Err(format!("it has no \"{key}\"")),
+        Some(other) => Err(format!("\"{key}\" is {other}, not a string")),
     }
 }
 
@@ -105,108 +114,161 @@ pub struct BadLine {
     pub reason: String,
 }
 
-/// Inputs as they arrive.
-pub struct Inputs {
-    lines: Receiver<Result<Input, BadLine>>,
+/// Where inputs come from. Nothing is read before answers are asked for, so that what a model takes can be measured first.
+pub struct Inputs(Source);
+
+enum Source {
+    Given(Vec<Input>),
+    Read { source: Box<dyn Read + Send>, plain: bool },
+}
+
+/// How questions ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// With the last input.
+    AtTheEnd,
+    /// When they were cancelled.
+    Cancelled,
 }
 
 impl Inputs {
     /// Inputs that are all there.
     pub fn given(inputs: Vec<Input>) -> Self {
-        let (sender, lines) = bounded(inputs.len().max(1));
-        for input in inputs {
-            // The channel holds all of them.
-            let _ = sender.send(Ok(input));
-        }
-        Self { lines }
+        Self(Source::Given(inputs))
     }
 
-    /// Reads `source` line by line; each is JSON, or a text as it stands when `plain`. Empty lines are passed over.
-    ///
-    /// # Errors
-    /// When the thread that reads cannot be started.
-    pub fn read(source: impl Read + Send + 'static, plain: bool) -> Result<Self, Error> {
-        let (sender, lines) = bounded(LINES_AHEAD);
-        let read = move || {
-            let mut reader = BufReader::with_capacity(1 << 16, source);
-            let mut line = Vec::new();
-            for number in 1.. {
-                line.clear();
-                let parsed = match reader.read_until(b'\n', &mut line) {
-                    Ok(0) => break,
-                    Ok(_) => parse_line(number, &line, plain),
-                    Err(error) => Some(Err(format!("cannot be read: {error}"))),
-                };
-                let failed = matches!(&parsed, Some(Err(reason)) if reason.starts_with("cannot be read"));
-                let Some(parsed) = parsed else { continue };
-                let message = parsed.map_err(|reason| BadLine { number, reason });
-                // Whoever asked has seen enough, or there is no more to read.
-                if sender.send(message).is_err() || failed {
-                    break;
-                }
-            }
-        };
-        thread::Builder::new()
-            .name("read-lines".to_owned())
-            .spawn(read)
-            .map_err(|_| Error::WorkerLost("starting to read lines"))?;
-        Ok(Self { lines })
+    /// The lines of `source`; each is JSON, or a text as it stands when `plain`. Empty lines are passed over; one that is
+    /// too long is a bad line.
+    pub fn read(source: impl Read + Send + 'static, plain: bool) -> Self {
+        Self(Source::Read { source: Box::new(source), plain })
     }
 
     /// Hands each input to `ask`, keeps up to `ahead` questions on their way, and gives their answers to `take` in the
-    /// order of the inputs.
+    /// order of the inputs. Ends early once `cancel` is true, at the latest with the part of an answer that is waited for.
     ///
     /// # Errors
-    /// The first that `take` returns; what is on its way then is taken back.
-    pub fn answer<T, E>(
-        &self,
+    /// The first that `take` returns; what is on its way then is taken back. When the thread that reads cannot be started.
+    pub fn answer<'a, T, E: From<Error>>(
+        self,
         ahead: usize,
-        mut ask: impl FnMut(&Input) -> Result<Asking<T>, Error>,
+        mut ask: impl FnMut(&Input) -> Result<Asking<'a, T>, Error>,
         mut take: impl FnMut(Answered<T>) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let mut waiting: VecDeque<Waiting<T>> = VecDeque::new();
+        cancel: &AtomicBool,
+    ) -> Result<Ended, E> {
+        let lines = match self.0 {
+            Source::Given(inputs) => Lines::given(inputs),
+            Source::Read { source, plain } => Lines::read(source, plain)?,
+        };
+        let mut waiting: VecDeque<Waiting<'a, T>> = VecDeque::new();
         let mut more = true;
         while more || !waiting.is_empty() {
             let next = match waiting.len() {
                 _ if !more => Err(TryRecvError::Disconnected),
-                0 => self.lines.recv().map_err(|_| TryRecvError::Disconnected),
-                count if count < ahead.max(1) => self.lines.try_recv(),
+                0 => match lines.arrived.recv_timeout(CANCEL_CHECK) {
+                    Ok(arrived) => Ok(arrived),
+                    Err(RecvTimeoutError::Timeout) => Err(TryRecvError::Empty),
+                    Err(RecvTimeoutError::Disconnected) => Err(TryRecvError::Disconnected),
+                },
+                count if count < ahead.max(1) => lines.arrived.try_recv(),
                 _ => Err(TryRecvError::Empty),
             };
+            if cancel.load(Ordering::Relaxed) {
+                return Ok(Ended::Cancelled);
+            }
             match next {
-                Ok(input) => {
-                    let asked = input.as_ref().ok().map(&mut ask);
-                    waiting.push_back((input, asked));
+                Ok(arrived) => {
+                    let asked = arrived.input.as_ref().ok().map(&mut ask);
+                    waiting.push_back((arrived, asked));
                     continue;
                 }
                 Err(TryRecvError::Disconnected) => more = false,
                 Err(TryRecvError::Empty) => {}
             }
-            match waiting.pop_front() {
-                Some((Ok(input), Some(asked))) => {
-                    take(Answered::Input(input, asked.and_then(|asking| asking())))?;
+            let Some((Arrived { input, bytes }, asked)) = waiting.pop_front() else { continue };
+            match (input, asked) {
+                (Ok(input), Some(asked)) => {
+                    let Some(answer) = answer_of(asked, cancel) else { return Ok(Ended::Cancelled) };
+                    take(Answered::Input(input, answer))?;
                 }
-                Some((Err(bad), _)) => take(Answered::BadLine(bad))?,
+                (Err(bad), _) => take(Answered::BadLine(bad))?,
                 _ => {}
             }
+            lines.answered(bytes);
         }
-        Ok(())
+        Ok(Ended::AtTheEnd)
     }
 }
 
-/// A question on its way; calling it waits for the answer.
-pub type Asking<T> = Box<dyn FnOnce() -> Result<T, Error>>;
+/// Waits for the answer, part by part; none when it was cancelled before.
+fn answer_of<T>(asked: Result<Asking<'_, T>, Error>, cancel: &AtomicBool) -> Option<Result<T, Error>> {
+    let mut asking = match asked {
+        Ok(asking) => asking,
+        Err(error) => return Some(Err(error)),
+    };
+    while !cancel.load(Ordering::Relaxed) {
+        if let Some(answer) = (asking.next)().transpose() {
+            return Some(answer);
+        }
+    }
+    None
+}
+
+/// A question on its way.
+pub struct Asking<'a, T> {
+    next: Next<'a, T>,
+}
+
+/// Waits for the next part; the answer once all parts were there.
+type Next<'a, T> = Box<dyn FnMut() -> Result<Option<T>, Error> + 'a>;
+
+impl<'a, T: 'a> Asking<'a, T> {
+    /// A question whose answer is there.
+    pub fn answered(answer: T) -> Self {
+        let mut answer = Some(answer);
+        Self { next: Box::new(move || Ok(answer.take())) }
+    }
+
+    /// A question of parts: `next` waits for one of them, and gives the answer once all were there.
+    pub fn in_parts(next: impl FnMut() -> Result<Option<T>, Error> + 'a) -> Self {
+        Self { next: Box::new(next) }
+    }
+
+    /// The same question with something else made of its answer.
+    pub fn map<U: 'a>(mut self, make: impl Fn(T) -> U + 'a) -> Asking<'a, U> {
+        Asking::in_parts(move || Ok((self.next)()?.map(&make)))
+    }
+
+    /// Waits for the answer.
+    ///
+    /// # Errors
+    /// Whatever went wrong with a part.
+    pub fn wait(mut self) -> Result<T, Error> {
+        loop {
+            if let Some(answer) = (self.next)()? {
+                return Ok(answer);
+            }
+        }
+    }
+}
 
 /// A line, and the question that came of it.
-type Waiting<T> = (Result<Input, BadLine>, Option<Result<Asking<T>, Error>>);
+type Waiting<'a, T> = (Arrived, Option<Result<Asking<'a, T>, Error>>);
 
-/// A question of one part on its way.
+/// A question to a model on its way.
 ///
 /// # Errors
 /// Why it could not be asked.
-pub fn asking<T: 'static>(asked: Result<Asked<T>, berth_encoder::Error>) -> Result<Asking<T>, Error> {
-    let asked = asked?;
-    Ok(Box::new(move || Ok(asked.wait()?)))
+pub fn asking<'a, T: 'a>(asked: Result<Asked<'a, T>, berth_encoder::Error>) -> Result<Asking<'a, T>, Error> {
+    let mut asked = Some(asked?);
+    let next = move || match asked.take().map(Asked::step).transpose()? {
+        Some(Step::Answer(answer)) => Ok(Some(answer)),
+        Some(Step::More(more)) => {
+            asked = Some(more);
+            Ok(None)
+        }
+        None => Ok(None),
+    };
+    Ok(Asking::in_parts(next))
 }
 
 /// What became of an input.
@@ -215,18 +277,6 @@ pub enum Answered<T> {
     Input(Input, Result<T, Error>),
     /// A line that was no input.
     BadLine(BadLine),
-}
-
-fn parse_line(number: usize, line: &[u8], plain: bool) -> Option<Result<Input, String>> {
-    let line = match std::str::from_utf8(line) {
-        Ok(line) => line.trim_end_matches(['\n', '\r']),
-        Err(error) => return Some(Err(format!("not UTF-8 at byte {}", error.valid_up_to()))),
-    };
-    let line = if number == 1 { line.trim_start_matches('\u{feff}') } else { line };
-    if line.trim().is_empty() {
-        return None;
-    }
-    Some(if plain { Ok(Input::argument(number, line)) } else { Input::parse(number, line) })
 }
 
 #[cfg(test)]
@@ -266,13 +316,16 @@ mod tests {
         refused(r#""\ud800""#, "hex escape");
     }
 
+    /// Texts are answered with themselves, in two parts.
+    fn echo(input: &Input) -> Result<Asking<'static, String>, Error> {
+        let Body::Text(text) = input.body.clone() else { return Err(Error::EmptyQuery) };
+        let mut parts = vec![text.clone(), text];
+        Ok(Asking::in_parts(move || Ok(parts.pop().filter(|_| parts.is_empty()))))
+    }
+
     fn answers(source: &'static str, ahead: usize) -> Vec<String> {
         let mut answers = Vec::new();
-        let ask = |input: &Input| -> Result<Asking<String>, Error> {
-            let Body::Text(text) = input.body.clone() else { return Err(Error::EmptyQuery) };
-            Ok(Box::new(move || Ok(text)))
-        };
-        let take = |answered: Answered<String>| -> Result<(), ()> {
+        let take = |answered: Answered<String>| -> Result<(), Error> {
             answers.push(match answered {
                 Answered::Input(input, Ok(text)) => format!("{}={text}", input.id),
                 Answered::Input(input, Err(_)) => format!("{} failed", input.number),
@@ -280,7 +333,8 @@ mod tests {
             });
             Ok(())
         };
-        Inputs::read(source.as_bytes(), false).unwrap().answer(ahead, ask, take).unwrap();
+        let inputs = Inputs::read(source.as_bytes(), false);
+        assert_eq!(inputs.answer(ahead, echo, take, &AtomicBool::new(false)).unwrap(), Ended::AtTheEnd);
         answers
     }
 
@@ -293,26 +347,56 @@ mod tests {
         assert!(answers("", 4).is_empty());
     }
 
+    /// Gives out what is sent to it, as it is sent.
+    struct Slow(crossbeam_channel::Receiver<Vec<u8>>);
+
+    impl Read for Slow {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            let Ok(bytes) = self.0.recv() else { return Ok(0) };
+            buffer[..bytes.len()].copy_from_slice(&bytes);
+            Ok(bytes.len())
+        }
+    }
+
     #[test]
     fn an_answer_does_not_wait_for_the_next_line() {
-        struct Slow(Receiver<Vec<u8>>);
-        impl Read for Slow {
-            fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-                let Ok(bytes) = self.0.recv() else { return Ok(0) };
-                buffer[..bytes.len()].copy_from_slice(&bytes);
-                Ok(bytes.len())
-            }
-        }
-        let (write, source) = bounded(1);
+        let (write, source) = crossbeam_channel::bounded(1);
         write.send(b"\"one\"\n".to_vec()).unwrap();
         let mut write = Some(write);
-        let ask = |_: &Input| -> Result<Asking<()>, Error> { Ok(Box::new(|| Ok(()))) };
-        let take = |_| -> Result<(), ()> {
+        let take = |_| -> Result<(), Error> {
             // Only now is the source closed: were the answer held back for another line, this would never end.
             write = None;
             Ok(())
         };
-        Inputs::read(Slow(source), false).unwrap().answer(8, ask, take).unwrap();
+        Inputs::read(Slow(source), false).answer(8, echo, take, &AtomicBool::new(false)).unwrap();
         assert!(write.is_none());
+    }
+
+    #[test]
+    fn a_run_is_cancelled_while_it_waits() {
+        let (write, source) = crossbeam_channel::bounded(1);
+        write.send(b"\"one\"\n".to_vec()).unwrap();
+        let cancel = AtomicBool::new(false);
+        let mut taken = 0;
+        let take = |_| -> Result<(), Error> {
+            // The source stays open, and no further line comes.
+            cancel.store(true, Ordering::Relaxed);
+            taken += 1;
+            Ok(())
+        };
+        let ended = Inputs::read(Slow(source), false).answer(8, echo, take, &cancel).unwrap();
+        assert_eq!((ended, taken), (Ended::Cancelled, 1));
+        // Between two parts of an answer.
+        cancel.store(false, Ordering::Relaxed);
+        let ask = |_: &Input| {
+            Ok(Asking::<()>::in_parts(|| {
+                cancel.store(true, Ordering::Relaxed);
+                Ok(None)
+            }))
+        };
+        let inputs = Inputs::given(vec![Input::argument(1, "a")]);
+        let ended = inputs.answer(8, ask, |_| Err(Error::EmptyQuery), &cancel).unwrap();
+        assert_eq!(ended, Ended::Cancelled);
+        drop(write);
     }
 }

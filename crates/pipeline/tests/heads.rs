@@ -9,7 +9,8 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use berth_pipeline::{
-    Encoder, EncoderChoice, Home, ImportOptions, Overlong, Prompt, import, installed, max_sim, open_head,
+    Encoder, EncoderChoice, Home, ImportOptions, InstalledModel, Overlong, Prompt, Strategy, import, installed,
+    max_sim, open_head,
 };
 use berth_types::{Head, Precision, Problem};
 use serde_json::Value;
@@ -324,7 +325,6 @@ fn a_long_text_is_refused_or_cut_and_never_silently() {
 
 #[test]
 fn entities_of_a_long_text_are_those_of_its_parts() {
-    use berth_pipeline::Strategy;
     let fixture = Fixture::new("bert-entities");
     let encoder = fixture.open(Head::Entities);
     let long = "Maria walked home from the University of London. ".repeat(150);
@@ -338,6 +338,42 @@ fn entities_of_a_long_text_are_those_of_its_parts() {
     }
     assert!(answer.entities.iter().any(|entity| entity.start > long.len() / 2));
     assert!(encoder.ask_entities("", Strategy::Max).unwrap().wait().unwrap().entities.is_empty());
+}
+
+/// Puts NaN for the first value of a tensor of the checkpoint into the graph of `head`, as if it had been installed so.
+fn with_nan(fixture: &Fixture, head: Head, tensor: &str) {
+    drop(fixture.open(head));
+    let weights = read_tensors(&fixture.folder.join("model.safetensors"));
+    let model = installed(&fixture.home, "tiny").unwrap();
+    let path = model.dir().join(head.graph_file(Precision::Fp32));
+    let mut graph = fs::read(&path).unwrap();
+    let bytes: Vec<u8> = weights[tensor].iter().flat_map(|value| value.to_le_bytes()).collect();
+    let place = graph.windows(bytes.len()).position(|window| window == bytes).expect("the tensor is in the graph");
+    graph[place..place + 4].copy_from_slice(&f32::NAN.to_le_bytes());
+    fs::write(&path, graph).unwrap();
+    InstalledModel::seal(model.dir(), model.card(), "a test").unwrap();
+}
+
+#[test]
+fn what_is_no_number_is_no_answer() {
+    let check = |name: &str, head: Head, tensor: &str, output: &str| {
+        let fixture = Fixture::new(name);
+        with_nan(&fixture, head, tensor);
+        let encoder = fixture.open(head);
+        let error = match head {
+            Head::Classify => encoder.ask_class("a cat", None, Overlong::Cut).unwrap().wait().unwrap_err(),
+            Head::Entities => encoder.ask_entities("a cat", Strategy::Simple).unwrap().wait().unwrap_err(),
+            _ => encoder.ask_tokens("a cat").unwrap().wait().unwrap_err(),
+        };
+        assert!(error.to_string().contains(output), "{error}");
+        assert!(matches!(error, berth_encoder::Error::NotFinite { .. }), "{error}");
+    };
+    check("bert-classify", Head::Classify, "bert.encoder.layer.1.output.LayerNorm.bias", "logits");
+    check("bert-entities", Head::Entities, "bert.encoder.layer.1.output.LayerNorm.bias", "logits");
+    check("bert-base", Head::Tokens, "encoder.layer.1.output.LayerNorm.bias", "token_embeddings");
+    let fixture = Fixture::new("bert-cross-encoder");
+    with_nan(&fixture, Head::Classify, "bert.encoder.layer.1.output.LayerNorm.bias");
+    assert!(fixture.open(Head::Classify).ask_pair("a", "b", false).unwrap().wait().is_err());
 }
 
 #[test]

@@ -48,7 +48,7 @@ pub(crate) fn run(home: &Home, args: &AttentionArgs, terms: Terms) -> anyhow::Re
     let (mut drawn, json) = (false, wants_json(lines) && (args.html.is_none() || lines.json));
     // Weights of a long text are large, so that few are kept at once.
     each(
-        &texts,
+        texts,
         (2, lines),
         |input| asking(encoder.ask_attention(one_text(input)?, &args.layers, overlong)),
         |input, answer| {

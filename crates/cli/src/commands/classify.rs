@@ -29,7 +29,7 @@ pub(crate) fn run(home: &Home, args: &ClassifyArgs, terms: Terms) -> anyhow::Res
     let encoder = open_head(home, &args.text.run.choice(), Head::Classify, None)?;
     let (json, overlong) = (wants_json(lines), args.truncate.overlong());
     each(
-        &texts,
+        texts,
         (ahead(&encoder), lines),
         |input| match &input.body {
             Body::Text(text) => asking(encoder.ask_class(text, None, overlong)),

@@ -5,12 +5,12 @@ mod lines;
 use std::path::Path;
 
 use berth_pipeline::{
-    Asking, Encoder, Error, FileRow, Home, Input, Inputs, LateAnswer, RowFormat, RowWriter, SentenceAnswer,
-    SparseAnswer, TextWindow, TokensAnswer, ask_windows, asking, open_head, vectors,
+    Asking, Encoder, Error, FileRow, Home, Input, Inputs, LateAnswer, Overlong, Prompt, RowFormat, RowWriter,
+    SentenceAnswer, SparseAnswer, TextWindow, TokensAnswer, ask_windows, asking, open_head, vectors,
 };
 use berth_types::{Embedding, Head};
 
-use self::lines::{LateLine, Lines, Place, SparseLine, TokensLine, VectorLine};
+use self::lines::{LateLine, LayersLine, Lines, Place, SparseLine, TokensLine, VectorLine};
 use crate::Outcome;
 use crate::commands::texts::{ahead, each, inputs, one_text};
 use crate::head_args::{DtypeWord, EmbedArgs, FormatWord};
@@ -24,40 +24,48 @@ pub(crate) fn run(home: &Home, args: &EmbedArgs, terms: Terms) -> anyhow::Result
         EmbedArgs { sparse: true, .. } => Head::Sparse,
         EmbedArgs { late: true, .. } => Head::Late,
         EmbedArgs { tokens: true, .. } => Head::Tokens,
+        _ if !args.layers.is_empty() => Head::Layers,
         _ if args.pooling.is_some() => Head::Tokens,
         _ => Head::Sentence,
     };
-    let several = args.sparse || args.late || args.tokens;
+    let several = args.sparse || args.late || args.tokens || !args.layers.is_empty();
     let row_format = match args.format {
         FormatWord::Jsonl => None,
         FormatWord::Npy => Some(RowFormat::Npy),
         FormatWord::Parquet => Some(RowFormat::Parquet),
     };
     if row_format.is_some() && several {
-        return Err(usage("--sparse, --late and --tokens come as jsonl; leave --format out"));
+        return Err(usage("--sparse, --late, --tokens and --layers come as jsonl; leave --format out"));
     }
     if several && args.dtype != DtypeWord::F32 {
-        return Err(usage("--dtype is for one vector a text; leave it out with --sparse, --late and --tokens"));
+        return Err(usage(
+            "--dtype is for one vector a text; leave it out with --sparse, --late, --tokens and --layers",
+        ));
     }
     let out = match (row_format, &args.out) {
         (Some(_), None) => return Err(usage("npy and parquet are files; name one with --out")),
         (_, out) => out.as_deref(),
     };
     let texts = inputs(&args.text.texts, &args.text.lines)?;
-    let encoder = open_head(home, &args.text.run.choice(), head, None)?;
-    if !several {
-        check_dimensions(&encoder, args)?;
-    }
+    let layers = (!args.layers.is_empty()).then(|| args.layers.clone());
+    let encoder = open_head(home, &args.text.run.choice(), head, layers)?;
     if let (Some(format), Some(out)) = (row_format, out) {
-        return to_file(&encoder, &texts, args, (out, format));
+        let dimensions = dimensions(&encoder, args)?;
+        return to_file(&encoder, texts, args, (out, format, dimensions));
+    }
+    if args.dimensions.is_some() {
+        dimensions(&encoder, args)?;
     }
     let mut lines = Lines::open(out, &args.text.lines, terms)?;
-    let outcome = to_lines(&encoder, &texts, args, &mut lines)?;
-    lines.finish()?;
+    let outcome = to_lines(&encoder, texts, args, &mut lines)?;
+    // What an interruption left is no complete file.
+    if outcome != Outcome::Interrupted {
+        lines.finish()?;
+    }
     Ok(outcome)
 }
 
-fn to_lines(encoder: &Encoder, texts: &Inputs, args: &EmbedArgs, lines: &mut Lines) -> anyhow::Result<Outcome> {
+fn to_lines(encoder: &Encoder, texts: Inputs, args: &EmbedArgs, lines: &mut Lines) -> anyhow::Result<Outcome> {
     let overlong = args.truncate.overlong();
     let prompt = encoder.prompt_named(&args.prompt).map_err(Error::from)?;
     let settings = (ahead(encoder), &args.text.lines);
@@ -81,6 +89,14 @@ fn to_lines(encoder: &Encoder, texts: &Inputs, args: &EmbedArgs, lines: &mut Lin
             lines.tokens(&TokensLine { id: &input.id, ids: &tokens.ids, bytes, vectors })
         });
     }
+    if !args.layers.is_empty() {
+        // States of a long text in many layers are large, so that few are kept at once.
+        let settings = (settings.0.min(4), settings.1);
+        let ask = |input: &Input| asking(encoder.ask_layers(one_text(input)?, overlong));
+        return each(texts, settings, ask, |input, answer| {
+            lines.layers(&LayersLine::new(&input.id, &answer, &args.layers))
+        });
+    }
     let dtype = args.dtype.dtype();
     vectors_of(encoder, texts, args, |input, place, vector| {
         let line = VectorLine::new(&input.id, place, dtype.values(vector.as_slice()));
@@ -90,13 +106,11 @@ fn to_lines(encoder: &Encoder, texts: &Inputs, args: &EmbedArgs, lines: &mut Lin
 
 fn to_file(
     encoder: &Encoder,
-    texts: &Inputs,
+    texts: Inputs,
     args: &EmbedArgs,
-    (out, format): (&Path, RowFormat),
+    (out, format, dimensions): (&Path, RowFormat, usize),
 ) -> anyhow::Result<Outcome> {
     let dtype = args.dtype.dtype();
-    let own = encoder.card().dimensions;
-    let dimensions = args.dimensions.map_or(own, |dimensions| own.min(dimensions as usize));
     let mut writer = RowWriter::create(out, format, dtype, dimensions)?;
     let (mut rows, mut truncated) = (0_usize, 0_usize);
     let outcome = vectors_of(encoder, texts, args, |input, place, vector| {
@@ -107,6 +121,9 @@ fn to_file(
         truncated += usize::from(place.truncated > 0);
         Ok(writer.push(FileRow { id, text, values: dtype.values(vector.as_slice()) })?)
     })?;
+    if outcome == Outcome::Interrupted {
+        return Ok(outcome);
+    }
     writer.finish()?;
     if truncated > 0 {
         say(&format!("berth: {truncated} texts were cut to what the model takes"));
@@ -118,7 +135,7 @@ fn to_file(
 /// Hands each vector of each text to `take`, with its place in the text.
 fn vectors_of(
     encoder: &Encoder,
-    texts: &Inputs,
+    texts: Inputs,
     args: &EmbedArgs,
     mut take: impl FnMut(&Input, Place, &Embedding) -> anyhow::Result<()>,
 ) -> anyhow::Result<Outcome> {
@@ -131,7 +148,7 @@ fn vectors_of(
     };
     if args.windows {
         let window = encoder.card().recommended_window_tokens;
-        let ask = |input: &Input| -> Result<Asking<Vec<TextWindow>>, Error> {
+        let ask = |input: &Input| -> Result<Asking<'_, Vec<TextWindow>>, Error> {
             ask_windows(encoder, one_text(input)?, (window, OVERLAP_TOKENS))
         };
         return each(texts, settings, ask, |input, windows| {
@@ -153,18 +170,28 @@ fn vectors_of(
     })
 }
 
-fn check_dimensions(encoder: &Encoder, args: &EmbedArgs) -> anyhow::Result<()> {
-    let Some(asked) = args.dimensions.map(|dimensions| dimensions as usize) else { return Ok(()) };
+/// Values of each vector. `--dimensions` may not ask for more than there are; for fewer than the model was trained for
+/// there is a word.
+fn dimensions(encoder: &Encoder, args: &EmbedArgs) -> anyhow::Result<usize> {
     let card = encoder.card();
-    if asked > card.dimensions {
-        return Err(usage(&format!("--dimensions {asked} is more than the {} of '{}'", card.dimensions, card.name)));
+    // The card counts what its own pooling and the modules behind it give; another pooling gives what the layers have.
+    let own = match args.pooling {
+        Some(pooling) => {
+            let settings = (Prompt::None, Overlong::Cut);
+            asking(encoder.ask_pooled("a", pooling, settings))?.wait()?.embedding.dimensions()
+        }
+        None => card.dimensions,
+    };
+    let Some(asked) = args.dimensions.map(|dimensions| dimensions as usize) else { return Ok(own) };
+    if asked > own {
+        return Err(usage(&format!("--dimensions {asked} is more than the {own} of '{}'", card.name)));
     }
-    if asked < card.dimensions && !card.matryoshka.contains(&asked) {
+    if asked < own && !card.matryoshka.contains(&asked) {
         let trained = card.matryoshka.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
         let trained = if trained.is_empty() { "no shorter vectors".to_owned() } else { trained };
         say(&format!("berth: '{}' was trained for {trained}; one of {asked} loses more than size", card.name));
     }
-    Ok(())
+    Ok(asked)
 }
 
 fn usage(message: &str) -> anyhow::Error {

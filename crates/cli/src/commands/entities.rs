@@ -31,7 +31,7 @@ pub(crate) fn run(home: &Home, args: &EntitiesArgs, terms: Terms) -> anyhow::Res
     let encoder = open_head(home, &args.text.run.choice(), Head::Entities, None)?;
     let (json, strategy) = (wants_json(lines), args.strategy.strategy());
     each(
-        &texts,
+        texts,
         (ahead(&encoder), lines),
         |input| asking(encoder.ask_entities(one_text(input)?, strategy)),
         |input, EntityAnswer { entities, tokens, windows }| {

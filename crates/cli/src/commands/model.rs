@@ -225,3 +225,49 @@ fn scores(card: &ModelCard) -> &'static str {
         _ => "one label of all (softmax)",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use berth_pipeline::{FrontierStep, embedded_cards};
+    use berth_types::CardSource;
+
+    use super::*;
+
+    fn report(keep_fp32: &[&str]) -> QuantizeReport {
+        let cosine = Cosine { mean: 0.99812, least: 0.99 };
+        let step = |kept| FrontierStep { kept, added: None, cosine, bytes: 27_100_000 };
+        QuantizeReport {
+            model: "mine".to_owned(),
+            head: Head::Sentence,
+            texts: 12,
+            fp32_bytes: 0,
+            int8_bytes: 0,
+            int8: cosine,
+            products: Vec::new(),
+            frontier: (0..=keep_fp32.len()).map(step).collect(),
+            keep_fp32: keep_fp32.iter().map(|&name| name.to_owned()).collect(),
+        }
+    }
+
+    #[test]
+    fn a_report_ends_with_the_command_that_applies_it() {
+        let card = embedded_cards().remove(0);
+        let folder = "/models/it's mine".to_owned();
+        let source = CardSource { folder, ..CardSource::default() };
+        let local = ModelCard { name: "mine".to_owned(), source, ..card.clone() };
+        let kept = report(&["a.query+key+value", "b.dense"]);
+        insta::assert_snapshot!(
+            [advice(&kept, &card), advice(&kept, &local), advice(&report(&[]), &card)].concat(),
+            @r"
+
+        half of what int8 loses comes back with 2 in fp32 (cosine 0.99812, 27.1 MB):
+        berth model import all-minilm-l6-v2 --keep-fp32 a.query+key+value,b.dense
+
+        half of what int8 loses comes back with 2 in fp32 (cosine 0.99812, 27.1 MB):
+        berth model import '/models/it'\''s mine' --name mine --keep-fp32 a.query+key+value,b.dense
+
+        no product is worth keeping in fp32
+        "
+        );
+    }
+}

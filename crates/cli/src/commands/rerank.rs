@@ -54,8 +54,8 @@ pub(crate) fn run(home: &Home, args: &RerankDocumentsArgs, terms: Terms) -> anyh
     let encoder = open_head(home, &args.run.choice(), head, None)?;
     let scorer = Scorer { encoder: &encoder, raw: args.raw };
     match &args.query {
-        Some(query) => one_query(scorer, query, &source, args, terms),
-        None => many_queries(scorer, &source, args, terms),
+        Some(query) => one_query(scorer, query, source, args, terms),
+        None => many_queries(scorer, source, args, terms),
     }
 }
 
@@ -63,27 +63,36 @@ pub(crate) fn run(home: &Home, args: &RerankDocumentsArgs, terms: Terms) -> anyh
 fn one_query(
     scorer: Scorer<'_>,
     query: &str,
-    source: &Inputs,
+    source: Inputs,
     args: &RerankDocumentsArgs,
     terms: Terms,
 ) -> anyhow::Result<Outcome> {
     let json = wants_json(&args.lines);
     let named_by_argument = !args.documents.is_empty();
-    let mut ranked = Vec::new();
+    let (mut came, mut ranked) = (0, Vec::new());
     let ask = scorer.of(query)?;
     let settings = (ahead(&scorer.encoder), &args.lines);
     let outcome = each(
         source,
         settings,
-        |input| ask(one_text(input)?),
-        |input, (score, truncated)| {
+        |input| {
+            let asking = ask(one_text(input)?)?;
+            // Lines that are no document have no place among them; one that no score comes of keeps its own.
+            let index = came;
+            came += 1;
+            Ok(asking.map(move |(score, truncated)| (index, score, truncated)))
+        },
+        |input, (index, score, truncated)| {
             // Of documents that nobody will read, only the score is kept.
             let text = if json { String::new() } else { one_text(input)?.chars().take(200).collect() };
             let id = (!named_by_argument && input.id != input.number).then(|| input.id.clone());
-            ranked.push(Ranked { rank: 0, score, index: input.number - 1, id, truncated, text });
+            ranked.push(Ranked { rank: 0, score, index, id, truncated, text });
             Ok(())
         },
     )?;
+    if outcome == Outcome::Interrupted {
+        return Ok(outcome);
+    }
     sort(&mut ranked, args.k);
     if json {
         for document in &ranked {
@@ -98,12 +107,12 @@ fn one_query(
 /// Each input is a query with its documents.
 fn many_queries(
     scorer: Scorer<'_>,
-    source: &Inputs,
+    source: Inputs,
     args: &RerankDocumentsArgs,
     terms: Terms,
 ) -> anyhow::Result<Outcome> {
     let json = wants_json(&args.lines);
-    let ask = |input: &Input| -> Result<Asking<Vec<Ranked>>, Error> {
+    let ask = |input: &Input| -> Result<Asking<'_, Vec<Ranked>>, Error> {
         let Body::Query { query, documents } = &input.body else {
             let message = "without a query of its own the command takes lines of {\"query\",\"documents\"}";
             return Err(Error::InvalidSettings(message.to_owned()));
@@ -111,13 +120,13 @@ fn many_queries(
         let score = scorer.of(query)?;
         let asked = documents.iter().map(|(id, text)| Ok((id.clone(), text.clone(), score(text)?)));
         let asked = asked.collect::<Result<Vec<_>, Error>>()?;
-        Ok(Box::new(move || {
-            let mut ranked = Vec::with_capacity(asked.len());
-            for (index, (id, text, asking)) in asked.into_iter().enumerate() {
-                let (score, truncated) = asking()?;
-                ranked.push(Ranked { rank: 0, score, index, id, truncated, text });
-            }
-            Ok(ranked)
+        let mut ranked = Vec::with_capacity(asked.len());
+        let mut asked = asked.into_iter().enumerate();
+        Ok(Asking::in_parts(move || {
+            let Some((index, (id, text, asking))) = asked.next() else { return Ok(Some(std::mem::take(&mut ranked))) };
+            let (score, truncated) = asking.wait()?;
+            ranked.push(Ranked { rank: 0, score, index, id, truncated, text });
+            Ok(None)
         }))
     };
     // The documents of one query keep all workers busy.
@@ -131,7 +140,7 @@ fn many_queries(
 }
 
 /// Asks for the score of a document, and for how many tokens were not read.
-type Score<'a> = Box<dyn Fn(&str) -> Result<Asking<(f32, usize)>, Error> + 'a>;
+type Score<'a> = Box<dyn Fn(&str) -> Result<Asking<'a, (f32, usize)>, Error> + 'a>;
 
 impl<'a> Scorer<'a> {
     /// Scores documents against `query`: the score, and how many tokens of both were not read.
@@ -141,17 +150,14 @@ impl<'a> Scorer<'a> {
             let query = query.to_owned();
             return Ok(Box::new(move |document| {
                 let asked = asking(encoder.ask_pair(&query, document, raw))?;
-                Ok(Box::new(move || asked().map(|answer| (answer.score, answer.query_truncated + answer.truncated))))
+                Ok(asked.map(|answer| (answer.score, answer.query_truncated + answer.truncated)))
             }));
         }
         let own = encoder.ask_late(query, Prompt::Query, berth_pipeline::Overlong::Cut)?.wait()?;
         Ok(Box::new(move |document| {
             let asked = asking(encoder.ask_late(document, Prompt::Passage, berth_pipeline::Overlong::Cut))?;
             let own = own.clone();
-            Ok(Box::new(move || {
-                let passage = asked()?;
-                Ok((max_sim(&own.vectors, &passage.vectors), own.truncated + passage.truncated))
-            }))
+            Ok(asked.map(move |passage| (max_sim(&own.vectors, &passage.vectors), own.truncated + passage.truncated)))
         }))
     }
 }

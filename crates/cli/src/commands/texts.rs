@@ -2,10 +2,11 @@
 
 use std::io::{self, IsTerminal};
 
-use berth_pipeline::{Answered, Asking, Body, Encoder, Error, Input, Inputs};
+use berth_pipeline::{Answered, Asking, Body, Encoder, Ended, Error, Input, Inputs};
 use serde_json::Value;
 
 use crate::Outcome;
+use crate::commands::index::cancel_on_signals;
 use crate::head_args::LineArgs;
 use crate::output::{Terms, WrongUsage, complain, paint, printable};
 
@@ -19,7 +20,7 @@ pub(crate) fn inputs(texts: &[String], lines: &LineArgs) -> anyhow::Result<Input
         let message = "there is no text; name one, or pipe lines of JSON into this command (see --help)";
         return Err(WrongUsage(message.to_owned()).into());
     }
-    Ok(Inputs::read(io::stdin(), lines.lines)?)
+    Ok(Inputs::read(io::stdin(), lines.lines))
 }
 
 /// Whether results are for a program and not for a reader.
@@ -33,14 +34,16 @@ pub(crate) fn ahead(encoder: &Encoder) -> usize {
 }
 
 /// Asks about each input and shows each answer, in order. An input that fails is reported; with `--strict` it ends the run.
-pub(crate) fn each<T>(
-    inputs: &Inputs,
+/// A signal ends it between two parts of an answer, so that whoever called can tidy up.
+pub(crate) fn each<'a, T>(
+    inputs: Inputs,
     (ahead, lines): (usize, &LineArgs),
-    ask: impl FnMut(&Input) -> Result<Asking<T>, Error>,
+    ask: impl FnMut(&Input) -> Result<Asking<'a, T>, Error>,
     mut show: impl FnMut(&Input, T) -> anyhow::Result<()>,
 ) -> anyhow::Result<Outcome> {
+    let cancel = cancel_on_signals()?;
     let mut failures = 0_usize;
-    inputs.answer(ahead, ask, |answered| {
+    let take = |answered| -> anyhow::Result<()> {
         let (number, reason) = match answered {
             Answered::Input(input, Ok(answer)) => return show(&input, answer),
             Answered::Input(input, Err(error)) => {
@@ -59,8 +62,12 @@ pub(crate) fn each<T>(
         failures += 1;
         complain(&format!("text {number}: {reason}"));
         Ok(())
-    })?;
-    Ok(if failures > 0 { Outcome::Failed } else { Outcome::Done })
+    };
+    Ok(match inputs.answer(ahead, ask, take, &cancel)? {
+        Ended::Cancelled => Outcome::Interrupted,
+        Ended::AtTheEnd if failures > 0 => Outcome::Failed,
+        Ended::AtTheEnd => Outcome::Done,
+    })
 }
 
 /// The one text of an input.

@@ -21,11 +21,11 @@ struct Line<'a> {
 }
 
 pub(crate) fn run(home: &Home, args: &TokensArgs, terms: Terms) -> anyhow::Result<Outcome> {
-    let (texts, lines) = (inputs(&args.text.texts, &args.text.lines)?, &args.text.lines);
-    let tokenizer = open_tokenizer(home, args.text.run.model.as_deref())?;
+    let (texts, lines) = (inputs(&args.texts, &args.lines)?, &args.lines);
+    let tokenizer = open_tokenizer(home, args.model.as_deref())?;
     let json = wants_json(lines);
     each(
-        &texts,
+        texts,
         (1, lines),
         |input| -> Result<Asking<Vec<RowToken>>, Error> {
             let tokens = match &input.body {
@@ -35,7 +35,7 @@ pub(crate) fn run(home: &Home, args: &TokensArgs, terms: Terms) -> anyhow::Resul
                     return Err(Error::InvalidSettings("this command takes a text or a pair of texts".to_owned()));
                 }
             };
-            Ok(Box::new(move || Ok(tokens)))
+            Ok(Asking::answered(tokens))
         },
         |input, tokens| {
             let own = tokens.iter().filter(|token| !token.special).count();

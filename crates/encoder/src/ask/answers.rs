@@ -25,7 +25,7 @@ pub struct SentenceAnswer {
 
 pub(super) fn sentence(values: Vec<f32>, tokens: &Tokens, truncated: usize) -> Result<SentenceAnswer, Error> {
     let embedding = super::embedding(values)?;
-    Ok(SentenceAnswer { embedding, tokens: tokens.ids.len() - truncated, truncated, unknown: tokens.unknown })
+    Ok(SentenceAnswer { embedding, tokens: tokens.ids.len(), truncated, unknown: tokens.unknown })
 }
 
 /// Labels of a text.

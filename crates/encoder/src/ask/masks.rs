@@ -16,11 +16,16 @@ impl Encoder {
     ///
     /// # Errors
     /// `NoMask` when the text has none, otherwise as [`ask_sentence`](Self::ask_sentence).
-    pub fn ask_fill_mask(&self, text: &str, count: usize, overlong: Overlong) -> Result<Asked<FillMaskAnswer>, Error> {
+    pub fn ask_fill_mask(
+        &self,
+        text: &str,
+        count: usize,
+        overlong: Overlong,
+    ) -> Result<Asked<'static, FillMaskAnswer>, Error> {
         let mut ready = self.ready(Head::FillMask, text, &[], overlong)?;
         let tokenizer = self.tokenizer().clone();
         let first = tokenizer.prefix().len();
-        let read = ready.tokens.ids.len() - ready.truncated;
+        let read = ready.tokens.ids.len();
         let places: Vec<usize> =
             (0..read).filter(|&place| Some(ready.tokens.ids[place]) == tokenizer.mask_id()).collect();
         if places.is_empty() {
@@ -50,12 +55,12 @@ impl Encoder {
     /// `fill-mask`. All workers are busy with it; a text of n tokens takes n runs.
     ///
     /// # Errors
-    /// As [`ask_sentence`](Self::ask_sentence); `RowEmpty` for a text without tokens.
+    /// As [`ask_sentence`](Self::ask_sentence); `NothingToMeasure` for a text without tokens.
     pub fn pseudo_perplexity(&self, text: &str, overlong: Overlong) -> Result<PerplexityAnswer, Error> {
         let mask = self.tokenizer().mask_id().ok_or_else(|| Error::NoMask { mask: "mask token".to_owned() })?;
         let ready = self.ready(Head::FillMask, text, &[], overlong)?;
         let first = self.tokenizer().prefix().len();
-        let read = ready.tokens.ids.len() - ready.truncated;
+        let read = ready.tokens.ids.len();
         let mut likelihoods = Vec::with_capacity(read);
         let mut waiting: VecDeque<(u32, Pending)> = VecDeque::new();
         for position in first..first + read {
@@ -70,7 +75,7 @@ impl Encoder {
         for row in waiting {
             likelihoods.push(likelihood(row)?);
         }
-        let pseudo_perplexity = pseudo_perplexity(&likelihoods).ok_or(Error::RowEmpty)?;
+        let pseudo_perplexity = pseudo_perplexity(&likelihoods).ok_or(Error::NothingToMeasure)?;
         let log_likelihood = likelihoods.iter().sum();
         Ok(PerplexityAnswer { pseudo_perplexity, log_likelihood, tokens: read, truncated: ready.truncated })
     }

@@ -44,7 +44,7 @@ pub struct Entity {
 pub struct Tagged<'a> {
     /// Scores of the labels, token by token, as the model gave them; as many a token as `labels`.
     pub logits: &'a [f32],
-    /// Bytes of the text that each token stands for.
+    /// Bytes of the text that each token stands for; empty for one that is nothing but white space.
     pub offsets: &'a [Range<u32>],
     /// Number of the word that each token belongs to.
     pub word_of: &'a [u32],
@@ -106,7 +106,10 @@ pub fn entities(tagged: &Tagged<'_>, strategy: Strategy) -> Vec<Entity> {
             Some(span) if goes_on => {
                 let count = open.map_or(1, |(count, _)| count);
                 span.score += (item.score - span.score) / (count + 1) as f32;
-                span.end = item.end as usize;
+                if span.start == span.end {
+                    span.start = item.start as usize;
+                }
+                span.end = span.end.max(item.end as usize);
                 open = Some((count + 1, *place));
             }
             _ => {
@@ -116,30 +119,37 @@ pub fn entities(tagged: &Tagged<'_>, strategy: Strategy) -> Vec<Entity> {
             }
         }
     }
+    // One of white space alone names nothing.
+    spans.retain(|span| span.start < span.end);
     spans
 }
 
 /// One item a token, or one a word.
 fn items(tagged: &Tagged<'_>, classes: usize, strategy: Strategy) -> Vec<Item> {
-    let scores: Vec<Vec<f32>> = tagged.logits.chunks_exact(classes).map(softmax).collect();
     let tokens: Vec<usize> = (0..tagged.offsets.len()).collect();
     let words = tokens
         .chunk_by(|&one, &next| strategy != Strategy::Simple && tagged.word_of.get(one) == tagged.word_of.get(next));
     words
         .map(|word| {
-            let (first, last) = (word[0], word[word.len() - 1]);
+            let scores: Vec<Vec<f32>> =
+                word.iter().map(|&token| softmax(&tagged.logits[token * classes..(token + 1) * classes])).collect();
             let (tag, score) = match strategy {
-                Strategy::Simple | Strategy::First => best(&scores[first]),
-                Strategy::Max => word
+                Strategy::Simple | Strategy::First => best(&scores[0]),
+                Strategy::Max => scores
                     .iter()
-                    .map(|&token| best(&scores[token]))
+                    .map(|scores| best(scores))
                     .fold((0, f32::MIN), |one, other| if other.1 > one.1 { other } else { one }),
                 Strategy::Average => {
-                    let sum = |tag: usize| word.iter().map(|&token| scores[token][tag]).sum::<f32>();
+                    let sum = |tag: usize| scores.iter().map(|scores| scores[tag]).sum::<f32>();
                     best(&(0..classes).map(|tag| sum(tag) / word.len() as f32).collect::<Vec<_>>())
                 }
             };
-            Item { tag, score, start: tagged.offsets[first].start, end: tagged.offsets[last].end }
+            // A vocabulary may have the space before a word as a piece of its own.
+            let visible = || word.iter().map(|&token| &tagged.offsets[token]).filter(|bytes| !bytes.is_empty());
+            let nothing = tagged.offsets[word[0]].start;
+            let start = visible().next().map_or(nothing, |bytes| bytes.start);
+            let end = visible().last().map_or(nothing, |bytes| bytes.end);
+            Item { tag, score, start, end }
         })
         .collect()
 }
@@ -177,9 +187,19 @@ mod tests {
         let labels: Vec<String> = labels.iter().map(|&label| label.to_owned()).collect();
         let logits: Vec<f32> = tokens
             .iter()
-            .flat_map(|(tag, _)| labels.iter().map(|label| if label == tag { 2.0 } else { 0.0 }).collect::<Vec<_>>())
+            .flat_map(|(tag, _)| {
+                labels
+                    .iter()
+                    .map(|label| if label == tag.trim_end_matches('_') { 2.0 } else { 0.0 })
+                    .collect::<Vec<_>>()
+            })
             .collect();
-        let offsets: Vec<Range<u32>> = (0..tokens.len() as u32).map(|token| token * 2..token * 2 + 2).collect();
+        // A tag with `_` behind it is that of white space.
+        let offset = |(place, (tag, _)): (usize, &(&str, u32))| {
+            let start = place as u32 * 2;
+            if tag.ends_with('_') { start + 2..start + 2 } else { start..start + 2 }
+        };
+        let offsets: Vec<Range<u32>> = tokens.iter().enumerate().map(offset).collect();
         let word_of: Vec<u32> = tokens.iter().map(|(_, word)| *word).collect();
         let tagged = Tagged { logits: &logits, offsets: &offsets, word_of: &word_of, labels: &labels };
         let found = entities(&tagged, strategy);
@@ -234,6 +254,16 @@ mod tests {
         check(&BIO, &tokens, Strategy::Max, &[("PER", 0, 4), ("LOC", 4, 8)]);
         check(&BIO, &[("O", 0), ("O", 0), ("B-PER", 0)], Strategy::Average, &[]);
         check(&BIO, &[("B-PER", 0), ("B-PER", 0), ("O", 0)], Strategy::Average, &[("PER", 0, 6)]);
+    }
+
+    #[test]
+    fn white_space_belongs_to_no_entity() {
+        let tokens = [("B-PER_", 0), ("B-PER", 0), ("I-PER_", 1), ("I-PER", 1), ("I-PER_", 1), ("O", 2), ("B-LOC_", 3)];
+        for strategy in [Strategy::First, Strategy::Max, Strategy::Average] {
+            check(&BIO, &tokens, strategy, &[("PER", 2, 8)]);
+        }
+        check(&BIO, &[("B-PER_", 0), ("I-PER", 0), ("I-PER_", 1)], Strategy::Simple, &[("PER", 2, 4)]);
+        check(&BIO, &[("B-PER_", 0), ("O", 1)], Strategy::Simple, &[]);
     }
 
     #[test]

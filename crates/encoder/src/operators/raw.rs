@@ -9,6 +9,7 @@ use std::slice;
 use ort::sys::{self, ONNXTensorElementDataType as Element};
 
 pub(super) const F32: Element = Element::ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT;
+pub(super) const I8: Element = Element::ONNX_TENSOR_ELEMENT_DATA_TYPE_INT8;
 pub(super) const I32: Element = Element::ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32;
 
 /// An operator whose one output is of f32.
@@ -16,14 +17,22 @@ pub(super) trait Operator: Sized + Sync {
     const NAME: &'static CStr;
     /// Elements of the inputs, all of which have to be there.
     const INPUTS: &'static [Element];
-    /// How many times longer the first input's last axis is than the output's; all others are equal. Where it is once, the
-    /// output may take the input's place.
-    const TIMES: i64;
+    /// How long the output's last axis is; all others are those of the first input.
+    const LAST_AXIS: LastAxis;
 
     /// Reads the attributes of a node.
     fn of(node: &Node) -> ort::Result<Self>;
     /// Computes the output.
     fn compute(&self, run: &Run) -> ort::Result<()>;
+}
+
+/// What the length of an output's last axis follows from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LastAxis {
+    /// The first input's, of which it is such a part. Where it is all of it, the output may take the input's place.
+    PartOfFirst(i64),
+    /// It is that of the input with this number.
+    OfInput(usize),
 }
 
 /// The attributes of a node.
@@ -244,7 +253,7 @@ unsafe extern "system" fn infer_shape<O: Operator>(
 /// The context is alive.
 unsafe fn infer_shape_of<O: Operator>(context: *mut sys::OrtShapeInferContext) -> ort::Result<()> {
     let api = ort::api();
-    let (mut input, mut axes) = (ptr::null_mut(), 0);
+    let (mut input, mut other, mut axes, mut other_axes) = (ptr::null_mut(), ptr::null_mut(), 0, 0);
     // SAFETY: each call fills the place that it is given; the input's shape and names belong to the context, the output's
     // shape is released here.
     unsafe {
@@ -257,8 +266,22 @@ unsafe fn infer_shape_of<O: Operator>(context: *mut sys::OrtShapeInferContext) -
         let (mut lengths, mut names) = (vec![0_i64; axes], vec![ptr::null(); axes]);
         checked((api.GetDimensions)(input, lengths.as_mut_ptr(), axes))?;
         checked((api.GetSymbolicDimensions)(input, names.as_mut_ptr(), axes))?;
-        // A length that is not known is negative.
-        lengths[axes - 1] = if lengths[axes - 1] < 0 { -1 } else { lengths[axes - 1] / O::TIMES };
+        let last = match O::LAST_AXIS {
+            LastAxis::PartOfFirst(times) => lengths[axes - 1] / times,
+            LastAxis::OfInput(index) => {
+                checked((api.ShapeInferContext_GetInputTypeShape)(context, index, &raw mut other))?;
+                checked((api.GetDimensionsCount)(other, &raw mut other_axes))?;
+                let mut all = vec![-1; other_axes];
+                checked((api.GetDimensions)(other, all.as_mut_ptr(), other_axes))?;
+                all.last().copied().unwrap_or(-1)
+            }
+        };
+        // A length that is not known is negative, and a known one has no name.
+        lengths[axes - 1] =
+            if lengths[axes - 1] < 0 && matches!(O::LAST_AXIS, LastAxis::PartOfFirst(_)) { -1 } else { last };
+        if O::LAST_AXIS != LastAxis::PartOfFirst(1) {
+            names[axes - 1] = c"".as_ptr();
+        }
         let mut output = ptr::null_mut();
         checked((api.CreateTensorTypeAndShapeInfo)(&raw mut output))?;
         let told = checked((api.SetTensorElementType)(output, F32))
@@ -274,7 +297,7 @@ unsafe fn infer_shape_of<O: Operator>(context: *mut sys::OrtShapeInferContext) -
 static FIRST: c_int = 0;
 
 unsafe extern "system" fn may_in_place<O: Operator>(inputs: *mut *mut c_int, outputs: *mut *mut c_int) -> usize {
-    if O::TIMES != 1 {
+    if O::LAST_AXIS != LastAxis::PartOfFirst(1) {
         // SAFETY: the places are the caller's.
         return unsafe { no_alias(inputs, outputs) };
     }

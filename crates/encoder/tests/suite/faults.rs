@@ -106,7 +106,9 @@ fn a_card_that_does_not_parse_names_its_line() {
     let check = |text: &str, wanted: usize| {
         fs::write(&path, text).unwrap();
         match InstalledModel::open(folder.path()).unwrap_err() {
-            Error::CardSyntax { line, .. } => assert_eq!(line, wanted),
+            error @ Error::CardSyntax { line, .. } => {
+                assert_eq!((line, error.kind()), (wanted, ErrorKind::Corrupted));
+            }
             other => panic!("{other}"),
         }
     };

@@ -38,6 +38,6 @@ fn encoder(precision: Precision, workers: usize) -> Encoder {
 
 /// The precisions that this processor computes without saturating.
 fn precisions() -> Vec<Precision> {
-    let int8 = berth_encoder::cpu_features().int8_kernel().map(|_| Precision::Int8);
-    int8.into_iter().chain([Precision::Fp32]).collect()
+    let here = |precision: &Precision| berth_encoder::cpu_features().computes(*precision);
+    [Precision::Int8, Precision::Fp32].into_iter().filter(here).collect()
 }

@@ -1,6 +1,8 @@
 //! A row's vector does not depend on the rows that share its run: bit for bit, at every precision that may be batched.
 //!
-//! Dynamic int8 is not among them: it has one scale for all states of a run. It is only ever given one row.
+//! Dynamic int8 is not among them: it has one scale for all states of a run. Nor is fp16, which is for GPUs: on a CPU ONNX
+//! Runtime turns its weights to fp32 in each run, and has another product for one state than for several. Both are only
+//! ever given one row on a CPU.
 
 use std::cell::RefCell;
 use std::path::Path;
@@ -15,7 +17,13 @@ use crate::precisions::calibrated;
 use crate::runtime::{self, Batch};
 use crate::synthetic::{Checkpoint, POSITIONS, VOCABULARY};
 
-const BATCHED: [Precision; 5] = [Precision::Fp32, Precision::Fp16, Precision::Q8, Precision::Q4, Precision::Int8Static];
+const BATCHED: [Precision; 4] = [Precision::Fp32, Precision::Q8, Precision::Q4, Precision::Int8Static];
+
+/// Those of them that run on this processor.
+fn batched() -> impl Iterator<Item = Precision> {
+    let here = |precision: &Precision| *precision == Precision::Fp32 || runtime::multiplies_bytes_exactly();
+    BATCHED.into_iter().filter(here)
+}
 
 fn open(checkpoint: &Path, precision: Precision, row: &[i64]) -> Session {
     let folder = tempfile::tempdir().unwrap();
@@ -70,14 +78,14 @@ fn bits(row: &[f32]) -> impl Iterator<Item = u32> {
 #[test]
 fn rows_of_a_tiny_model_do_not_see_their_neighbours() {
     let folder = Checkpoint::tiny().write();
-    for precision in BATCHED {
+    for precision in batched() {
         check(folder.path(), precision, TINY);
     }
 }
 
 #[test]
 fn rows_of_a_model_do_not_see_their_neighbours() {
-    for precision in BATCHED {
+    for precision in batched() {
         check(&runtime::checkpoint(), precision, MODEL);
     }
 }

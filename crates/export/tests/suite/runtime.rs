@@ -57,6 +57,23 @@ impl Batch {
     }
 }
 
+/// Whether ONNX Runtime multiplies unsigned with signed bytes exactly on this processor. Elsewhere its products saturate, what
+/// comes of them depends on how many rows there are, and Berth refuses to run such graphs; so nothing is said of them.
+pub(crate) fn multiplies_bytes_exactly() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    {
+        is_x86_feature_detected!("avx512vnni") || is_x86_feature_detected!("avxvnni")
+    }
+    #[cfg(target_arch = "aarch64")]
+    {
+        std::arch::is_aarch64_feature_detected!("dotprod")
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    {
+        false
+    }
+}
+
 /// Opens a graph on one thread.
 pub(crate) fn open(graph: &Path) -> Session {
     let builder = Session::builder(environment()).unwrap();

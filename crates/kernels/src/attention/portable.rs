@@ -4,7 +4,10 @@ use super::{AttentionShape, LANES};
 use crate::widest::{multiply_add, on_widest_vectors, polynomial};
 
 /// Minimax polynomial of 2ˣ on ±½, highest power first; its relative error is 7.5e-8.
-const POWERS: [f32; 6] = [0.001_327_647_2, 0.009_675_542, 0.055_507_13, 0.240_221_2, 0.693_146_94, 1.000_000_1];
+pub(super) const POWERS: [f32; 6] =
+    [0.001_327_647_2, 0.009_675_542, 0.055_507_13, 0.240_221_2, 0.693_146_94, 1.000_000_1];
+/// Added to it, a number is rounded to a whole one, which then stands in the lowest bits.
+pub(super) const SHIFT: f32 = 12_582_912.0;
 
 on_widest_vectors! {
     /// Attention of one row over the keys `kept`, at least one, see [`super::attend`].
@@ -81,8 +84,6 @@ fn attend_in_blocks<const FUSED: bool>(
 /// 2 to the power of `x`, which is not positive; never below 2⁻¹²⁶. NaN stays NaN.
 #[inline(always)]
 fn exp2<const FUSED: bool>(x: f32) -> f32 {
-    /// Added to it, a number is rounded to a whole one, which then stands in the lowest bits.
-    const SHIFT: f32 = 12_582_912.0;
     let x = if x < -126.0 { -126.0 } else { x };
     let shifted = x + SHIFT;
     let power = polynomial::<FUSED>(&POWERS, x - (shifted - SHIFT));

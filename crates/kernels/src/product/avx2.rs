@@ -11,8 +11,9 @@ use super::{BLOCK, Bytes, Outputs, PANEL, QUAD, QUADS, RowRange};
 
 /// Rows at a time: their sums, 16 and 32 bits wide, and one vector of weights are all the registers there are.
 const ROWS: usize = 3;
-/// 32-bit numbers in a vector.
+/// 32-bit numbers in a vector, and bytes.
 const LANES: usize = PANEL / 2;
+const WIDTH: usize = LANES * QUAD;
 
 /// A panel of outputs of all rows; `product` is `[rows, width]`.
 ///
@@ -60,7 +61,7 @@ unsafe fn tile<const R: usize>(
             // SAFETY: a block has `QUADS` vectors for each half of the panel's outputs, and every row `stride` states.
             unsafe {
                 let at = weights.as_ptr().add((block * QUADS + quad) * PANEL * QUAD);
-                let halves = [0, 1].map(|half| _mm256_loadu_si256(at.cast::<__m256i>().add(half)));
+                let halves = [0, 1].map(|half| _mm256_loadu_si256(at.add(half * WIDTH).cast()));
                 let states = states.add(block * BLOCK + quad * QUAD);
                 for (row, chains) in chains.iter_mut().enumerate() {
                     let four = _mm256_set1_epi32(states.add(row * stride).cast::<i32>().read_unaligned());

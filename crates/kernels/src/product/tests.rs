@@ -14,7 +14,7 @@ fn values(count: usize, seed: u32, reach: f32) -> Vec<f32> {
 
 /// By AVX2 or not, as far as this processor has it.
 fn kernels() -> impl Iterator<Item = bool> {
-    [false, true].into_iter().filter(|&fast| !fast || has_fast_products())
+    [false, true].into_iter().filter(|&fast| !fast || has_avx2())
 }
 
 fn run(fast: bool, states: &[f32], inputs: usize, packed: &PackedMatrix, bias: &[f32]) -> Vec<f32> {

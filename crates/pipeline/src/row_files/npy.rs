@@ -27,7 +27,7 @@ impl NpyWriter {
             PathBuf::from(name)
         };
         let array = Array::create(out, descr(dtype))?;
-        let (draft, file) = Draft::create(&beside(".ids"))?;
+        let (draft, file) = Draft::create_file(&beside(".ids"))?;
         let scales = (dtype == Dtype::Int8).then(|| Array::create(&beside(".scales.npy"), "<f4")).transpose()?;
         let dimensions = if dtype == Dtype::Binary { dimensions.div_ceil(8) } else { dimensions };
         Ok(Self { array, ids: (draft, BufWriter::new(file)), scales, dimensions })
@@ -80,7 +80,7 @@ struct Array {
 
 impl Array {
     fn create(out: &Path, descr: &'static str) -> Result<Self, Error> {
-        let (draft, file) = Draft::create(out)?;
+        let (draft, file) = Draft::create_file(out)?;
         let mut file = BufWriter::new(file);
         file.write_all(&[0; HEADER_BYTES]).map_err(draft.failed())?;
         Ok(Self { draft, file, descr, rows: 0 })

@@ -16,13 +16,16 @@ use serde_json::Value;
 use super::{Draft, Dtype, FileRow, Values};
 use crate::Error;
 
-/// Rows that are written together and held until then: some megabytes.
+/// Rows that are written together and held until then, unless they have more bytes than the next number says.
 const ROWS_AT_ONCE: usize = 1024;
+/// Bytes of texts and vectors that are held. What is written of them is held once more in the library's pages.
+const BYTES_AT_ONCE: usize = 4 << 20;
 
 pub(super) struct ParquetWriter {
     draft: Draft,
     writer: SerializedFileWriter<File>,
     rows: Vec<FileRow>,
+    bytes: usize,
 }
 
 impl ParquetWriter {
@@ -34,12 +37,13 @@ impl ParquetWriter {
             SerializedFileWriter::new(file, Arc::new(schema), Arc::new(properties))
         });
         let writer = writer.map_err(|error| draft.failed()(system(error)))?;
-        Ok(Self { draft, writer, rows: Vec::new() })
+        Ok(Self { draft, writer, rows: Vec::new(), bytes: 0 })
     }
 
     pub(super) fn push(&mut self, row: FileRow) -> Result<(), Error> {
+        self.bytes += row.text.len() + 4 * row.values.len();
         self.rows.push(row);
-        if self.rows.len() == ROWS_AT_ONCE { self.flush() } else { Ok(()) }
+        if self.rows.len() == ROWS_AT_ONCE || self.bytes >= BYTES_AT_ONCE { self.flush() } else { Ok(()) }
     }
 
     pub(super) fn finish(mut self) -> Result<(), Error> {
@@ -52,15 +56,16 @@ impl ParquetWriter {
         if self.rows.is_empty() {
             return Ok(());
         }
-        let rows = std::mem::take(&mut self.rows);
-        let write = |group: &mut SerializedRowGroupWriter<'_, File>| {
+        let mut rows = std::mem::take(&mut self.rows);
+        self.bytes = 0;
+        let mut write = |group: &mut SerializedRowGroupWriter<'_, File>| {
             let ids = rows.iter().map(|row| match &row.id {
                 Value::String(id) => ByteArray::from(id.as_str()),
                 other => ByteArray::from(other.to_string().as_str()),
             });
             column(group, |writer| write_flat::<ByteArrayType>(writer, &ids.collect::<Vec<_>>()))?;
-            let texts: Vec<ByteArray> = rows.iter().map(|row| ByteArray::from(row.text.as_str())).collect();
-            column(group, |writer| write_flat::<ByteArrayType>(writer, &texts))?;
+            let texts = rows.iter_mut().map(|row| ByteArray::from(std::mem::take(&mut row.text).into_bytes()));
+            column(group, |writer| write_flat::<ByteArrayType>(writer, &texts.collect::<Vec<_>>()))?;
             column(group, |writer| write_vectors(writer, &rows))?;
             let scales: Vec<f32> = rows.iter().filter_map(|row| scale(&row.values)).collect();
             if scales.is_empty() { Ok(()) } else { column(group, |writer| write_flat::<FloatType>(writer, &scales)) }

@@ -3,13 +3,13 @@
 use std::fs;
 use std::path::Path;
 
-use berth_encoder::{Encoder, Overlong, Prompt};
+use berth_encoder::{Encoder, EncoderOptions, Overlong, Prompt};
 use berth_export::{ExportOptions, export};
 use berth_pipeline::{ImportOptions, installed, verify_model};
-use berth_types::{Head, InputMeaning};
+use berth_types::{ErrorKind, Head, InputMeaning, Precision};
 
 use crate::goldens::Goldens;
-use crate::{copy_of, fixtures, import_folder, in_fp32, new_home, open};
+use crate::{copy_of, fixtures, import_folder, in_fp32, new_home, open, runtime};
 
 /// A fixture whose weights are gone and whose graph of token states lies at `onnx/model.onnx`, as optimum leaves it.
 fn foreign(name: &str) -> tempfile::TempDir {
@@ -67,6 +67,19 @@ fn a_foreign_graph_gives_the_vectors_of_the_models_own() {
         fs::remove_dir_all(home.model("foreign")).unwrap();
         fs::remove_dir_all(home.model("own")).unwrap();
     }
+}
+
+#[test]
+fn a_head_that_a_foreign_graph_does_not_give_is_a_wrong_question() {
+    let (_folder, home) = new_home();
+    let folder = foreign("bert-base");
+    let options = ImportOptions { name: Some("foreign".to_owned()), ..ImportOptions::default() };
+    import_folder(&home, folder.path(), &options).unwrap();
+    let options =
+        EncoderOptions { head: Head::Classify, precision: Some(Precision::Fp32), ..EncoderOptions::default() };
+    let error = Encoder::open(&installed(&home, "foreign").unwrap(), &runtime(), &options).err().unwrap();
+    assert!(error.to_string().contains("does not serve head classify: its output token_embeddings"), "{error}");
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
 }
 
 #[test]

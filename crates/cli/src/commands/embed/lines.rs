@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-use berth_pipeline::{Draft, Error, Values, sparse::Term};
+use berth_pipeline::{Draft, Error, LayersAnswer, Tensor, Values, sparse::Term};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -90,6 +90,41 @@ pub(super) struct TokensLine<'a> {
     pub(super) vectors: Vec<&'a [f32]>,
 }
 
+#[derive(Serialize)]
+pub(super) struct LayersLine<'a> {
+    id: &'a Value,
+    ids: Vec<u32>,
+    bytes: Vec<[usize; 2]>,
+    layers: Vec<LayerStates<'a>>,
+    #[serde(skip_serializing_if = "is_zero")]
+    truncated: usize,
+}
+
+#[derive(Serialize)]
+struct LayerStates<'a> {
+    layer: usize,
+    vectors: Vec<&'a [f32]>,
+}
+
+impl<'a> LayersLine<'a> {
+    /// The states of the text's own tokens, as `--tokens` has them; `layers` are the numbers of the answer's layers.
+    pub(super) fn new(id: &'a Value, answer: &'a LayersAnswer, layers: &[usize]) -> Self {
+        let own = || answer.tokens.iter().filter(|token| !token.special);
+        let states = |(&layer, tensor): (&usize, &'a Tensor)| {
+            let width = tensor.shape.last().copied().unwrap_or(1).max(1);
+            let lines = tensor.values.chunks_exact(width).zip(&answer.tokens);
+            LayerStates { layer, vectors: lines.filter(|(_, token)| !token.special).map(|(line, _)| line).collect() }
+        };
+        Self {
+            id,
+            ids: own().map(|token| token.id).collect(),
+            bytes: own().map(|token| [token.start, token.end]).collect(),
+            layers: layers.iter().zip(&answer.layers).map(states).collect(),
+            truncated: answer.truncated,
+        }
+    }
+}
+
 /// Where the lines go.
 pub(super) struct Lines {
     file: Option<(Draft, BufWriter<File>)>,
@@ -154,9 +189,16 @@ impl Lines {
         })
     }
 
+    pub(super) fn layers(&mut self, line: &LayersLine<'_>) -> anyhow::Result<()> {
+        self.put(line, line.id, |_| {
+            let (layers, tokens) = (line.layers.len(), line.ids.len());
+            format!("  {layers} layers of {tokens} tokens each; --json shows them\n")
+        })
+    }
+
     fn put(&mut self, line: &impl Serialize, id: &Value, table: impl FnOnce(&Terms) -> String) -> anyhow::Result<()> {
         if let Some((_, file)) = &mut self.file {
-            serde_json::to_writer(&mut *file, line)?;
+            serde_json::to_writer(&mut *file, line).map_err(io::Error::from)?;
             file.write_all(b"\n")?;
             return Ok(());
         }
