@@ -32,14 +32,7 @@ impl Fixture {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/checkpoints").join(name);
         let root = tempfile::tempdir().unwrap();
         let home = Home::at(root.path().join("home"));
-        let outer = std::env::var_os("BERTH_HOME").map_or_else(Home::default_root, |home| Some(PathBuf::from(home)));
-        let runtime = Home::at(outer.unwrap()).runtime_library();
-        fs::create_dir_all(home.root().join("runtime")).unwrap();
-        assert!(runtime.is_file(), "no ONNX Runtime at {}: run scripts/setup", runtime.display());
-        // One place for both where ORT_DYLIB_PATH names it. A link, since a process holds one library of one file.
-        if home.runtime_library() != runtime {
-            symlink(&runtime, home.runtime_library()).unwrap();
-        }
+        link_runtime(&home);
         import_as_tiny(&home, &folder);
         let goldens = serde_json::from_slice(&fs::read(folder.join("goldens.json")).unwrap()).unwrap();
         let tensors = read_tensors(&folder.join("goldens.safetensors"));
@@ -64,6 +57,18 @@ impl Fixture {
             let positions = positions.map(|all| all.iter().map(|one| one.as_u64().unwrap() as usize).collect());
             (text(&entry["text"]), &self.tensors[entry["tensor"].as_str().unwrap()][..], positions)
         })
+    }
+}
+
+/// Puts the runtime of this machine into a home of a test's own.
+fn link_runtime(home: &Home) {
+    let outer = std::env::var_os("BERTH_HOME").map_or_else(Home::default_root, |home| Some(PathBuf::from(home)));
+    let runtime = Home::at(outer.unwrap()).runtime_library();
+    fs::create_dir_all(home.root().join("runtime")).unwrap();
+    assert!(runtime.is_file(), "no ONNX Runtime at {}: run scripts/setup", runtime.display());
+    // One place for both where ORT_DYLIB_PATH names it. A link, since a process holds one library of one file.
+    if home.runtime_library() != runtime {
+        symlink(&runtime, home.runtime_library()).unwrap();
     }
 }
 
@@ -404,6 +409,7 @@ fn a_checkpoint_that_moved_is_named() {
         fs::copy(source.join(name), folder.join(name)).unwrap();
     }
     let home = Home::at(root.path().join("home"));
+    link_runtime(&home);
     import_as_tiny(&home, &folder);
     let choice =
         EncoderChoice { model: Some("tiny".to_owned()), precision: Some(Precision::Fp32), ..EncoderChoice::default() };
