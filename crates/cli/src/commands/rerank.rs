@@ -71,7 +71,7 @@ fn one_query(
     let named_by_argument = !args.documents.is_empty();
     let (mut came, mut ranked) = (0, Vec::new());
     let ask = scorer.of(query)?;
-    let settings = (ahead(&scorer.encoder), &args.lines);
+    let settings = (ahead(scorer.encoder), &args.lines);
     let outcome = each(
         source,
         settings,

@@ -64,8 +64,8 @@ fn walk<'g, 'a>(
         if node.op_type != Some("Constant") {
             let count = made.dims.iter().product::<f64>();
             *in_all += count;
-            // Not a number is too much as well.
-            if !(count <= MOST_IN_ONE) {
+            // A step of 0 gives infinity or no number at all.
+            if count > MOST_IN_ONE || count.is_nan() {
                 return Err((node, format!("makes a tensor of {count} values out of nothing")));
             }
             if *in_all > MOST_IN_ALL {
