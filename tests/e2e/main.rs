@@ -15,3 +15,5 @@ mod indexing;
 mod late;
 mod searching;
 mod sources;
+mod texts;
+mod tiny;

@@ -57,7 +57,7 @@ impl Encoder {
         self.wants(head)?;
         let room = self.text_room(0);
         let windows = token_windows(&tokens.word_of, room, OVERLAP_TOKENS.min(room / 4));
-        let mut asked = Windows {
+        let mut asked = LongText {
             encoder: self,
             tokens,
             windows,
@@ -99,7 +99,7 @@ struct Answered {
 }
 
 /// A text whose windows are on their way.
-struct Windows<'a> {
+struct LongText<'a> {
     encoder: &'a Encoder,
     tokens: Tokens,
     windows: Vec<TokenWindow>,
@@ -110,7 +110,7 @@ struct Windows<'a> {
     lines: CountedLines,
 }
 
-impl Windows<'_> {
+impl LongText<'_> {
     /// Hands windows to the model until `ahead` wait, or there are no more.
     fn hand_in(&mut self, ahead: usize) -> Result<(), Error> {
         let tokenizer = self.encoder.tokenizer();

@@ -106,10 +106,13 @@ pub fn entities(tagged: &Tagged<'_>, strategy: Strategy) -> Vec<Entity> {
             Some(span) if goes_on => {
                 let count = open.map_or(1, |(count, _)| count);
                 span.score += (item.score - span.score) / (count + 1) as f32;
-                if span.start == span.end {
-                    span.start = item.start as usize;
+                // White space at either end is no part of it.
+                if item.start < item.end {
+                    if span.start == span.end {
+                        span.start = item.start as usize;
+                    }
+                    span.end = item.end as usize;
                 }
-                span.end = span.end.max(item.end as usize);
                 open = Some((count + 1, *place));
             }
             _ => {
@@ -148,7 +151,7 @@ fn items(tagged: &Tagged<'_>, classes: usize, strategy: Strategy) -> Vec<Item> {
             let visible = || word.iter().map(|&token| &tagged.offsets[token]).filter(|bytes| !bytes.is_empty());
             let nothing = tagged.offsets[word[0]].start;
             let start = visible().next().map_or(nothing, |bytes| bytes.start);
-            let end = visible().last().map_or(nothing, |bytes| bytes.end);
+            let end = visible().next_back().map_or(nothing, |bytes| bytes.end);
             Item { tag, score, start, end }
         })
         .collect()
