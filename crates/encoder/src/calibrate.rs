@@ -1,11 +1,12 @@
-//! What this machine's matrix products reach in ONNX Runtime: the peak against which a model's speed is held.
+//! What this machine's matrix products reach: the peak against which a model's speed is held.
 //!
-//! The graph is one product with a constant matrix, as a linear layer is, written here byte by byte because the schema of
+//! Products of ONNX Runtime's run in a graph, which is one product with a constant matrix, as a linear layer is, written here byte by byte because the schema of
 //! ONNX is the exporter's and this is three fields of it.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
+use berth_kernels::{PackedMatrix, PackedView, multiply_rows, pack};
 use ort::session::Session;
 use ort::value::TensorRef;
 
@@ -24,7 +25,12 @@ pub enum Product {
     Fp32,
     /// Activations quantised as they come to 8 bits, weights of 8 bits with a scale for each column, as int8 graphs have it.
     Int8,
+    /// The same with a scale for each row of activations, by Berth's own product.
+    Int8Rows,
 }
+
+/// One run of the product.
+type Run = Box<dyn FnMut() -> ort::Result<()> + Send>;
 
 /// Runs `product` on `threads` threads at the same time, each on its own, for about `time`. Returns floating-point
 /// operations a second (two for each multiplication with its addition), of all threads together.
@@ -33,26 +39,20 @@ pub enum Product {
 /// `Calibration` when ONNX Runtime does not run the product.
 pub fn matmul_peak(runtime: &Runtime, product: Product, threads: usize, time: Duration) -> Result<f64, Error> {
     let failed = |error: ort::Error| Error::Calibration { message: error.to_string() };
-    let graph = product_graph(product);
-    let open = || -> ort::Result<Session> {
-        Session::builder(runtime.environment())?
-            .with_intra_threads(1)?
-            .with_inter_threads(1)?
-            .commit_from_memory(&graph)
+    let open = |_| match product {
+        Product::Int8Rows => Ok(row_product()),
+        _ => graph_product(runtime, &product_graph(product)),
     };
-    let mut sessions = (0..threads.max(1)).map(|_| open()).collect::<ort::Result<Vec<_>>>().map_err(failed)?;
-    let values: Vec<f32> = (0..SIDE * SIDE).map(|place| (place % 17) as f32 / 17.0 - 0.5).collect();
+    let mut products = (0..threads.max(1)).map(open).collect::<ort::Result<Vec<Run>>>().map_err(failed)?;
     let start = Instant::now();
     let counts = thread::scope(|scope| {
-        let running: Vec<_> = sessions
+        let running: Vec<_> = products
             .iter_mut()
-            .map(|session| {
-                let values = &values;
+            .map(|run| {
                 scope.spawn(move || -> ort::Result<u64> {
                     let mut runs = 0;
                     while start.elapsed() < time {
-                        let input = TensorRef::from_array_view(([SIDE, SIDE], values.as_slice()))?;
-                        session.run(ort::inputs![input])?;
+                        run()?;
                         runs += 1;
                     }
                     Ok(runs)
@@ -66,20 +66,47 @@ pub fn matmul_peak(runtime: &Runtime, product: Product, threads: usize, time: Du
     Ok(runs as f64 * operations / start.elapsed().as_secs_f64())
 }
 
+fn states() -> Vec<f32> {
+    (0..SIDE * SIDE).map(|place| (place % 17) as f32 / 17.0 - 0.5).collect()
+}
+
+fn graph_product(runtime: &Runtime, graph: &[u8]) -> ort::Result<Run> {
+    let mut session = Session::builder(runtime.environment())?
+        .with_intra_threads(1)?
+        .with_inter_threads(1)?
+        .commit_from_memory(graph)?;
+    let values = states();
+    Ok(Box::new(move || {
+        let input = TensorRef::from_array_view(([SIDE, SIDE], values.as_slice()))?;
+        session.run(ort::inputs![input])?;
+        Ok(())
+    }))
+}
+
+fn row_product() -> Run {
+    let (values, bias, mut product) = (states(), vec![0.0; SIDE], vec![0.0; SIDE * SIDE]);
+    let PackedMatrix { bytes, scales, sums } = pack(&states(), SIDE);
+    Box::new(move || {
+        let matrix = PackedView { bytes: &bytes, scales: &scales, sums: &sums, bias: &bias };
+        multiply_rows(&values, SIDE, matrix, &mut product);
+        Ok(())
+    })
+}
+
 /// `y = x · w` with a constant `w`. Numbers of fields are those of `onnx.proto`.
 fn product_graph(product: Product) -> Vec<u8> {
     let side = SIDE as u64;
     let weights: Vec<u8> = match product {
         Product::Fp32 => (0..SIDE * SIDE).flat_map(|place| ((place % 13) as f32 / 13.0 - 0.5).to_le_bytes()).collect(),
-        Product::Int8 => (0..SIDE * SIDE).map(|place| (place % 251) as u8).collect(),
+        _ => (0..SIDE * SIDE).map(|place| (place % 251) as u8).collect(),
     };
     let (operator, domain, element) = match product {
         Product::Fp32 => ("MatMul", "", FLOAT),
-        Product::Int8 => ("DynamicQuantizeMatMul", "com.microsoft", INT8),
+        _ => ("DynamicQuantizeMatMul", "com.microsoft", INT8),
     };
     let mut node = Message::default().text(1, "x").text(1, "w");
     let mut constants = vec![tensor("w", &[side, side], element, &weights)];
-    if product == Product::Int8 {
+    if product != Product::Fp32 {
         node = node.text(1, "scales");
         let scales: Vec<u8> = (0..SIDE).flat_map(|_| 0.01_f32.to_le_bytes()).collect();
         constants.push(tensor("scales", &[side], FLOAT, &scales));

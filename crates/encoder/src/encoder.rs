@@ -14,7 +14,7 @@ use crate::prompts::PromptIds;
 use crate::run::GraphRunner;
 use crate::session::Graph;
 use crate::workers::{Pending, Together, Workers};
-use crate::{Error, InstalledModel, Lane, Prompt, Row, Runtime, TextTokenizer, ThreadPlan, Work};
+use crate::{Error, InstalledModel, Lane, Product, Prompt, Row, Runtime, TextTokenizer, ThreadPlan, Work};
 
 pub(crate) const TOKENIZER: &str = "tokenizer.json";
 
@@ -210,6 +210,15 @@ impl Encoder {
     /// on the processor, two full batches on a GPU.
     pub fn rows_under_way(&self) -> usize {
         self.rows_under_way
+    }
+
+    /// The products by which most of the graph's time goes.
+    pub fn product(&self) -> Product {
+        match (self.precision, self.graph.own_operators) {
+            (Precision::Fp32 | Precision::Fp16, _) => Product::Fp32,
+            (_, OwnOperators::Products) => Product::Int8Rows,
+            _ => Product::Int8,
+        }
     }
 
     /// How many nodes of the graph are on each of ONNX Runtime's execution providers, by its account.

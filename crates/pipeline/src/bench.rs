@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use berth_encoder::{Encoder, EncoderOptions, InstalledModel, Product, matmul_peak, resident_bytes};
-use berth_types::{Device, Precision};
+use berth_encoder::{Encoder, EncoderOptions, InstalledModel, matmul_peak, resident_bytes};
+use berth_types::Device;
 use serde::Serialize;
 
 use crate::encoding::{DEFAULT_MODEL, EncoderChoice, Prepared, options_for, prepare};
@@ -119,9 +119,8 @@ pub fn bench_encode(home: &Home, options: &BenchOptions, cancel: &AtomicBool) ->
         let rows = read_rows(&encoder, options)?;
         let mean_tokens = rows.iter().map(Vec::len).sum::<usize>() as f64 / rows.len() as f64;
         let flops = shape_of(&model).map(|shape| shape.flops_per_token(mean_tokens));
-        let product = if encoder.precision() == Precision::Fp32 { Product::Fp32 } else { Product::Int8 };
         let peak_flops = match encoder.device() {
-            Device::Cpu => Some(matmul_peak(&runtime, product, workers * intra_threads, CALIBRATION)?),
+            Device::Cpu => Some(matmul_peak(&runtime, encoder.product(), workers * intra_threads, CALIBRATION)?),
             _ => None,
         };
         let Some(mut plan) = measure(&encoder, &rows, options.seconds, cancel)? else { return Ok(None) };

@@ -138,7 +138,7 @@ fn a_row_is_bit_equal_whatever_runs_beside_it() {
 
 #[test]
 fn both_products_of_the_calibration_run() {
-    for product in [Product::Fp32, Product::Int8] {
+    for product in [Product::Fp32, Product::Int8, Product::Int8Rows] {
         let peak = matmul_peak(&runtime(), product, 2, Duration::from_millis(50)).unwrap();
         // A thousandth of what any processor of these days reaches.
         assert!(peak > 1e7, "{product:?}: {peak}");
