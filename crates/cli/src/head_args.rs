@@ -102,7 +102,7 @@ pub(crate) struct EmbedArgs {
     #[arg(long, conflicts_with_all = ["sparse", "late", "tokens", "pooling"])]
     pub(crate) windows: bool,
     /// Which of the model's prompts stands before each text: query, passage, none, or a name that `model info` shows
-    #[arg(long, value_name = "NAME", default_value = "passage")]
+    #[arg(long, value_name = "NAME", default_value = "passage", conflicts_with_all = ["windows", "sparse", "tokens", "layers"])]
     pub(crate) prompt: String,
     /// Values that are kept of a vector, scaled to unit norm again; for models that were trained for it
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]

@@ -1,7 +1,7 @@
 //! What this machine's matrix products reach: the peak against which a model's speed is held.
 //!
-//! Products of ONNX Runtime's run in a graph, which is one product with a constant matrix, as a linear layer is, written here byte by byte because the schema of
-//! ONNX is the exporter's and this is three fields of it.
+//! Products of ONNX Runtime's run in a graph, which is one product with a constant matrix, as a linear layer is. It is
+//! written here byte by byte, because the schema of ONNX is the exporter's and this is three fields of it.
 
 use std::thread;
 use std::time::{Duration, Instant};

@@ -4,9 +4,6 @@ use berth_types::{OwnOperators, Precision};
 
 use crate::Error;
 
-/// Most sessions that are opened by themselves: each holds its own copy of the weights.
-const MAX_WORKERS: usize = 16;
-
 /// Class of Berth's own products with a scale for each row, which give the same bits on every processor.
 pub(crate) const ROWS_KERNEL: &str = "rows";
 
@@ -134,17 +131,16 @@ pub fn default_precision() -> Precision {
 /// How cores are shared out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ThreadPlan {
-    /// Sessions, each with a thread of its own that runs one text at a time.
+    /// Threads that run one text at a time each, all through one session.
     pub workers: usize,
-    /// Threads inside each session.
+    /// Threads inside each run.
     pub intra_threads: usize,
 }
 
-/// Plans threads for `cores` cores: one single-threaded session a core, which measures fastest, until the copies of
-/// the weights would cost too much memory; from there on cores go into the sessions.
+/// Plans threads for `cores` cores: a worker a core, which measures fastest. All share the weights, so that one more costs
+/// the memory of a run.
 pub fn plan_threads(cores: usize) -> ThreadPlan {
-    let workers = cores.clamp(1, MAX_WORKERS);
-    ThreadPlan { workers, intra_threads: (cores / workers).max(1) }
+    ThreadPlan { workers: cores.max(1), intra_threads: 1 }
 }
 
 #[cfg(test)]
@@ -193,7 +189,7 @@ mod tests {
     fn plans_never_ask_for_more_threads_than_cores() {
         assert_eq!(plan_threads(0), ThreadPlan { workers: 1, intra_threads: 1 });
         assert_eq!(plan_threads(2), ThreadPlan { workers: 2, intra_threads: 1 });
-        assert_eq!(plan_threads(64), ThreadPlan { workers: 16, intra_threads: 4 });
+        assert_eq!(plan_threads(64), ThreadPlan { workers: 64, intra_threads: 1 });
         for cores in 1..300 {
             let plan = plan_threads(cores);
             assert!(plan.workers * plan.intra_threads <= cores);

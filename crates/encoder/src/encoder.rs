@@ -8,6 +8,7 @@ use std::thread;
 use berth_types::{Device, Embedding, Fingerprint, Head, ModelCard, OwnOperators, Precision};
 
 use crate::cpu::{ROWS_KERNEL, cpu_features};
+use crate::device::is_gpu;
 use crate::heads::late::LateRows;
 use crate::opening::{Decision, Opened, fingerprint};
 use crate::prompts::PromptIds;
@@ -137,7 +138,7 @@ impl Encoder {
         if graph.own_operators == OwnOperators::Products {
             ROWS_KERNEL.clone_into(kernel);
         }
-        if kernel == ROWS_KERNEL && graph.own_operators != OwnOperators::Products {
+        if graph.multiplies_bytes && !is_gpu(device) && cpu_features().int8_kernel().is_none() {
             let path = model.dir().join(&decision.graph_file);
             return Err(Error::GraphSaturates { path, features: cpu_features().describe() });
         }

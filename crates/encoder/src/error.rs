@@ -139,7 +139,8 @@ pub enum Error {
     },
     /// A graph's products of 8-bit numbers would saturate on this processor, for which a graph can be made that does not.
     #[error(
-        "{} was made for other processors: its 8-bit products would lose accuracy on this one ({features}); import the model's weights again on this machine, or use fp32",
+        "{} was made for other processors: its 8-bit products would lose accuracy on this one ({features}); import the \
+         model from its weights on this machine, or use fp32",
         path.display()
     )]
     GraphSaturates {

@@ -197,9 +197,14 @@ fn measure(graph: &Arc<Graph>, head: Head, card: &ModelCard) -> Result<Option<Ne
     Ok(Some(Needs { open, run }))
 }
 
-/// The device's own precision, unless the model comes with graphs of others only: then the most exact of those.
+/// The device's own precision, unless the model comes with graphs of others only: then the most exact of those. A ready-made
+/// graph in int8 has products of ONNX Runtime's.
 fn default_precision_of(card: &ModelCard, device: Device) -> Precision {
-    let default = if is_gpu(device) { GPU_PRECISION } else { cpu_features().default_precision() };
+    let default = match device {
+        device if is_gpu(device) => GPU_PRECISION,
+        _ if card.ready_made.is_some() && cpu_features().int8_kernel().is_none() => Precision::Fp32,
+        _ => cpu_features().default_precision(),
+    };
     match &card.ready_made {
         Some(ready) if !ready.graphs.contains_key(&default) => {
             ready.graphs.keys().next_back().copied().unwrap_or(default)

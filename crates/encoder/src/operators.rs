@@ -138,7 +138,7 @@ impl Operator for RowProduct {
         let mut shape = states.shape.to_vec();
         shape[states.shape.len() - 1] = outputs as i64;
         let product = run.output(&shape)?;
-        // SAFETY: the types are those of `INPUTS`, and an output of another shape has a place of its own.
+        // SAFETY: the types are those of `INPUTS`, and the output has a place of its own: no input's is offered for it.
         let (states, bytes, product) = unsafe { (states.values(), weights.values(), product.values_mut()) };
         // SAFETY: as above.
         let [scales, sums, bias] = vectors.map(|vector| unsafe { vector.values() });
@@ -161,6 +161,12 @@ fn rows(states: &Tensor<'_>, output: &Tensor<'_>, width: usize, change: impl Fn(
         values.copy_from_slice(states);
         change(row * width, values);
     }
+}
+
+/// Whether `operator` is one of ONNX Runtime's that multiply unsigned with signed bytes.
+pub(crate) fn multiplies_bytes(operator: &str) -> bool {
+    ["DynamicQuantizeMatMul", "QAttention", "QGemm", "DynamicQuantizeLSTM"].contains(&operator)
+        || ["MatMulInteger", "ConvInteger", "QLinear"].iter().any(|start| operator.starts_with(start))
 }
 
 /// Which of these are among `operators`: none of ONNX Runtime's has such a name.

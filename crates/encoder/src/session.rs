@@ -28,6 +28,8 @@ pub(crate) struct Graph {
     pub(crate) placement: BTreeMap<String, usize>,
     /// Those of them that are operators of Berth's own.
     pub(crate) own_operators: OwnOperators,
+    /// Whether others are products of 8-bit numbers by ONNX Runtime.
+    pub(crate) multiplies_bytes: bool,
     pub(crate) counters: Counters,
 }
 
@@ -86,6 +88,7 @@ impl Graph {
         }
 
         let own_operators = operators::own_among(placed.iter().map(|node| node.operator.as_str()));
+        let multiplies_bytes = placed.iter().any(|node| operators::multiplies_bytes(&node.operator));
         let mut placement = BTreeMap::new();
         for node in placed {
             *placement.entry(node.provider).or_default() += 1;
@@ -102,7 +105,16 @@ impl Graph {
         let input_names = interface.inputs.iter().map(|input| name(&input.name)).collect::<Result<_, Error>>()?;
         let output_names = interface.outputs.iter().map(|output| name(&output.name)).collect::<Result<_, Error>>()?;
         let counters = Counters::default();
-        Ok(Arc::new(Self { session, interface, input_names, output_names, placement, own_operators, counters }))
+        Ok(Arc::new(Self {
+            session,
+            interface,
+            input_names,
+            output_names,
+            placement,
+            own_operators,
+            multiplies_bytes,
+            counters,
+        }))
     }
 }
 

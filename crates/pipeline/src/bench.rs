@@ -13,7 +13,7 @@ use berth_encoder::{Encoder, EncoderOptions, InstalledModel, matmul_peak, reside
 use berth_types::Device;
 use serde::Serialize;
 
-use crate::encoding::{DEFAULT_MODEL, EncoderChoice, Prepared, options_for, prepare};
+use crate::encoding::{DEFAULT_MODEL, EncoderChoice, Prepared, opened, options_for, prepare};
 use crate::samples::TextRow;
 use crate::{Error, Home, models};
 
@@ -114,7 +114,7 @@ pub fn bench_encode(home: &Home, options: &BenchOptions, cancel: &AtomicBool) ->
     for (workers, intra_threads) in plans {
         let asked = EncoderOptions { workers: Some(workers), intra_threads: Some(intra_threads), ..base.clone() };
         let started = Instant::now();
-        let encoder = Encoder::open(&model, &runtime, &asked)?;
+        let encoder = opened(home, Encoder::open(&model, &runtime, &asked), &model)?;
         let open_ms = started.elapsed().as_secs_f64() * 1e3;
         let rows = read_rows(&encoder, options)?;
         let mean_tokens = rows.iter().map(Vec::len).sum::<usize>() as f64 / rows.len() as f64;
@@ -269,7 +269,11 @@ fn read_rows(encoder: &Encoder, options: &BenchOptions) -> Result<Vec<Vec<u32>>,
             let file = BufReader::new(File::open(path).map_err(Error::io("read", path))?);
             for (number, line) in file.lines().take(options.limit).enumerate() {
                 let line = line.map_err(Error::io("read", path))?;
-                let TextRow { title, text } = TextRow::parse(path, number, &line)?;
+                let line = line.trim_start_matches('\u{feff}');
+                if line.trim().is_empty() {
+                    continue;
+                }
+                let TextRow { title, text } = TextRow::parse(path, number, line)?;
                 push(&title, &text)?;
             }
         }

@@ -76,10 +76,10 @@ fn examine_processor() -> Check {
         return Check::good("processor", format!("{features}; int8 is exact here and the default"));
     }
     let finding = format!(
-        "{} (no int8 dot product); fp32 is the default",
+        "{} (no exact 8-bit products); fp32 is the default",
         if features.is_empty() { "baseline" } else { &features }
     );
-    let remedy = "nothing to mend; a processor with AVX512-VNNI, AVX-VNNI or ARM dotprod embeds about twice as fast";
+    let remedy = "nothing to mend; a processor with AVX2 and FMA, or ARM dot products, embeds about twice as fast";
     Check::poor("processor", Verdict::Warning, finding, remedy)
 }
 

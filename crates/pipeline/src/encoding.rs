@@ -63,7 +63,21 @@ pub(crate) fn open_for(
     let precision = choice.precision.or(built_precision);
     let options = EncoderOptions { precision, head, ..options_for(home, choice) };
     let Prepared { model, runtime, options } = prepare(home, model, options)?;
-    Ok(Encoder::open(&model, &runtime, &options)?)
+    opened(home, Encoder::open(&model, &runtime, &options), &model)
+}
+
+/// An encoder, or what to do where a graph cannot be run here but one can be made that can.
+pub(crate) fn opened(
+    home: &Home,
+    encoder: Result<Encoder, berth_encoder::Error>,
+    model: &InstalledModel,
+) -> Result<Encoder, Error> {
+    match encoder {
+        Err(error @ berth_encoder::Error::GraphSaturates { .. }) if model.card().ready_made.is_none() => {
+            Err(Error::MadeElsewhere { error: error.into(), remedy: models::remedy(home, &model.card().name) })
+        }
+        encoder => Ok(encoder?),
+    }
 }
 
 /// What an encoder is opened with.

@@ -92,6 +92,14 @@ pub enum Error {
         /// Name of the model.
         model: String,
     },
+    /// A graph was made for other processors, and its model can be imported again.
+    #[error("{error}: {remedy}")]
+    MadeElsewhere {
+        /// What the encoder says.
+        error: Box<berth_encoder::Error>,
+        /// What to do.
+        remedy: String,
+    },
     /// A file of an installed model is not as it was installed.
     #[error("{path} of model '{name}' is not as it was installed; {remedy} to make it again")]
     DamagedModel {
@@ -246,6 +254,7 @@ impl Error {
             Self::SyncRefused { .. } => ErrorKind::Refused,
             Self::WorkerLost(_) | Self::VectorWidth { .. } | Self::Embedding(_) => ErrorKind::Internal,
             Self::Encoder(error) => error.kind(),
+            Self::MadeElsewhere { error, .. } => error.kind(),
             Self::Export(error) => error.kind(),
             Self::Chunker(error) => error.kind(),
             Self::Index(error) => error.kind(),

@@ -6,7 +6,7 @@ use berth_encoder::{Encoder, EncoderOptions, InstalledModel, TextTokenizer};
 use berth_types::Head;
 use serde_json::Value;
 
-use crate::encoding::{DEFAULT_MODEL, Prepared, options_for, prepare};
+use crate::encoding::{DEFAULT_MODEL, Prepared, opened, options_for, prepare};
 use crate::{EncoderChoice, Error, Home, models};
 
 /// Opens the model that `choice` names for `head`; of hidden states and attention only `layers` where it names some.
@@ -26,7 +26,7 @@ pub fn open_head(
     check_layers(&model, head, layers.as_deref().unwrap_or_default())?;
     let options = EncoderOptions { head, layers, ..options_for(home, choice) };
     let Prepared { model, runtime, options } = prepare(home, model, options)?;
-    Ok(Encoder::open(&model, &runtime, &options)?)
+    opened(home, Encoder::open(&model, &runtime, &options), &model)
 }
 
 /// The tokenizer of an installed model alone, without its graph.

@@ -38,6 +38,8 @@ pub fn sample_texts() -> Vec<String> {
 /// `Io`, or `InvalidSettings` for the first row that has no text.
 pub fn read_texts(path: &Path) -> Result<Vec<String>, Error> {
     let content = fs::read_to_string(path).map_err(Error::io("read", path))?;
+    // Some editors begin a file with a mark of its encoding.
+    let content = content.strip_prefix('\u{feff}').unwrap_or(&content);
     let lines = content.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     let rows = is_jsonl(path);
     let text = |(number, line): (usize, &str)| {

@@ -59,7 +59,7 @@ pub fn ask_windows<'a>(
     let mut windows = Vec::new();
     Ok(Asking::in_parts(move || {
         // Every worker has a window, and the next one is there when it is done.
-        hand_in(&mut waiting, 2 * encoder.plan().workers + 2)?;
+        hand_in(&mut waiting, encoder.rows_under_way())?;
         let Some((part, pending)) = waiting.pop_front() else { return Ok(Some(std::mem::take(&mut windows))) };
         windows.push(TextWindow { bytes: part.bytes, tokens: part.tokens.len(), embedding: pending.wait()? });
         Ok(None)

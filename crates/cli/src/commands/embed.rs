@@ -76,6 +76,9 @@ fn to_lines(encoder: &Encoder, texts: Inputs, args: &EmbedArgs, lines: &mut Line
         });
     }
     if args.late {
+        if !["query", "passage"].contains(&args.prompt.as_str()) {
+            return Err(usage(&format!("--late takes --prompt query or passage, not '{}'", args.prompt)));
+        }
         let ask = |input: &Input| asking(encoder.ask_late(one_text(input)?, prompt, overlong));
         return each(texts, settings, ask, |input, LateAnswer { vectors, truncated }| {
             lines.late(&LateLine { id: &input.id, vectors: vectors.rows().collect(), truncated })

@@ -127,7 +127,7 @@ impl LongText<'_> {
     /// Waits for the first window that is not answered; returns whether it was the last.
     fn take_one(&mut self) -> Result<bool, Error> {
         // Every worker has a window, and the next one is there when it is done.
-        self.hand_in(2 * self.encoder.plan().workers + 2)?;
+        self.hand_in(self.encoder.rows_under_way())?;
         let window = &self.windows[self.handed_in - self.waiting.len()];
         if let Some(pending) = self.waiting.pop_front() {
             let tensor = pending.wait()?.into_iter().next().unwrap_or_default();

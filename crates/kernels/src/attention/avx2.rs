@@ -19,12 +19,8 @@ const LEFT: usize = LANES % SIDE_BY_SIDE;
 const HALF: usize = LANES / 2;
 
 /// Attention of one row over the keys `kept`, see [`super::attend`].
-///
-/// # Safety
-/// The processor has AVX2 and FMA. `qkv` is `[tokens, 3 · hidden]`, `context` `[tokens, hidden]`, `kept` holds numbers of
-/// tokens, at least one; a head is a multiple of 16 wide.
 #[target_feature(enable = "avx2,fma")]
-pub(super) unsafe fn attend(
+pub(super) fn attend(
     qkv: &[f32],
     kept: &[u32],
     shape: AttentionShape,
@@ -64,8 +60,7 @@ pub(super) unsafe fn attend(
                 // SAFETY: as above.
                 unsafe { score::<1>(queries, &keys[key * vectors..], &mut scores[key..]) };
             }
-            // SAFETY: the processor has what is asked for.
-            let sums = unsafe { weigh(scores) };
+            let sums = weigh(scores);
             for (number, contexts) in contexts.chunks_mut(SIDE_BY_SIDE * hidden).enumerate() {
                 let lane = number * SIDE_BY_SIDE;
                 for vector in 0..vectors {
@@ -110,11 +105,8 @@ unsafe fn score<const K: usize>(queries: &[[f32; LANES]], keys: &[[f32; LANES]],
 }
 
 /// Makes weights of scores, not yet divided by their sums, which are returned.
-///
-/// # Safety
-/// The processor has AVX2 and FMA.
 #[target_feature(enable = "avx2,fma")]
-unsafe fn weigh(scores: &mut [[f32; LANES]]) -> [f32; LANES] {
+fn weigh(scores: &mut [[f32; LANES]]) -> [f32; LANES] {
     let mut most = [_mm256_set1_ps(f32::NEG_INFINITY); 2];
     for score in scores.iter() {
         for (most, score) in most.iter_mut().zip(halves(score)) {
@@ -166,7 +158,7 @@ unsafe fn mix<'c, const Q: usize>(
     }
 }
 
-/// 2 to the power of `x`, which is not positive; never below 2⁻¹²⁶. NaN stays NaN.
+/// 2 to the power of `x`, which is not positive; never below 2⁻¹²⁶. NaN stays NaN, as arithmetic makes it.
 #[target_feature(enable = "avx2,fma")]
 fn exp2(x: __m256) -> __m256 {
     // Of the two, the second is what comes out where one is NaN.
