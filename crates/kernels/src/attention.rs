@@ -147,6 +147,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::random::values;
 
     /// What there is on this processor, with the unit of its rounding.
     fn kernels() -> Vec<(Kernel, f64)> {
@@ -162,16 +163,6 @@ mod tests {
         let mut scratch = Scratch { kept: Vec::new(), lines, scores };
         attend_by(kernel, qkv, mask, shape, &mut scratch, &mut context);
         context
-    }
-
-    /// Values that look random, within ±`reach`.
-    fn values(count: usize, seed: u32, reach: f32) -> Vec<f32> {
-        let mut state = seed;
-        let mut next = || {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            ((state >> 8) as f32 / 8_388_608.0 - 1.0) * reach
-        };
-        (0..count).map(|_| next()).collect()
     }
 
     /// Compares each context with sums in double precision. With the unit `u` of rounding, a score is wrong by `u` of the

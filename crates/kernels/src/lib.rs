@@ -11,6 +11,8 @@ mod attention;
 mod gelu;
 mod norm;
 mod product;
+#[cfg(test)]
+mod random;
 mod widest;
 
 pub use attention::{AttentionShape, attend, has_bf16};

@@ -1,16 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-
-/// Values that look random, within ±`reach`.
-fn values(count: usize, seed: u32, reach: f32) -> Vec<f32> {
-    let mut state = seed;
-    let mut next = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        ((state >> 8) as f32 / 8_388_608.0 - 1.0) * reach
-    };
-    (0..count).map(|_| next()).collect()
-}
+use crate::random::values;
 
 /// By AVX2 or not, as far as this processor has it.
 fn kernels() -> impl Iterator<Item = bool> {
