@@ -40,8 +40,9 @@ type Run = Box<dyn FnMut() -> ort::Result<()> + Send>;
 pub fn matmul_peak(runtime: &Runtime, product: Product, threads: usize, time: Duration) -> Result<f64, Error> {
     let failed = |error: ort::Error| Error::Calibration { message: error.to_string() };
     let open = |_| match product {
+        Product::Fp32 => graph_product(runtime, &product_graph(false)),
+        Product::Int8 => graph_product(runtime, &product_graph(true)),
         Product::Int8Rows => Ok(row_product()),
-        _ => graph_product(runtime, &product_graph(product)),
     };
     let mut products = (0..threads.max(1)).map(open).collect::<ort::Result<Vec<Run>>>().map_err(failed)?;
     let start = Instant::now();
@@ -93,24 +94,21 @@ fn row_product() -> Run {
     })
 }
 
-/// `y = x · w` with a constant `w`. Numbers of fields are those of `onnx.proto`.
-fn product_graph(product: Product) -> Vec<u8> {
+/// `y = x · w` with a constant `w`, in `bytes` or f32. Numbers of fields are those of `onnx.proto`.
+fn product_graph(bytes: bool) -> Vec<u8> {
     let side = SIDE as u64;
-    let weights: Vec<u8> = match product {
-        Product::Fp32 => (0..SIDE * SIDE).flat_map(|place| ((place % 13) as f32 / 13.0 - 0.5).to_le_bytes()).collect(),
-        _ => (0..SIDE * SIDE).map(|place| (place % 251) as u8).collect(),
-    };
-    let (operator, domain, element) = match product {
-        Product::Fp32 => ("MatMul", "", FLOAT),
-        _ => ("DynamicQuantizeMatMul", "com.microsoft", INT8),
-    };
     let mut node = Message::default().text(1, "x").text(1, "w");
-    let mut constants = vec![tensor("w", &[side, side], element, &weights)];
-    if product != Product::Fp32 {
+    let (constants, operator, domain) = if bytes {
         node = node.text(1, "scales");
+        let weights: Vec<u8> = (0..SIDE * SIDE).map(|place| (place % 251) as u8).collect();
         let scales: Vec<u8> = (0..SIDE).flat_map(|_| 0.01_f32.to_le_bytes()).collect();
-        constants.push(tensor("scales", &[side], FLOAT, &scales));
-    }
+        let constants = vec![tensor("w", &[side, side], INT8, &weights), tensor("scales", &[side], FLOAT, &scales)];
+        (constants, "DynamicQuantizeMatMul", "com.microsoft")
+    } else {
+        let weight = |place: usize| ((place % 13) as f32 / 13.0 - 0.5).to_le_bytes();
+        let weights: Vec<u8> = (0..SIDE * SIDE).flat_map(weight).collect();
+        (vec![tensor("w", &[side, side], FLOAT, &weights)], "MatMul", "")
+    };
     node = node.text(2, "y").text(4, operator).text(7, domain);
     let mut graph = Message::default().message(1, &node).text(2, "product");
     for constant in &constants {

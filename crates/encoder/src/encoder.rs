@@ -145,8 +145,9 @@ impl Encoder {
         if graph.own_operators.any() && cpu_features().avx512_bf16 {
             kernel.push_str("+bf16");
         }
-        let runners = (0..plan.workers).map(|_| GraphRunner::new(Arc::clone(&graph)));
-        let runs = runners.map(|mut runner| move |rows: &[&Row]| runner.run_all(rows, ladder)).collect();
+        let runners: Result<Vec<_>, Error> =
+            (0..plan.workers).map(|_| GraphRunner::new(Arc::clone(&graph), is_gpu(device))).collect();
+        let runs = runners?.into_iter().map(|mut runner| move |rows: &[&Row]| runner.run_all(rows, ladder)).collect();
         let together = ladder.map_or(Together::ALONE, |ladder| ladder.together());
         let workers = Workers::start(runs, together, options.queue_rows.max(together.rows))?;
         let rows_under_way = match ladder {

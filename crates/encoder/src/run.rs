@@ -6,17 +6,17 @@
 //! one session means one copy of the weights, so the raw call is made here. On a GPU one worker alone runs a session, so
 //! that nothing is run at the same time there.
 
-use std::ffi::c_void;
-use std::ptr;
+mod values;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use half::f16;
 use half::slice::HalfFloatSliceExt;
-use ort::AsPointer;
 use ort::memory::MemoryInfo;
-use ort::sys;
+use ort::session::IoBinding;
 
+use self::values::{FLOAT, FLOAT16, INT32, INT64, Value};
 use crate::batches::Ladder;
 use crate::interface::{After, Axis, Filling, Input, Output};
 use crate::pooling::pool;
@@ -56,6 +56,8 @@ pub(crate) struct GraphRunner {
     graph: Arc<Graph>,
     buffers: Vec<Buffer>,
     memory: MemoryInfo<'static>,
+    /// On a GPU, what holds its copies of the inputs.
+    binding: Option<IoBinding>,
 }
 
 /// Buffer of one input, in the integer type that the graph declares.
@@ -72,10 +74,16 @@ struct Batch<'a> {
 }
 
 impl GraphRunner {
-    pub(crate) fn new(graph: Arc<Graph>) -> Self {
+    /// A runner of `graph`; with `bound` its inputs are bound to the graph's device before each run, see [`Graph::run_bound`].
+    ///
+    /// # Errors
+    /// `Run` when ONNX Runtime makes no binding.
+    pub(crate) fn new(graph: Arc<Graph>, bound: bool) -> Result<Self, Error> {
         let buffer = |input: &Input| if input.wide { Buffer::I64(Vec::new()) } else { Buffer::I32(Vec::new()) };
         let buffers = graph.interface.inputs.iter().map(buffer).collect();
-        Self { graph, buffers, memory: MemoryInfo::default() }
+        let failed = |error: ort::Error| Error::Run { tokens: 0, message: error.to_string() };
+        let binding = bound.then(|| graph.session.create_binding()).transpose().map_err(failed)?;
+        Ok(Self { graph, buffers, memory: MemoryInfo::default(), binding })
     }
 
     /// Runs the graph on one row, without padding, so that what comes out depends on nothing else.
@@ -146,7 +154,11 @@ impl GraphRunner {
             };
             inputs.push(value.map_err(|error| failed(error.to_string()))?);
         }
-        let outputs = graph.run_raw(&inputs).map_err(|error| failed(error.to_string()))?;
+        let outputs = match &mut self.binding {
+            Some(binding) => graph.run_bound(binding, &self.memory, &inputs),
+            None => graph.run_raw(&inputs),
+        }
+        .map_err(|error| failed(error.to_string()))?;
         let mut answers: Vec<Vec<Tensor>> = vec![Vec::with_capacity(outputs.len()); batch.rows.len()];
         for (output, value) in graph.interface.outputs.iter().zip(&outputs) {
             read(output, value, batch, &mut answers).map_err(failed)?;
@@ -183,135 +195,6 @@ fn finish(after: After, tensor: &mut Tensor, row: &Row) {
 /// Whether all are numbers. In parts without a way out inside, which the compiler makes vectors of.
 fn all_finite(values: &[f32]) -> bool {
     values.chunks(1024).all(|part| part.iter().fold(true, |all, value| all & value.is_finite()))
-}
-
-const INT32: sys::ONNXTensorElementDataType = sys::ONNXTensorElementDataType::ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32;
-const INT64: sys::ONNXTensorElementDataType = sys::ONNXTensorElementDataType::ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64;
-const FLOAT16: sys::ONNXTensorElementDataType = sys::ONNXTensorElementDataType::ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16;
-const FLOAT: sys::ONNXTensorElementDataType = sys::ONNXTensorElementDataType::ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT;
-
-impl Graph {
-    /// Runs the session; `inputs` are in the order of the interface, and so are the values returned.
-    fn run_raw(&self, inputs: &[Value<'_>]) -> ort::Result<Vec<Value<'static>>> {
-        let input_names: Vec<_> = self.input_names.iter().map(|name| name.as_ptr()).collect();
-        let output_names: Vec<_> = self.output_names.iter().map(|name| name.as_ptr()).collect();
-        let input_values: Vec<*const sys::OrtValue> = inputs.iter().map(|value| value.pointer.cast_const()).collect();
-        let mut output_values: Vec<*mut sys::OrtValue> = vec![ptr::null_mut(); output_names.len()];
-        // SAFETY: the session is alive as long as `self`; names are C strings and values tensors that live through the
-        // call; the lists are as long as stated. The call changes nothing of the session that another thread sees: on
-        // the CPU provider ONNX Runtime documents concurrent calls, and elsewhere there is one worker (`opening.rs`).
-        let status = unsafe {
-            (ort::api().Run)(
-                self.session.ptr().cast_mut(),
-                ptr::null(),
-                input_names.as_ptr(),
-                input_values.as_ptr(),
-                input_values.len(),
-                output_names.as_ptr(),
-                output_names.len(),
-                output_values.as_mut_ptr(),
-            )
-        };
-        // Values that were made belong to this function, also when the call failed.
-        let values: Vec<Value<'static>> = output_values.into_iter().map(Value::owned).collect();
-        // SAFETY: the status comes from the call above and is not used again.
-        unsafe { ort::Error::result_from_status(status) }?;
-        Ok(values)
-    }
-}
-
-/// A tensor of ONNX Runtime's; one made over a buffer lives no longer than the buffer.
-struct Value<'a> {
-    pointer: *mut sys::OrtValue,
-    buffer: std::marker::PhantomData<&'a ()>,
-}
-
-impl<'a> Value<'a> {
-    /// A tensor over `buffer`, which holds as many elements as `shape` says, of the type that `element` names.
-    fn over<T>(
-        memory: &MemoryInfo<'_>,
-        buffer: &'a [T],
-        shape: &[i64],
-        element: sys::ONNXTensorElementDataType,
-    ) -> ort::Result<Self> {
-        let mut pointer = ptr::null_mut();
-        // SAFETY: the buffer and the shape are as long as stated, and the buffer outlives the tensor by its lifetime. An
-        // input is only read.
-        let status = unsafe {
-            (ort::api().CreateTensorWithDataAsOrtValue)(
-                memory.ptr(),
-                buffer.as_ptr().cast_mut().cast::<c_void>(),
-                size_of_val(buffer),
-                shape.as_ptr(),
-                shape.len(),
-                element,
-                &raw mut pointer,
-            )
-        };
-        // SAFETY: the status comes from the call above and is not used again.
-        unsafe { ort::Error::result_from_status(status) }?;
-        Ok(Self { pointer, buffer: std::marker::PhantomData })
-    }
-
-    /// Takes over a value that ONNX Runtime made; null stands for none.
-    fn owned(pointer: *mut sys::OrtValue) -> Self {
-        Self { pointer, buffer: std::marker::PhantomData }
-    }
-
-    /// Element type, sizes and data of a tensor in the processor's memory.
-    fn contents(&self) -> ort::Result<Contents<'_>> {
-        let (mut element, mut sizes, mut axes) = (FLOAT, ptr::null(), 0);
-        // SAFETY: the value is a tensor that is alive; the call fills the three places.
-        let status = unsafe {
-            (ort::api().GetTensorElementTypeAndShapeDataReference)(
-                self.pointer,
-                &raw mut element,
-                &raw mut sizes,
-                &raw mut axes,
-            )
-        };
-        // SAFETY: the status comes from the call above and is not used again.
-        unsafe { ort::Error::result_from_status(status) }?;
-        let mut data = ptr::null_mut();
-        // SAFETY: as above.
-        let status = unsafe { (ort::api().GetTensorMutableData)(self.pointer, &raw mut data) };
-        // SAFETY: as above.
-        unsafe { ort::Error::result_from_status(status) }?;
-        // SAFETY: the sizes belong to the tensor, `axes` of them, and live as long as it; for a scalar there are none.
-        let shape = if axes == 0 { &[] } else { unsafe { std::slice::from_raw_parts(sizes, axes) } };
-        Ok(Contents { element, shape, data: data.cast_const() })
-    }
-}
-
-struct Contents<'a> {
-    element: sys::ONNXTensorElementDataType,
-    shape: &'a [i64],
-    data: *const c_void,
-}
-
-impl<'a> Contents<'a> {
-    /// The elements of the tensor.
-    ///
-    /// # Safety
-    /// The tensor holds `count` elements of type `T` in the processor's memory.
-    unsafe fn elements<T>(&self, count: usize) -> &'a [T] {
-        // A tensor of no elements may have no address.
-        if count == 0 {
-            return &[];
-        }
-        // SAFETY: the caller vouches for type and number; ONNX Runtime aligns tensors to 64 bytes, and they live as long
-        // as the value that is borrowed.
-        unsafe { std::slice::from_raw_parts(self.data.cast(), count) }
-    }
-}
-
-impl Drop for Value<'_> {
-    fn drop(&mut self) {
-        if !self.pointer.is_null() {
-            // SAFETY: the value belongs to this one and is not used after it.
-            unsafe { (ort::api().ReleaseValue)(self.pointer) };
-        }
-    }
 }
 
 fn shape_of(filling: Filling, batch: Batch<'_>) -> Vec<i64> {
@@ -418,7 +301,37 @@ fn copy_part(values: &[f32], from: &[usize], to: &[usize], copied: &mut Vec<f32>
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
+    use crate::opening::Decision;
+    use crate::{EncoderOptions, InstalledModel, Runtime};
+
+    #[test]
+    fn a_bound_run_gives_the_same_bits_and_a_failed_one_leaves_nothing_behind() {
+        let home = std::env::var_os("BERTH_HOME").map_or_else(
+            || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".local/share/berth"),
+            PathBuf::from,
+        );
+        let library = std::env::var_os("ORT_DYLIB_PATH")
+            .map_or_else(|| home.join("runtime/libonnxruntime.so.1.31.1"), PathBuf::from);
+        let runtime = Runtime::load(&library).expect("an ONNX Runtime: run scripts/setup");
+        let model = InstalledModel::open(&home.join("models/all-minilm-l6-v2")).expect("a model: run scripts/setup");
+        let options = EncoderOptions::default();
+        let decision = Decision::make(&model, &runtime, &options).unwrap();
+        let graph = decision.open(&model, &runtime, &options).unwrap().graph;
+        let mut free = GraphRunner::new(Arc::clone(&graph), false).unwrap();
+        let mut bound = GraphRunner::new(graph, true).unwrap();
+        // Outputs differ in size from run to run, and buffers are used again.
+        for length in [7, 120, 3, 512, 7] {
+            let row = Row::from((1000..1000 + length).collect::<Vec<u32>>());
+            assert_eq!(bound.run(&row).unwrap(), free.run(&row).unwrap(), "{length} ids");
+        }
+        let outside = Row::from(vec![101, u32::MAX / 2, 102]);
+        assert!(matches!(bound.run(&outside), Err(Error::Run { tokens: 3, .. })));
+        let row = Row::from(vec![101, 2054, 102]);
+        assert_eq!(bound.run(&row).unwrap(), free.run(&row).unwrap());
+    }
 
     #[test]
     fn inputs_are_padded_on_the_right() {
