@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 
+use berth_kernels::attention_numbers;
 use berth_types::{Device, Embedding, Fingerprint, Head, ModelCard, OwnOperators, Precision};
 
 use crate::cpu::{ROWS_KERNEL, cpu_features};
@@ -142,8 +143,8 @@ impl Encoder {
             let path = model.dir().join(&decision.graph_file);
             return Err(Error::GraphSaturates { path, features: cpu_features().describe() });
         }
-        if graph.own_operators.any() && cpu_features().avx512_bf16 {
-            kernel.push_str("+bf16");
+        if graph.own_operators.any() {
+            *kernel = format!("{kernel}+{}", attention_numbers());
         }
         let runners: Result<Vec<_>, Error> =
             (0..plan.workers).map(|_| GraphRunner::new(Arc::clone(&graph), is_gpu(device))).collect();

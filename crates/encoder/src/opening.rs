@@ -10,7 +10,7 @@ use std::thread;
 use berth_types::{Device, Fingerprint, Head, ModelCard, Precision, ReadyMade};
 
 use crate::batches::Ladder;
-use crate::cpu::{cpu_features, plan_threads};
+use crate::cpu::{CpuFeatures, cpu_features, plan_threads};
 use crate::device::{GPU_PRECISION, gpu_names, is_gpu, tensorrt_version};
 use crate::encoder::TOKENIZER;
 use crate::interface::Wanted;
@@ -62,7 +62,7 @@ impl<'a> Decision<'a> {
     /// `DeviceUnavailable`.
     pub(crate) fn make(model: &'a InstalledModel, runtime: &Runtime, options: &EncoderOptions) -> Result<Self, Error> {
         let device = crate::device::resolve(options.device, runtime.path())?;
-        let precision = options.precision.unwrap_or_else(|| default_precision_of(model.card(), device));
+        let precision = options.precision.unwrap_or_else(|| default_precision_of(model.card(), device, cpu_features()));
         let (graph_file, ready_made) = graph_of(model, options.head, precision);
         Ok(Self { head: options.head, precision, device, graph_file, ready_made })
     }
@@ -199,11 +199,11 @@ fn measure(graph: &Arc<Graph>, bound: bool, head: Head, card: &ModelCard) -> Res
 
 /// The device's own precision, unless the model comes with graphs of others only: then the most exact of those. A ready-made
 /// graph in int8 has products of ONNX Runtime's.
-fn default_precision_of(card: &ModelCard, device: Device) -> Precision {
+fn default_precision_of(card: &ModelCard, device: Device, processor: CpuFeatures) -> Precision {
     let default = match device {
         device if is_gpu(device) => GPU_PRECISION,
-        _ if card.ready_made.is_some() && cpu_features().int8_kernel().is_none() => Precision::Fp32,
-        _ => cpu_features().default_precision(),
+        _ if card.ready_made.is_some() && processor.int8_kernel().is_none() => Precision::Fp32,
+        _ => processor.default_precision(),
     };
     match &card.ready_made {
         Some(ready) if !ready.graphs.contains_key(&default) => {
@@ -311,6 +311,34 @@ mod tests {
         ] {
             assert_ne!(key.name(), other.name(), "{other:?}");
         }
+    }
+
+    #[test]
+    fn a_ready_made_model_opens_in_the_fastest_precision_that_is_exact_here() {
+        let card = |graphs: &str| {
+            toml::from_str::<ModelCard>(&format!(
+                "name = 'x'\ndimensions = 4\npooling = 'mean'\nnormalize = true\nmax_tokens = 512\n\
+                 recommended_window_tokens = 512\n{graphs}"
+            ))
+            .unwrap()
+        };
+        let ready = |graphs: &str| {
+            card(&format!(
+                "[ready_made]\noutput = 'last_hidden_state'\nhead = 'tokens'\nrank = 3\ngraphs = {{ {graphs} }}\n\
+                 inputs = {{ input_ids = 'ids' }}\n"
+            ))
+        };
+        let both = ready("fp32 = 'onnx/model.onnx', int8 = 'onnx/model_quantized.onnx'");
+        let (own, fp16) = (card(""), ready("fp32 = 'model.onnx', fp16 = 'model_fp16.onnx'"));
+        let older = CpuFeatures { avx2: true, fma: true, ..CpuFeatures::default() };
+        let newer = CpuFeatures { avx512_vnni: true, ..older };
+        let on = |card, features| default_precision_of(card, Device::Cpu, features);
+        // Without VNNI the products of a ready-made graph would saturate; those of a graph made here do not.
+        assert_eq!((on(&both, older), on(&both, newer)), (Precision::Fp32, Precision::Int8));
+        assert_eq!((on(&own, older), on(&own, newer)), (Precision::Int8, Precision::Int8));
+        assert_eq!((on(&fp16, older), on(&fp16, newer)), (Precision::Fp32, Precision::Fp32));
+        let on_gpu = |card| default_precision_of(card, Device::Cuda(0), newer);
+        assert_eq!((on_gpu(&both), on_gpu(&fp16)), (Precision::Fp32, Precision::Fp16));
     }
 
     #[test]

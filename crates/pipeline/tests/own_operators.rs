@@ -112,8 +112,8 @@ fn embeddings_are_as_near_to_fp32_as_with_onnx_runtimes_operators() {
         // Rows of another arithmetic must not meet these.
         let kernel = own.fingerprint().parts["kernel"].clone();
         let base = if set == OwnOperators::Products { Some("rows") } else { cpu_features().int8_kernel() };
-        let bf16 = if cpu_features().avx512_bf16 { "+bf16" } else { "" };
-        assert_eq!(kernel, format!("{}{bf16}", base.unwrap()));
+        let numbers = if cpu_features().avx512_bf16 { "bf16" } else { "i16" };
+        assert_eq!(kernel, format!("{}+{numbers}", base.unwrap()));
         if set == OwnOperators::Attention {
             let checkpoint = home().checkpoint("all-minilm-l6-v2");
             let theirs = open_in(Precision::Int8, &checkpoint, MINILM, Head::Sentence, OwnOperators::None, None);

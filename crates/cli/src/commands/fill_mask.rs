@@ -1,6 +1,6 @@
 //! `berth fill-mask TEXT…`: guesses for masked tokens, or how well the model foresees a text.
 
-use berth_pipeline::{Asking, Error, FillMaskAnswer, Home, MaskedPlace, PerplexityAnswer, asking, open_head};
+use berth_pipeline::{FillMaskAnswer, Home, Input, MaskedPlace, PerplexityAnswer, asking, open_head};
 use berth_types::Head;
 use serde::Serialize;
 use serde_json::Value;
@@ -36,9 +36,7 @@ pub(crate) fn run(home: &Home, args: &FillMaskArgs, terms: Terms) -> anyhow::Res
     let (json, overlong) = (wants_json(lines), args.truncate.overlong());
     let ahead = ahead(&encoder);
     if args.perplexity {
-        let ask = |input: &berth_pipeline::Input| -> Result<Asking<PerplexityAnswer>, Error> {
-            Ok(Asking::answered(encoder.pseudo_perplexity(one_text(input)?, overlong)?))
-        };
+        let ask = |input: &Input| asking(encoder.ask_pseudo_perplexity(one_text(input)?, overlong));
         return each(texts, (1, lines), ask, |input, answer| {
             let PerplexityAnswer { pseudo_perplexity, log_likelihood, tokens, truncated } = answer;
             if json {

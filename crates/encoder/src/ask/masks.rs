@@ -51,33 +51,41 @@ impl Encoder {
         })
     }
 
-    /// Masks each token of the text once and measures how likely the model finds what stands there. Wants head
-    /// `fill-mask`. All workers are busy with it; a text of n tokens takes n runs.
+    /// Asks how likely the model finds each token of the text when it is masked. Wants head `fill-mask`. All workers are
+    /// busy with it; a text of n tokens takes n runs, each of which is a part.
     ///
     /// # Errors
     /// As [`ask_sentence`](Self::ask_sentence); `NothingToMeasure` for a text without tokens.
-    pub fn pseudo_perplexity(&self, text: &str, overlong: Overlong) -> Result<PerplexityAnswer, Error> {
+    pub fn ask_pseudo_perplexity(&self, text: &str, overlong: Overlong) -> Result<Asked<'_, PerplexityAnswer>, Error> {
         let mask = self.tokenizer().mask_id().ok_or_else(|| Error::NoMask { mask: "mask token".to_owned() })?;
         let ready = self.ready(Head::FillMask, text, &[], overlong)?;
         let first = self.tokenizer().prefix().len();
         let read = ready.tokens.ids.len();
-        let mut likelihoods = Vec::with_capacity(read);
+        if read == 0 {
+            return Err(Error::NothingToMeasure);
+        }
+        let ahead = ANSWERS_AT_ONCE.max(2 * self.plan().workers);
+        let mut positions = first..first + read;
         let mut waiting: VecDeque<(u32, Pending)> = VecDeque::new();
-        for position in first..first + read {
-            if waiting.len() == ANSWERS_AT_ONCE.max(2 * self.plan().workers) {
-                likelihoods.extend(waiting.pop_front().map(likelihood).transpose()?);
+        let mut likelihoods = Vec::with_capacity(read);
+        let next = move || {
+            while waiting.len() < ahead
+                && let Some(position) = positions.next()
+            {
+                let mut ids = ready.row.ids.clone();
+                let own = std::mem::replace(&mut ids[position], mask);
+                let row = Row { ids, positions: vec![position as u32], ..Row::default() };
+                waiting.push_back((own, self.submit(row, Lane::Bulk)?));
             }
-            let mut ids = ready.row.ids.clone();
-            let own = std::mem::replace(&mut ids[position], mask);
-            let row = Row { ids, positions: vec![position as u32], ..Row::default() };
-            waiting.push_back((own, self.submit(row, Lane::Bulk)?));
-        }
-        for row in waiting {
-            likelihoods.push(likelihood(row)?);
-        }
-        let pseudo_perplexity = pseudo_perplexity(&likelihoods).ok_or(Error::NothingToMeasure)?;
-        let log_likelihood = likelihoods.iter().sum();
-        Ok(PerplexityAnswer { pseudo_perplexity, log_likelihood, tokens: read, truncated: ready.truncated })
+            likelihoods.extend(waiting.pop_front().map(likelihood).transpose()?);
+            if likelihoods.len() < read {
+                return Ok(None);
+            }
+            let pseudo_perplexity = pseudo_perplexity(&likelihoods).ok_or(Error::NothingToMeasure)?;
+            let log_likelihood = likelihoods.iter().sum();
+            Ok(Some(PerplexityAnswer { pseudo_perplexity, log_likelihood, tokens: read, truncated: ready.truncated }))
+        };
+        Ok(Asked { next: Box::new(next) })
     }
 }
 

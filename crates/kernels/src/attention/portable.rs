@@ -4,8 +4,7 @@ use super::{AttentionShape, LANES};
 use crate::widest::{multiply_add, on_widest_vectors, polynomial};
 
 /// Minimax polynomial of 2ˣ on ±½, highest power first; its relative error is 7.5e-8.
-pub(super) const POWERS: [f32; 6] =
-    [0.001_327_647_2, 0.009_675_542, 0.055_507_13, 0.240_221_2, 0.693_146_94, 1.000_000_1];
+const POWERS: [f32; 6] = [0.001_327_647_2, 0.009_675_542, 0.055_507_13, 0.240_221_2, 0.693_146_94, 1.000_000_1];
 /// Added to it, a number is rounded to a whole one, which then stands in the lowest bits.
 pub(super) const SHIFT: f32 = 12_582_912.0;
 
