@@ -72,7 +72,7 @@ fn to_lines(encoder: &Encoder, texts: Inputs, args: &EmbedArgs, lines: &mut Line
     if args.sparse {
         let ask = |input: &Input| asking(encoder.ask_sparse(one_text(input)?, args.floor, overlong));
         return each(texts, settings, ask, |input, SparseAnswer { terms, truncated }| {
-            lines.sparse(&SparseLine { id: &input.id, terms: &terms, truncated })
+            lines.sparse(input, &SparseLine { id: &input.id, terms: &terms, truncated })
         });
     }
     if args.late {
@@ -81,7 +81,7 @@ fn to_lines(encoder: &Encoder, texts: Inputs, args: &EmbedArgs, lines: &mut Line
         }
         let ask = |input: &Input| asking(encoder.ask_late(one_text(input)?, prompt, overlong));
         return each(texts, settings, ask, |input, LateAnswer { vectors, truncated }| {
-            lines.late(&LateLine { id: &input.id, vectors: vectors.rows().collect(), truncated })
+            lines.late(input, &LateLine { id: &input.id, vectors: vectors.rows().collect(), truncated })
         });
     }
     if args.tokens {
@@ -89,7 +89,7 @@ fn to_lines(encoder: &Encoder, texts: Inputs, args: &EmbedArgs, lines: &mut Line
         return each(texts, settings, ask, |input, TokensAnswer { tokens, dimensions, values }| {
             let vectors = values.chunks_exact(dimensions.max(1)).collect();
             let bytes = tokens.offsets.iter().map(|range| [range.start, range.end]).collect();
-            lines.tokens(&TokensLine { id: &input.id, ids: &tokens.ids, bytes, vectors })
+            lines.tokens(input, &TokensLine { id: &input.id, ids: &tokens.ids, bytes, vectors })
         });
     }
     if !args.layers.is_empty() {
@@ -97,13 +97,13 @@ fn to_lines(encoder: &Encoder, texts: Inputs, args: &EmbedArgs, lines: &mut Line
         let settings = (settings.0.min(4), settings.1);
         let ask = |input: &Input| asking(encoder.ask_layers(one_text(input)?, overlong));
         return each(texts, settings, ask, |input, answer| {
-            lines.layers(&LayersLine::new(&input.id, &answer, &args.layers))
+            lines.layers(input, &LayersLine::new(&input.id, &answer, &args.layers))
         });
     }
     let dtype = args.dtype.dtype();
     vectors_of(encoder, texts, args, |input, place, vector| {
         let line = VectorLine::new(&input.id, place, dtype.values(vector.as_slice()));
-        lines.vector(&line, args.dtype)
+        lines.vector(input, &line, args.dtype)
     })
 }
 

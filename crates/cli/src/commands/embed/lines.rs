@@ -5,14 +5,14 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-use berth_pipeline::{Draft, Error, LayersAnswer, Tensor, Values, sparse::Term};
+use berth_pipeline::{Draft, Error, Input, LayersAnswer, Tensor, Values, sparse::Term};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::commands::classify::is_zero;
-use crate::commands::texts::{label_of, wants_json};
+use crate::commands::texts::{heading, label_of, wants_json};
 use crate::head_args::{DtypeWord, LineArgs};
-use crate::output::{self, Terms, paint, printable};
+use crate::output::{self, Terms, printable};
 
 /// Values of a vector that a reader is shown.
 const SHOWN: usize = 6;
@@ -147,8 +147,8 @@ impl Lines {
         Ok(())
     }
 
-    pub(super) fn vector(&mut self, line: &VectorLine<'_>, dtype: DtypeWord) -> anyhow::Result<()> {
-        self.put(line, line.id, |_| {
+    pub(super) fn vector(&mut self, input: &Input, line: &VectorLine<'_>, dtype: DtypeWord) -> anyhow::Result<()> {
+        self.put(line, input, || {
             let (count, shown) = match &line.embedding {
                 Numbers::Floats(values) => (values.len(), first(values, |value| format!("{value:+.4}"))),
                 Numbers::Signed(values) => (values.len(), first(values, |value| format!("{value:+}"))),
@@ -164,8 +164,8 @@ impl Lines {
         })
     }
 
-    pub(super) fn sparse(&mut self, line: &SparseLine<'_>) -> anyhow::Result<()> {
-        self.put(line, line.id, |_| {
+    pub(super) fn sparse(&mut self, input: &Input, line: &SparseLine<'_>) -> anyhow::Result<()> {
+        self.put(line, input, || {
             let mut page = String::new();
             for term in line.terms.iter().take(20) {
                 let _ = writeln!(page, "  {:>7.3}  {}", term.weight, printable(&term.term));
@@ -175,28 +175,28 @@ impl Lines {
         })
     }
 
-    pub(super) fn late(&mut self, line: &LateLine<'_>) -> anyhow::Result<()> {
-        self.put(line, line.id, |_| {
+    pub(super) fn late(&mut self, input: &Input, line: &LateLine<'_>) -> anyhow::Result<()> {
+        self.put(line, input, || {
             let width = line.vectors.first().map_or(0, |vector| vector.len());
             format!("  {} vectors of {width} values; --json shows them\n", line.vectors.len())
         })
     }
 
-    pub(super) fn tokens(&mut self, line: &TokensLine<'_>) -> anyhow::Result<()> {
-        self.put(line, line.id, |_| {
+    pub(super) fn tokens(&mut self, input: &Input, line: &TokensLine<'_>) -> anyhow::Result<()> {
+        self.put(line, input, || {
             let width = line.vectors.first().map_or(0, |vector| vector.len());
             format!("  {} tokens with {width} values each; --json shows them\n", line.ids.len())
         })
     }
 
-    pub(super) fn layers(&mut self, line: &LayersLine<'_>) -> anyhow::Result<()> {
-        self.put(line, line.id, |_| {
+    pub(super) fn layers(&mut self, input: &Input, line: &LayersLine<'_>) -> anyhow::Result<()> {
+        self.put(line, input, || {
             let (layers, tokens) = (line.layers.len(), line.ids.len());
             format!("  {layers} layers of {tokens} tokens each; --json shows them\n")
         })
     }
 
-    fn put(&mut self, line: &impl Serialize, id: &Value, table: impl FnOnce(&Terms) -> String) -> anyhow::Result<()> {
+    fn put(&mut self, line: &impl Serialize, input: &Input, table: impl FnOnce() -> String) -> anyhow::Result<()> {
         if let Some((_, file)) = &mut self.file {
             serde_json::to_writer(&mut *file, line).map_err(io::Error::from)?;
             file.write_all(b"\n")?;
@@ -205,8 +205,7 @@ impl Lines {
         if self.json {
             return output::print_json(line);
         }
-        let name = paint(self.terms.title, printable(&label_of(id)));
-        output::print(&format!("{name}\n{}", table(&self.terms)))
+        output::print(&format!("{}{}", heading(input, self.terms), table()))
     }
 }
 
