@@ -40,8 +40,8 @@ type Run = Box<dyn FnMut() -> ort::Result<()> + Send>;
 pub fn matmul_peak(runtime: &Runtime, product: Product, threads: usize, time: Duration) -> Result<f64, Error> {
     let failed = |error: ort::Error| Error::Calibration { message: error.to_string() };
     let open = |_| match product {
-        Product::Fp32 => graph_product(runtime, &product_graph(false)),
-        Product::Int8 => graph_product(runtime, &product_graph(true)),
+        Product::Fp32 => graph_product(runtime, &fp32_graph()),
+        Product::Int8 => graph_product(runtime, &int8_graph()),
         Product::Int8Rows => Ok(row_product()),
     };
     let mut products = (0..threads.max(1)).map(open).collect::<ort::Result<Vec<Run>>>().map_err(failed)?;
@@ -94,27 +94,29 @@ fn row_product() -> Run {
     })
 }
 
-/// `y = x · w` with a constant `w`, in `bytes` or f32. Numbers of fields are those of `onnx.proto`.
-fn product_graph(bytes: bool) -> Vec<u8> {
-    let side = SIDE as u64;
-    let mut node = Message::default().text(1, "x").text(1, "w");
-    let (constants, operator, domain) = if bytes {
-        node = node.text(1, "scales");
-        let weights: Vec<u8> = (0..SIDE * SIDE).map(|place| (place % 251) as u8).collect();
-        let scales: Vec<u8> = (0..SIDE).flat_map(|_| 0.01_f32.to_le_bytes()).collect();
-        let constants = vec![tensor("w", &[side, side], INT8, &weights), tensor("scales", &[side], FLOAT, &scales)];
-        (constants, "DynamicQuantizeMatMul", "com.microsoft")
-    } else {
-        let weight = |place: usize| ((place % 13) as f32 / 13.0 - 0.5).to_le_bytes();
-        let weights: Vec<u8> = (0..SIDE * SIDE).flat_map(weight).collect();
-        (vec![tensor("w", &[side, side], FLOAT, &weights)], "MatMul", "")
-    };
-    node = node.text(2, "y").text(4, operator).text(7, domain);
-    let mut graph = Message::default().message(1, &node).text(2, "product");
-    for constant in &constants {
+fn fp32_graph() -> Vec<u8> {
+    let weight = |place: usize| ((place % 13) as f32 / 13.0 - 0.5).to_le_bytes();
+    let weights: Vec<u8> = (0..SIDE * SIDE).flat_map(weight).collect();
+    let node = Message::default().text(1, "x").text(1, "w").text(2, "y").text(4, "MatMul");
+    product_graph(&node, &[tensor("w", &[SIDE as u64; 2], FLOAT, &weights)])
+}
+
+fn int8_graph() -> Vec<u8> {
+    let weights: Vec<u8> = (0..SIDE * SIDE).map(|place| (place % 251) as u8).collect();
+    let scales: Vec<u8> = (0..SIDE).flat_map(|_| 0.01_f32.to_le_bytes()).collect();
+    let inputs = Message::default().text(1, "x").text(1, "w").text(1, "scales");
+    let node = inputs.text(2, "y").text(4, "DynamicQuantizeMatMul").text(7, "com.microsoft");
+    let constants = [tensor("w", &[SIDE as u64; 2], INT8, &weights), tensor("scales", &[SIDE as u64], FLOAT, &scales)];
+    product_graph(&node, &constants)
+}
+
+/// `y = x · w` by `node`, with what is constant in it. Numbers of fields are those of `onnx.proto`.
+fn product_graph(node: &Message, constants: &[Message]) -> Vec<u8> {
+    let mut graph = Message::default().message(1, node).text(2, "product");
+    for constant in constants {
         graph = graph.message(5, constant);
     }
-    let dimension = Message::default().number(1, side);
+    let dimension = Message::default().number(1, SIDE as u64);
     let shape = Message::default().message(1, &dimension).message(1, &dimension);
     let tensor_type = Message::default().number(1, FLOAT).message(2, &shape);
     let value_type = Message::default().message(1, &tensor_type);

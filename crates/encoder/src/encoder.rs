@@ -11,9 +11,8 @@ use berth_types::{Device, Embedding, Fingerprint, Head, ModelCard, OwnOperators,
 use crate::cpu::{ROWS_KERNEL, cpu_features};
 use crate::device::is_gpu;
 use crate::heads::late::LateRows;
-use crate::opening::{Decision, Opened, fingerprint};
+use crate::opening::{Decision, Opened, fingerprint, runner_of};
 use crate::prompts::PromptIds;
-use crate::run::GraphRunner;
 use crate::session::Graph;
 use crate::workers::{Pending, Together, Workers};
 use crate::{Error, InstalledModel, Lane, Product, Prompt, Row, Runtime, TextTokenizer, ThreadPlan, Work};
@@ -146,9 +145,8 @@ impl Encoder {
         if graph.own_operators.any() {
             *kernel = format!("{kernel}+{}", attention_numbers());
         }
-        let runners: Result<Vec<_>, Error> =
-            (0..plan.workers).map(|_| GraphRunner::new(Arc::clone(&graph), is_gpu(device))).collect();
-        let runs = runners?.into_iter().map(|mut runner| move |rows: &[&Row]| runner.run_all(rows, ladder)).collect();
+        let runners = (0..plan.workers).map(|_| runner_of(&graph, device)).collect::<Result<Vec<_>, Error>>()?;
+        let runs = runners.into_iter().map(|mut runner| move |rows: &[&Row]| runner.run_all(rows, ladder)).collect();
         let together = ladder.map_or(Together::ALONE, |ladder| ladder.together());
         let workers = Workers::start(runs, together, options.queue_rows.max(together.rows))?;
         let rows_under_way = match ladder {

@@ -1,8 +1,8 @@
 //! Strings to embedding rows: tokenizer, sessions, workers.
 //!
 //! [`InstalledModel`] is a folder whose files are known by hash, [`Runtime`] the ONNX Runtime library of the process,
-//! and [`Encoder`] both at work. Only `runtime.rs`, `session.rs`, `run.rs`, `operators.rs`, `placement.rs`, `ranges.rs` and
-//! `calibrate.rs` name `ort`, only `tokenizer.rs` and its folder name `tokenizers`.
+//! and [`Encoder`] both at work. Only `runtime.rs`, `session.rs`, `run.rs` and `operators.rs` with their folders,
+//! `placement.rs`, `ranges.rs` and `calibrate.rs` name `ort`, only `tokenizer.rs` and its folder name `tokenizers`.
 
 mod ask;
 mod batches;

@@ -109,7 +109,7 @@ impl<'a> Decision<'a> {
             Graph::open(runtime, source)?
         };
         if let Some(limit) = options.memory_limit_bytes
-            && let Some(needs) = measure(&graph, is_gpu(device), head, card)?
+            && let Some(needs) = measure(&graph, device, head, card)?
         {
             plan.workers = plan_workers(limit, plan.workers, needs)?;
         }
@@ -183,14 +183,23 @@ impl EngineKey<'_> {
     }
 }
 
+/// A runner of `graph` as `device` wants it.
+///
+/// # Errors
+/// `DeviceRefused` when no run can be bound to the device.
+pub(crate) fn runner_of(graph: &Arc<Graph>, device: Device) -> Result<GraphRunner, Error> {
+    GraphRunner::new(Arc::clone(graph), is_gpu(device))
+        .map_err(|error| Error::DeviceRefused { device, message: error.to_string() })
+}
+
 /// Runs the longest row once and sees what it needs; nothing where the system does not say.
-fn measure(graph: &Arc<Graph>, bound: bool, head: Head, card: &ModelCard) -> Result<Option<Needs>, Error> {
+fn measure(graph: &Arc<Graph>, device: Device, head: Head, card: &ModelCard) -> Result<Option<Needs>, Error> {
     let Some(open) = resident_bytes() else { return Ok(None) };
     let tokens = card.max_tokens as u32;
     let positions = if head == Head::FillMask { (0..tokens).collect() } else { Vec::new() };
     // Every vocabulary has an id 0.
     let row = Row { positions, ..Row::from(vec![0; card.max_tokens]) };
-    let answer = GraphRunner::new(Arc::clone(graph), bound)?.run(&row)?;
+    let answer = runner_of(graph, device)?.run(&row)?;
     // The answer is still held, as one that waits to be taken would be.
     let run = resident_bytes().unwrap_or(open).saturating_sub(open);
     drop(answer);

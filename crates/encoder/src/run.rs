@@ -3,7 +3,7 @@
 //! `ort` lets a session be run through `&mut` only, because not all execution providers stand concurrent runs. ONNX
 //! Runtime's own promise is that `Run` may be called from any number of threads on one session, and on the CPU provider
 //! it holds: kernels are constant while they run, and the arena and the caches of a session are behind locks. Sharing
-//! one session means one copy of the weights, so the raw call is made here. On a GPU one worker alone runs a session, so
+//! one session means one copy of the weights, so the raw calls are made by hand, in `run/values.rs`. On a GPU one worker alone runs a session, so
 //! that nothing is run at the same time there.
 
 mod values;
@@ -77,12 +77,11 @@ impl GraphRunner {
     /// A runner of `graph`; with `bound` its inputs are bound to the graph's device before each run, see [`Graph::run_bound`].
     ///
     /// # Errors
-    /// `Run` when ONNX Runtime makes no binding.
-    pub(crate) fn new(graph: Arc<Graph>, bound: bool) -> Result<Self, Error> {
+    /// What ONNX Runtime says when it makes no binding.
+    pub(crate) fn new(graph: Arc<Graph>, bound: bool) -> ort::Result<Self> {
         let buffer = |input: &Input| if input.wide { Buffer::I64(Vec::new()) } else { Buffer::I32(Vec::new()) };
         let buffers = graph.interface.inputs.iter().map(buffer).collect();
-        let failed = |error: ort::Error| Error::Run { tokens: 0, message: error.to_string() };
-        let binding = bound.then(|| graph.session.create_binding()).transpose().map_err(failed)?;
+        let binding = bound.then(|| graph.session.create_binding()).transpose()?;
         Ok(Self { graph, buffers, memory: MemoryInfo::default(), binding })
     }
 

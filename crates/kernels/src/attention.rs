@@ -15,6 +15,12 @@ const LANES: usize = 16;
 /// Vectors that a thread keeps between calls: 4 MiB, more than rows of 512 tokens need.
 const KEPT: usize = 1 << 16;
 
+/// Added to it, a number is rounded to a whole one, which then stands in the lowest bits.
+const SHIFT: f32 = 12_582_912.0;
+/// Minimax polynomial of 2ˣ on ±½ for weights that are rounded anyway, highest power first; its relative error is 2.6e-6.
+#[cfg(target_arch = "x86_64")]
+const SHORT_POWERS: [f32; 5] = [0.009_570_102, 0.055_917_863, 0.240_247_44, 0.693_121_8, 0.999_999_3];
+
 /// How a state divides into heads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AttentionShape {
@@ -81,7 +87,8 @@ pub fn has_bf16() -> bool {
 ///
 /// `qkv` is `[tokens, 3 · hidden]`: each token's query, key and value, row-major; `context` is `[tokens, hidden]`. Keys
 /// whose `mask` is zero are left out as if their tokens were not there, so that padding changes no bit of the other
-/// tokens' contexts; where all are, contexts are zero. Scores may be of any size that f32 holds.
+/// tokens' contexts; where all are, contexts are zero. A number that is none, or a key beyond 1e33, is never hidden: the
+/// contexts that it is part of are none.
 ///
 /// # Panics
 /// When the lengths do not fit each other, or the shape is not supported.
@@ -99,7 +106,9 @@ pub fn attend(qkv: &[f32], mask: Option<&[i32]>, shape: AttentionShape, context:
 enum Kernel {
     /// In f32.
     Portable,
+    /// In 16-bit integers, by AVX2.
     I16,
+    /// In bf16, by AVX-512.
     Bf16,
 }
 
@@ -287,14 +296,67 @@ mod tests {
     }
 
     #[test]
-    fn nan_is_not_hidden() {
+    fn what_is_no_number_is_not_hidden() {
         let shape = AttentionShape { heads: 1, width: 16 };
         for (kernel, _) in kernels() {
-            for at in [3, 16 + 3, 32 + 3] {
+            // An infinite key may have an infinitely small weight.
+            for (at, value) in [(3, f32::NAN), (16 + 3, f32::NAN), (32 + 3, f32::NAN), (32 + 3, f32::INFINITY)] {
                 let mut qkv = values(4 * 48, 5, 1.0);
-                qkv[48 + at] = f32::NAN;
+                qkv[48 + at] = value;
                 let context = run(kernel, &qkv, None, shape);
-                assert!(context[16..32].iter().any(|value| value.is_nan()), "value {at} of a token, {kernel:?}");
+                assert!(context[16..32].iter().any(|value| !value.is_finite()), "{value} at {at}, {kernel:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn keys_that_are_too_large_give_what_is_right_or_no_number() {
+        let shape = AttentionShape { heads: 1, width: 16 };
+        for count in [3, 4] {
+            let mut qkv = values(count * 48, 5, 1.0);
+            for state in qkv.chunks_exact_mut(48) {
+                state[..16].iter_mut().for_each(|query| *query *= 1e-35);
+                state[16..32].iter_mut().for_each(|key| *key *= 1e35);
+            }
+            let exact = run(Kernel::Portable, &qkv, None, shape);
+            for (kernel, unit) in kernels() {
+                for (value, exact) in run(kernel, &qkv, None, shape).into_iter().zip(&exact) {
+                    let wrong = f64::from((value - exact).abs());
+                    assert!(value.is_nan() || wrong <= 20.0 * unit, "{value} for {exact}, {kernel:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn many_light_keys_weigh_what_they_are_worth_beside_a_heavy_one() {
+        let shape = AttentionShape { heads: 1, width: 16 };
+        for tokens in [300, 4000] {
+            let heavy = (9.0 * (tokens - 1) as f32).ln();
+            let mut qkv = vec![0.0; tokens * 48];
+            for (token, state) in qkv.chunks_exact_mut(48).enumerate() {
+                state[0] = 4.0;
+                state[16] = if token == 0 { heavy } else { 0.0 };
+                state[32..].fill(if token == 0 { 0.0 } else { 1.0 });
+            }
+            for (kernel, _) in kernels() {
+                let context = run(kernel, &qkv, None, shape);
+                assert!(context.iter().all(|value| (value - 0.1).abs() < 2e-3), "{kernel:?}: {}", context[0]);
+            }
+        }
+    }
+
+    #[test]
+    fn the_greatest_sums_are_exact() {
+        for (width, tokens) in [(16, 60), (32, 64), (64, 120), (128, 128), (4096, 17)] {
+            let shape = AttentionShape { heads: 1, width };
+            let mut qkv = vec![1.0; tokens * 3 * width];
+            for (kernel, _) in kernels() {
+                assert!(run(kernel, &qkv, None, shape).iter().all(|value| (value - 1.0).abs() < 1e-6), "{kernel:?}");
+            }
+            qkv.fill(-1.0);
+            for (kernel, _) in kernels() {
+                assert!(run(kernel, &qkv, None, shape).iter().all(|value| (value + 1.0).abs() < 1e-6), "{kernel:?}");
             }
         }
     }

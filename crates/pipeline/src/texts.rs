@@ -59,7 +59,7 @@ impl Input {
     /// # Errors
     /// What is wrong with the line, in words.
     pub fn parse(number: usize, line: &str) -> Result<Self, String> {
-        let mut value: Value = serde_json::from_str(line).map_err(|error| not_json(line, &error))?;
+        let mut value: Value = serde_json::from_str(line).map_err(|error| not_json(&error))?;
         let id = id_of(&value).unwrap_or_else(|| Value::from(number));
         let body = match &mut value {
             Value::String(text) => Body::Text(std::mem::take(text)),
@@ -93,13 +93,11 @@ fn take_text(object: &mut Value, key: &str) -> Result<String, String> {
     }
 }
 
-/// What serde_json says, without its count of lines: it was given one. A line that looks like a text gets advice.
-fn not_json(line: &str, error: &serde_json::Error) -> String {
+/// What serde_json says, without its count of lines: it was given one.
+fn not_json(error: &serde_json::Error) -> String {
     let message = error.to_string();
     let reason = message.split(" at line ").next().unwrap_or_default();
-    let is_meant_so = line.trim_start().starts_with(['{', '[', '"']);
-    let advice = if is_meant_so { "" } else { "; with --lines each line is a text as it stands" };
-    format!("not JSON at column {}: {reason}{advice}", error.column())
+    format!("not JSON at column {}: {reason}", error.column())
 }
 
 fn id_of(value: &Value) -> Option<Value> {
@@ -309,7 +307,7 @@ mod tests {
             let reason = Input::parse(1, line).unwrap_err();
             assert!(reason.contains(part), "{reason}");
         };
-        refused("not json", "--lines");
+        refused("not json", "not JSON");
         refused("{\"text\"", "not JSON at column 7: EOF while parsing an object");
         refused(r#"{"id":1}"#, "no \"text\"");
         refused(r#"{"text":5}"#, "5, not a string");

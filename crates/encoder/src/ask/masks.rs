@@ -61,9 +61,6 @@ impl Encoder {
         let ready = self.ready(Head::FillMask, text, &[], overlong)?;
         let first = self.tokenizer().prefix().len();
         let read = ready.tokens.ids.len();
-        if read == 0 {
-            return Err(Error::NothingToMeasure);
-        }
         let ahead = ANSWERS_AT_ONCE.max(2 * self.plan().workers);
         let mut positions = first..first + read;
         let mut waiting: VecDeque<(u32, Pending)> = VecDeque::new();

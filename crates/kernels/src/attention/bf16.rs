@@ -15,7 +15,7 @@ use std::arch::x86_64::{
     _mm512_storeu_ps, _mm512_sub_ps,
 };
 
-use super::{AttentionShape, LANES, Line};
+use super::{AttentionShape, LANES, Line, SHIFT, SHORT_POWERS};
 
 /// Keys whose scores are summed side by side, to hide the latency of the products.
 const KEYS: usize = 8;
@@ -307,20 +307,16 @@ unsafe fn pack_queries<const V: usize>(from: *const f32, step: usize, count: usi
 fn exp2(x: __m512) -> __m512 {
     // Of the two, the second is what comes out where one is NaN.
     let x = _mm512_max_ps(_mm512_set1_ps(-126.0), x);
-    // Added to a number of this size, `x` is rounded to a whole one, which then stands in the lowest bits.
-    let shift = _mm512_set1_ps(12_582_912.0);
+    let shift = _mm512_set1_ps(SHIFT);
     let shifted = _mm512_add_ps(x, shift);
     let rest = _mm512_sub_ps(x, _mm512_sub_ps(shifted, shift));
-    let mut power = _mm512_set1_ps(POWERS[0]);
-    for &factor in &POWERS[1..] {
+    let mut power = _mm512_set1_ps(SHORT_POWERS[0]);
+    for &factor in &SHORT_POWERS[1..] {
         power = _mm512_fmadd_ps(power, rest, _mm512_set1_ps(factor));
     }
     let exponent = _mm512_slli_epi32::<23>(_mm512_castps_si512(shifted));
     _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(power), exponent))
 }
-
-/// Minimax polynomial of 2ˣ on ±½, highest power first; its relative error is 2.6e-6.
-const POWERS: [f32; 5] = [0.009_570_102, 0.055_917_863, 0.240_247_44, 0.693_121_8, 0.999_999_3];
 
 /// Order that makes pairs of two halves: 0, 16, 1, 17, …
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]

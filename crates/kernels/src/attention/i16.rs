@@ -1,10 +1,11 @@
-//! Attention in 16-bit integers by AVX2: one instruction (`vpmaddwd`) multiplies pairs and adds both products to 32 bits,
-//! in two steps where f32 needs four.
+//! Attention in 16-bit integers by AVX2: one instruction (`vpmaddwd`) multiplies pairs and adds both products to 32 bits, so
+//! that there are half as many multiplications and loads as in f32.
 //!
-//! Each query and each key has a scale of its own, and so has each column of the values; weights count up to
-//! [`HEAVIEST`], which is that of a query's best key. Sums of products are exact, because what the numbers may reach keeps
-//! them below 2³¹. What is rounded is one part in 2¹⁴ of the greatest number of a query or a key at 32 values a head (2¹³
-//! at 128), one in 2¹⁵ of the heaviest weight, and one in 2¹² of the largest value.
+//! Each query and each key has a scale of its own, and so has each column of the values. Keys are taken [`CHUNK`] at a time:
+//! a weight counts up to [`HEAVIEST`], which is that of the query's best key in the chunk, and what the chunks weigh
+//! against each other is f32. Sums of products are exact, because what the numbers may reach keeps them below 2³¹. What is
+//! rounded is one part in 2¹⁴ of the greatest number of a query or a key at 32 values a head (2¹³ at 128), one in 2¹⁵ of a
+//! chunk's heaviest weight, and one in 2¹² of a column's largest value.
 //!
 //! A *pair* below is two 16-bit numbers in 32 bits: two neighbouring ones of a query or a key, or one each of two
 //! neighbouring keys' weights or values.
@@ -16,12 +17,11 @@ use std::arch::x86_64::{
     _mm256_extracti128_si256, _mm256_fmadd_ps, _mm256_fmsub_ps, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_madd_epi16,
     _mm256_max_epi32, _mm256_max_ps, _mm256_mul_ps, _mm256_packs_epi32, _mm256_permute2x128_si256,
     _mm256_permute4x64_epi64, _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_ps, _mm256_setzero_si256,
-    _mm256_slli_epi32, _mm256_storeu_si256, _mm256_sub_ps, _mm256_unpackhi_epi32, _mm256_unpackhi_epi64,
-    _mm256_unpacklo_epi32, _mm256_unpacklo_epi64,
+    _mm256_slli_epi32, _mm256_storeu_ps, _mm256_storeu_si256, _mm256_sub_ps, _mm256_unpackhi_epi32,
+    _mm256_unpackhi_epi64, _mm256_unpacklo_epi32, _mm256_unpacklo_epi64,
 };
 
-use super::portable::SHIFT;
-use super::{AttentionShape, LANES, Line};
+use super::{AttentionShape, LANES, Line, SHIFT, SHORT_POWERS};
 
 /// Keys whose scores are summed side by side, and queries whose contexts are: twelve sums, and what goes into them, are all
 /// the registers there are.
@@ -30,38 +30,42 @@ const TILE: usize = 6;
 const LEFT: usize = (LANES - TILE) / 2;
 /// Numbers in a register.
 const HALF: usize = LANES / 2;
-/// The weight of a query's best key.
+/// Keys that are weighted against each other in integers.
+const CHUNK: usize = 10 * TILE;
+/// What the weight of a query's best key in a chunk becomes.
 const HEAVIEST: f32 = 16_383.0;
-/// The largest value of a column.
+/// What the largest value of a column becomes.
 const LARGEST: f32 = 2_047.0;
-/// Pairs of keys whose weighted values add up to less than 2³¹.
-const EXACT: usize = 32;
+const _: () = assert!(CHUNK.is_multiple_of(2) && CHUNK as u64 * HEAVIEST as u64 * LARGEST as u64 <= i32::MAX as u64);
 /// Where no number is as large, all count as zero: their scale could be none.
 const LEAST: f32 = 1e-30;
-/// Minimax polynomial of 2ˣ on ±½, highest power first; its relative error is 2.6e-6.
-const POWERS: [f32; 5] = [0.009_570_102, 0.055_917_863, 0.240_247_44, 0.693_121_8, 0.999_999_3];
+/// What times a key's scale must be a number: no sum of products is larger.
+const MOST: f32 = (1u32 << 31) as f32;
 
 /// Attention of one row over the keys `kept`, see [`super::attend`].
 #[target_feature(enable = "avx2,fma")]
 pub(super) fn attend(qkv: &[f32], kept: &[u32], shape: AttentionShape, scratch: &mut Vec<Line>, context: &mut [f32]) {
     let (width, hidden) = (shape.width, shape.hidden());
-    let (pairs, vectors, key_pairs) = (width / 2, width / LANES, kept.len().div_ceil(2));
+    let (pairs, vectors, chunks) = (width / 2, width / LANES, kept.len().div_ceil(CHUNK));
     let part = |token: usize, part: usize, head: usize| &qkv[(3 * token + part) * hidden + head * width..][..width];
     // As many products as a head is wide add up to less than 2³¹.
     let reach = (i32::MAX as usize / width).isqrt() as f32;
+    let unit = std::f32::consts::LOG2_E / (width as f32).sqrt();
     let lines = |numbers: usize| numbers.div_ceil(LANES);
     // The last tile is filled up with the last key once more, which changes no maximum.
     let tiled = kept.len().next_multiple_of(TILE);
-    let sizes = [pairs, pairs, lines(tiled * pairs), key_pairs * vectors, tiled, lines(tiled), vectors];
-    let [rows, queries, keys, values, scores, scales, columns] = split(scratch, sizes);
+    let values = kept.len().div_ceil(2) * vectors;
+    let sizes = [pairs, pairs, lines(tiled * pairs), values, tiled, lines(tiled), vectors, 2 * chunks];
+    let [rows, queries, keys, values, scores, scales, columns, weighed] = split(scratch, sizes);
+    let (mosts, shares) = weighed.split_at_mut(chunks);
     let (rows, keys, scales) = (numbers(rows), numbers(keys), &mut floats(scales)[..tiled]);
     for head in 0..shape.heads {
-        // Not a number where one of the keys' is none.
+        // Not a number where one of the keys' is none, or a score might be.
         let mut doubt = 0.0;
         for (number, (to, scale)) in keys.chunks_exact_mut(pairs).zip(scales.iter_mut()).enumerate() {
             let key = kept[number.min(kept.len() - 1)];
             *scale = narrow(part(key as usize, 1, head), reach, to);
-            doubt += *scale * 0.0;
+            doubt += *scale * MOST * 0.0;
         }
         for (vector, column) in columns.iter_mut().enumerate() {
             let first = 2 * hidden + head * width + vector * LANES;
@@ -72,33 +76,47 @@ pub(super) fn attend(qkv: &[f32], kept: &[u32], shape: AttentionShape, scratch: 
             for (lane, factor) in factors.iter_mut().enumerate().take(contexts.len() / hidden) {
                 let to = &mut rows[lane * pairs..][..pairs];
                 let scale = narrow(part(block * LANES + lane, 0, head), reach, to);
-                *factor = scale * std::f32::consts::LOG2_E / (width as f32).sqrt();
+                *factor = scale * unit;
             }
-            transpose(&rows[..LANES * pairs], queries);
-            let mut most = [_mm256_set1_ps(f32::NEG_INFINITY); 2];
-            let tiles = keys.chunks_exact(TILE * pairs).zip(scales.chunks_exact(TILE));
-            for ((keys, scales), scores) in tiles.zip(scores.chunks_exact_mut(TILE)) {
-                score(queries, keys, scales, &mut most, scores);
+            transpose(rows, queries);
+            let chunks = keys.chunks(CHUNK * pairs).zip(scales.chunks(CHUNK)).zip(scores.chunks_mut(CHUNK));
+            for (((keys, scales), scores), (number, (most, sum))) in
+                chunks.zip(mosts.iter_mut().zip(&mut *shares).enumerate())
+            {
+                let mut greatest = [_mm256_set1_ps(f32::NEG_INFINITY); 2];
+                let tiles = keys.chunks_exact(TILE * pairs).zip(scales.chunks_exact(TILE));
+                for ((keys, scales), scores) in tiles.zip(scores.chunks_exact_mut(TILE)) {
+                    score(queries, keys, scales, &mut greatest, scores);
+                }
+                let own = (kept.len() - number * CHUNK).min(scores.len());
+                *sum = weigh(&mut scores[..own], loaded(&factors), greatest);
+                *most = line([_mm256_castps_si256(greatest[0]), _mm256_castps_si256(greatest[1])]);
             }
-            let sums = weigh(&mut scores[..kept.len()], loaded(&factors), most);
-            let mut shares = [0.0; LANES];
-            for ((share, sum), factor) in shares.iter_mut().zip(sums.0).zip(factors) {
-                *share = 1.0 / sum as f32 + (factor * 0.0 + doubt);
-            }
-            let weights = &scores[..key_pairs];
+            share_out(mosts, shares, &factors, doubt);
             for (vector, column) in columns.iter().enumerate() {
                 let at = head * width + vector * LANES;
                 let mut contexts = contexts.chunks_exact_mut(hidden).map(|context| &mut context[at..][..LANES]);
                 let (values, contexts) = ((&values[vector..], vectors), &mut contexts);
-                // SAFETY: there are so many vectors of values to a pair of keys, and a block has so many lanes.
+                let weights = Weights { pairs: scores, keys: kept.len(), shares };
+                // SAFETY: `values` has `vectors` lines to every pair of keys, less `vector` of them; 0..6, 6..11 and 11..16
+                // are lanes.
                 unsafe {
-                    mix::<TILE>(weights, values, (0, &shares), column, contexts);
-                    mix::<LEFT>(weights, values, (TILE, &shares), column, contexts);
-                    mix::<LEFT>(weights, values, (TILE + LEFT, &shares), column, contexts);
+                    mix::<TILE>(&weights, 0, values, column, contexts);
+                    mix::<LEFT>(&weights, TILE, values, column, contexts);
+                    mix::<LEFT>(&weights, TILE + LEFT, values, column, contexts);
                 }
             }
         }
     }
+}
+
+/// What the keys weigh for a block of queries.
+struct Weights<'w> {
+    /// Pairs of weights of each chunk, from where its scores began.
+    pairs: &'w [Line],
+    keys: usize,
+    /// What a chunk's weights count, in f32.
+    shares: &'w [Line],
 }
 
 /// Scores of a tile of `keys` for a block of queries, times the keys' scales; `most` gets the greatest.
@@ -130,87 +148,116 @@ fn score(queries: &[Line], keys: &[i32], scales: &[f32], most: &mut [__m256; 2],
     *most = [low, high];
 }
 
-/// Makes pairs of weights of scores, which they take the place of; returns their sums.
+/// Makes pairs of weights of a chunk's scores, which they take the place of; returns their sums in f32.
 #[target_feature(enable = "avx2,fma")]
 fn weigh(scores: &mut [Line], factors: [__m256; 2], most: [__m256; 2]) -> Line {
     let mut sums = [_mm256_setzero_si256(); 2];
     for pair in 0..scores.len().div_ceil(2) {
-        let one = weights(&scores[2 * pair], factors, most);
+        let one = counted(powers(&scores[2 * pair], factors, most));
         let mut other = [_mm256_setzero_si256(); 2];
         if let Some(score) = scores.get(2 * pair + 1) {
-            other = weights(score, factors, most);
+            other = counted(powers(score, factors, most));
         }
         for ((sum, one), other) in sums.iter_mut().zip(one).zip(other) {
             *sum = _mm256_add_epi32(*sum, _mm256_add_epi32(one, other));
         }
         scores[pair] = line([paired(one[0], other[0]), paired(one[1], other[1])]);
     }
-    line(sums)
+    line([_mm256_castps_si256(_mm256_cvtepi32_ps(sums[0])), _mm256_castps_si256(_mm256_cvtepi32_ps(sums[1]))])
 }
 
-/// Weights of one key: [`HEAVIEST`] times 2 to the power of what its scores are below `most`, times `factors`.
+/// Makes of the sums of the chunks' weights what each of these counts, by the greatest score of each chunk.
 #[target_feature(enable = "avx2,fma")]
-fn weights(scores: &Line, factors: [__m256; 2], most: [__m256; 2]) -> [__m256i; 2] {
+fn share_out(mosts: &[Line], sums: &mut [Line], factors: &[f32; LANES], doubt: f32) {
+    let factors = loaded(factors);
+    let mut most = [_mm256_set1_ps(f32::NEG_INFINITY); 2];
+    for chunk in mosts {
+        for (most, chunk) in most.iter_mut().zip(halves(chunk)) {
+            *most = _mm256_max_ps(*most, _mm256_castsi256_ps(chunk));
+        }
+    }
+    let mut totals = [_mm256_setzero_ps(); 2];
+    for (chunk, sum) in mosts.iter().zip(&*sums) {
+        for ((total, power), sum) in totals.iter_mut().zip(powers(chunk, factors, most)).zip(halves(sum)) {
+            *total = _mm256_fmadd_ps(power, _mm256_castsi256_ps(sum), *total);
+        }
+    }
+    for (chunk, share) in mosts.iter().zip(sums) {
+        let mut parts = powers(chunk, factors, most);
+        for ((part, total), factor) in parts.iter_mut().zip(totals).zip(factors) {
+            // Nothing is added but what is no number.
+            let doubt = _mm256_fmadd_ps(factor, _mm256_setzero_ps(), _mm256_set1_ps(doubt));
+            *part = _mm256_add_ps(_mm256_div_ps(*part, total), doubt);
+        }
+        *share = line([_mm256_castps_si256(parts[0]), _mm256_castps_si256(parts[1])]);
+    }
+}
+
+/// [`HEAVIEST`] times 2 to the power of what a key's scores are below `most`, times `factors`; never below 2⁻¹¹⁰.
+#[target_feature(enable = "avx2,fma")]
+fn powers(scores: &Line, factors: [__m256; 2], most: [__m256; 2]) -> [__m256; 2] {
     let shift = _mm256_set1_ps(SHIFT);
-    let mut weights = halves(scores);
-    for ((weight, factor), most) in weights.iter_mut().zip(factors).zip(most) {
-        let below = _mm256_sub_ps(_mm256_castsi256_ps(*weight), most);
-        // So far below, nothing is left of a weight.
-        let shifted = _mm256_max_ps(_mm256_set1_ps(SHIFT - 16.0), _mm256_fmadd_ps(below, factor, shift));
+    let mut powers = [_mm256_setzero_ps(); 2];
+    for (((power, score), factor), most) in powers.iter_mut().zip(halves(scores)).zip(factors).zip(most) {
+        let below = _mm256_sub_ps(_mm256_castsi256_ps(score), most);
+        let shifted = _mm256_max_ps(_mm256_set1_ps(SHIFT - 120.0), _mm256_fmadd_ps(below, factor, shift));
         let rest = _mm256_fmsub_ps(below, factor, _mm256_sub_ps(shifted, shift));
         let rest = _mm256_max_ps(_mm256_set1_ps(-0.5), rest);
-        let mut power = _mm256_set1_ps(HEAVIEST * POWERS[0]);
-        for &factor in &POWERS[1..] {
-            power = _mm256_fmadd_ps(power, rest, _mm256_set1_ps(HEAVIEST * factor));
+        let mut sum = _mm256_set1_ps(HEAVIEST * SHORT_POWERS[0]);
+        for &factor in &SHORT_POWERS[1..] {
+            sum = _mm256_fmadd_ps(sum, rest, _mm256_set1_ps(HEAVIEST * factor));
         }
         let exponent = _mm256_slli_epi32::<23>(_mm256_castps_si256(shifted));
-        let power = _mm256_add_epi32(_mm256_castps_si256(power), exponent);
-        *weight = _mm256_cvtps_epi32(_mm256_castsi256_ps(power));
+        *power = _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(sum), exponent));
     }
-    weights
+    powers
 }
 
 /// Writes a vector of each of the next `Q` of `contexts`, at most, which are of the queries from `lane` on; `values` has
 /// one in every `step` lines.
 ///
 /// # Safety
-/// The processor has AVX2 and FMA; there are `Q` lanes from `lane` on, and `step` lines of values for each of `weights`, but
+/// The processor has AVX2 and FMA; there are `Q` lanes from `lane` on, and `step` lines of values for each pair of keys, but
 /// for those after the last one's first.
 #[target_feature(enable = "avx2,fma")]
 unsafe fn mix<'c, const Q: usize>(
-    weights: &[Line],
+    weights: &Weights<'_>,
+    lane: usize,
     (values, step): (&[Line], usize),
-    (lane, shares): (usize, &[f32; LANES]),
     column: &Line,
     contexts: &mut impl Iterator<Item = &'c mut [f32]>,
 ) {
     let mut mixed = [[_mm256_setzero_ps(); 2]; Q];
     let mut value = values.as_ptr();
-    for weights in weights.chunks(EXACT) {
+    for (number, (pairs, shares)) in weights.pairs.chunks(CHUNK).zip(weights.shares).enumerate() {
+        let keys = (weights.keys - number * CHUNK).min(CHUNK);
         let mut sums = [[_mm256_setzero_si256(); 2]; Q];
-        for weight in weights {
+        for pair in &pairs[..keys.div_ceil(2)] {
             // SAFETY: the caller vouches for values and lanes.
-            let (values, weight) = unsafe { (halves(&*value), weight.0.as_ptr().add(lane)) };
+            let (values, pair) = unsafe { (halves(&*value), pair.0.as_ptr().add(lane)) };
             for (query, sums) in sums.iter_mut().enumerate() {
                 // SAFETY: as above.
-                let weight = _mm256_set1_epi32(unsafe { *weight.add(query) });
+                let pair = _mm256_set1_epi32(unsafe { *pair.add(query) });
                 for (sum, values) in sums.iter_mut().zip(values) {
-                    *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(weight, values));
+                    *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(pair, values));
                 }
             }
             value = value.wrapping_add(step);
         }
-        for (mixed, sum) in mixed.as_flattened_mut().iter_mut().zip(sums.as_flattened()) {
-            *mixed = _mm256_add_ps(*mixed, _mm256_cvtepi32_ps(*sum));
+        for ((mixed, sums), share) in mixed.iter_mut().zip(&sums).zip(&shares.0[lane..]) {
+            let share = _mm256_set1_ps(f32::from_bits(share.cast_unsigned()));
+            for (mixed, sum) in mixed.iter_mut().zip(sums) {
+                *mixed = _mm256_fmadd_ps(_mm256_cvtepi32_ps(*sum), share, *mixed);
+            }
         }
     }
-    let scales = halves(column).map(|half| _mm256_castsi256_ps(half));
-    // Of the lists that end with the query these come first: a context that is taken is written.
-    for ((mixed, share), context) in mixed.into_iter().zip(&shares[lane..]).zip(contexts) {
+    let scales = halves(column);
+    // Of the two lists the first one is asked first: a context that is taken is written.
+    for (mixed, context) in mixed.into_iter().zip(contexts) {
         for ((context, mixed), scale) in context.chunks_exact_mut(HALF).zip(mixed).zip(scales) {
-            let mixed = _mm256_mul_ps(_mm256_mul_ps(mixed, _mm256_set1_ps(*share)), scale);
+            let mixed = _mm256_mul_ps(mixed, _mm256_castsi256_ps(scale));
             // SAFETY: half a vector's context is a register's.
-            unsafe { _mm256_storeu_si256(context.as_mut_ptr().cast(), _mm256_castps_si256(mixed)) };
+            unsafe { _mm256_storeu_ps(context.as_mut_ptr(), mixed) };
         }
     }
 }
@@ -247,7 +294,7 @@ fn greatest(numbers: __m256i) -> i32 {
 /// Turns `rows` of pairs into lines of a pair of each row.
 #[target_feature(enable = "avx2")]
 fn transpose(rows: &[i32], lines: &mut [Line]) {
-    let pairs = rows.len() / LANES;
+    let pairs = lines.len();
     for (eighth, lines) in lines.chunks_exact_mut(HALF).enumerate() {
         for half in [0, HALF] {
             let mut eight = [_mm256_setzero_si256(); HALF];
@@ -330,6 +377,11 @@ fn whole(values: __m256, inverse: __m256) -> __m256i {
     _mm256_cvtps_epi32(_mm256_mul_ps(values, inverse))
 }
 
+#[target_feature(enable = "avx2")]
+fn counted(powers: [__m256; 2]) -> [__m256i; 2] {
+    [_mm256_cvtps_epi32(powers[0]), _mm256_cvtps_epi32(powers[1])]
+}
+
 /// Pairs with `one` in their low and `other` in their high halves.
 #[target_feature(enable = "avx2")]
 fn paired(one: __m256i, other: __m256i) -> __m256i {
@@ -366,7 +418,11 @@ fn split<const N: usize>(scratch: &mut Vec<Line>, sizes: [usize; N]) -> [&mut [L
         scratch.resize(all, Line([0; LANES]));
     }
     let mut rest = &mut scratch[..all];
-    sizes.map(|size| rest.split_off_mut(..size).unwrap_or_default())
+    sizes.map(|size| {
+        let (part, after) = std::mem::take(&mut rest).split_at_mut(size);
+        rest = after;
+        part
+    })
 }
 
 fn numbers(lines: &mut [Line]) -> &mut [i32] {

@@ -1,12 +1,10 @@
 //! Attention in f32, for vectors of any width. Steps and layouts are those of the kernel in bf16.
 
-use super::{AttentionShape, LANES};
+use super::{AttentionShape, LANES, SHIFT};
 use crate::widest::{multiply_add, on_widest_vectors, polynomial};
 
 /// Minimax polynomial of 2ˣ on ±½, highest power first; its relative error is 7.5e-8.
 const POWERS: [f32; 6] = [0.001_327_647_2, 0.009_675_542, 0.055_507_13, 0.240_221_2, 0.693_146_94, 1.000_000_1];
-/// Added to it, a number is rounded to a whole one, which then stands in the lowest bits.
-pub(super) const SHIFT: f32 = 12_582_912.0;
 
 on_widest_vectors! {
     /// Attention of one row over the keys `kept`, at least one, see [`super::attend`].

@@ -160,7 +160,12 @@ fn parse_line(number: usize, line: Vec<u8>, plain: bool) -> Option<Result<Input,
     if text.trim().is_empty() {
         return None;
     }
-    Some(if plain { Ok(Input::argument(number, text)) } else { Input::parse(number, text) })
+    if plain {
+        return Some(Ok(Input::argument(number, text)));
+    }
+    let looks_like_json = text.trim_start().starts_with(['{', '[', '"']);
+    let advice = if looks_like_json { "" } else { "; with --lines each line is a text as it stands" };
+    Some(Input::parse(number, text).map_err(|reason| reason + advice))
 }
 
 /// Bytes that are held, and whether anybody still waits for lines.
@@ -232,6 +237,13 @@ mod tests {
         check("12345678", &[Ok("12345678")]);
         check("1234567890123456789", &[Err((1, "19 bytes"))]);
         check("", &[]);
+    }
+
+    #[test]
+    fn a_text_where_json_is_expected_gets_advice() {
+        let reason = |line: &str| parse_line(2, line.into(), false).unwrap().unwrap_err();
+        assert!(reason("a plain text").contains("--lines"));
+        assert!(!reason("{\"text\"").contains("--lines"));
     }
 
     #[test]

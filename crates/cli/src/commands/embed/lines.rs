@@ -148,7 +148,8 @@ impl Lines {
     }
 
     pub(super) fn vector(&mut self, input: &Input, line: &VectorLine<'_>, dtype: DtypeWord) -> anyhow::Result<()> {
-        self.put(line, input, || {
+        let above = (line.place.window.unwrap_or(0) == 0).then_some(input);
+        self.put(line, above, || {
             let (count, shown) = match &line.embedding {
                 Numbers::Floats(values) => (values.len(), first(values, |value| format!("{value:+.4}"))),
                 Numbers::Signed(values) => (values.len(), first(values, |value| format!("{value:+}"))),
@@ -165,7 +166,7 @@ impl Lines {
     }
 
     pub(super) fn sparse(&mut self, input: &Input, line: &SparseLine<'_>) -> anyhow::Result<()> {
-        self.put(line, input, || {
+        self.put(line, Some(input), || {
             let mut page = String::new();
             for term in line.terms.iter().take(20) {
                 let _ = writeln!(page, "  {:>7.3}  {}", term.weight, printable(&term.term));
@@ -176,27 +177,32 @@ impl Lines {
     }
 
     pub(super) fn late(&mut self, input: &Input, line: &LateLine<'_>) -> anyhow::Result<()> {
-        self.put(line, input, || {
+        self.put(line, Some(input), || {
             let width = line.vectors.first().map_or(0, |vector| vector.len());
             format!("  {} vectors of {width} values; --json shows them\n", line.vectors.len())
         })
     }
 
     pub(super) fn tokens(&mut self, input: &Input, line: &TokensLine<'_>) -> anyhow::Result<()> {
-        self.put(line, input, || {
+        self.put(line, Some(input), || {
             let width = line.vectors.first().map_or(0, |vector| vector.len());
             format!("  {} tokens with {width} values each; --json shows them\n", line.ids.len())
         })
     }
 
     pub(super) fn layers(&mut self, input: &Input, line: &LayersLine<'_>) -> anyhow::Result<()> {
-        self.put(line, input, || {
+        self.put(line, Some(input), || {
             let (layers, tokens) = (line.layers.len(), line.ids.len());
             format!("  {layers} layers of {tokens} tokens each; --json shows them\n")
         })
     }
 
-    fn put(&mut self, line: &impl Serialize, input: &Input, table: impl FnOnce() -> String) -> anyhow::Result<()> {
+    fn put(
+        &mut self,
+        line: &impl Serialize,
+        above: Option<&Input>,
+        table: impl FnOnce() -> String,
+    ) -> anyhow::Result<()> {
         if let Some((_, file)) = &mut self.file {
             serde_json::to_writer(&mut *file, line).map_err(io::Error::from)?;
             file.write_all(b"\n")?;
@@ -205,7 +211,8 @@ impl Lines {
         if self.json {
             return output::print_json(line);
         }
-        output::print(&format!("{}{}", heading(input, self.terms), table()))
+        let above = above.map_or_else(String::new, |input| heading(input, self.terms));
+        output::print(&format!("{above}{}", table()))
     }
 }
 
