@@ -162,6 +162,23 @@ fn every_family_has_its_own_operators_where_they_fit() {
 }
 
 #[test]
+fn graphs_that_cut_off_all_but_the_first_token_open_and_agree() {
+    let card = "name = 'tiny'\ndimensions = 3\npooling = 'cls'\nnormalize = false\nmax_tokens = 40\n\
+                recommended_window_tokens = 40\n";
+    let rows: Vec<Vec<u32>> = (1..30).map(|length| (5..5 + length).collect()).collect();
+    for family in ["bert", "roberta", "distilbert", "electra", "albert", "mpnet", "modernbert"] {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/checkpoints");
+        let folder = folder.join(format!("{family}-classify"));
+        let exact = run(&open(&folder, card, Head::Classify, OwnOperators::None, None), &rows);
+        for set in sets() {
+            let own = run(&open(&folder, card, Head::Classify, set, None), &rows);
+            let (mean, least) = cosines(&own, &exact);
+            assert!(mean >= 0.99 && least >= 0.95, "{family}, {set:?}: mean {mean:.5}, least {least:.5}");
+        }
+    }
+}
+
+#[test]
 fn a_graph_whose_products_saturate_here_is_refused() {
     if cpu_features().own_operators() != OwnOperators::Products {
         // ONNX Runtime's products are exact here, or no int8 graph runs at all.

@@ -2,9 +2,10 @@
 //!
 //! `ort` has such a table, but hands a kernel `&mut self`, and a session here is run by several threads at once.
 
-use std::ffi::{CStr, c_int, c_void};
+use std::ffi::{CStr, CString, c_int, c_void};
 use std::ptr;
 use std::slice;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use ort::sys::{self, ONNXTensorElementDataType as Element};
 
@@ -282,6 +283,14 @@ unsafe fn infer_shape_of<O: Operator>(context: *mut sys::OrtShapeInferContext) -
         if O::LAST_AXIS != LastAxis::PartOfFirst(1) {
             names[axes - 1] = c"".as_ptr();
         }
+        // Without a name, ONNX Runtime would take -1 for a known length, and end the process where it cuts such an axis.
+        let mut own_names = Vec::new();
+        for (&length, name) in lengths.iter().zip(&mut names) {
+            if length < 0 && CStr::from_ptr(*name).is_empty() {
+                own_names.push(unknown_length());
+                *name = own_names[own_names.len() - 1].as_ptr();
+            }
+        }
         let mut output = ptr::null_mut();
         checked((api.CreateTensorTypeAndShapeInfo)(&raw mut output))?;
         let told = checked((api.SetTensorElementType)(output, F32))
@@ -291,6 +300,13 @@ unsafe fn infer_shape_of<O: Operator>(context: *mut sys::OrtShapeInferContext) -
         (api.ReleaseTensorTypeAndShapeInfo)(output);
         told
     }
+}
+
+/// A name that no other length has: nothing is said of it.
+fn unknown_length() -> CString {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    CString::new(format!("berth.unknown.{number}")).unwrap_or_default()
 }
 
 /// The first input is a place for the only output.
@@ -324,7 +340,7 @@ fn status(result: ort::Result<()>) -> sys::OrtStatusPtr {
     match result {
         Ok(()) => sys::OrtStatusPtr(ptr::null_mut()),
         Err(error) => {
-            let message = std::ffi::CString::new(error.to_string()).unwrap_or_default();
+            let message = CString::new(error.to_string()).unwrap_or_default();
             // SAFETY: the message is a C string, of which the call makes a copy.
             unsafe { (ort::api().CreateStatus)(sys::OrtErrorCode::ORT_FAIL, message.as_ptr()) }
         }
