@@ -2,8 +2,10 @@
 //!
 //! Needs the library and the model where `scripts/setup` puts them.
 
+#[path = "../tests/installed/mod.rs"]
+mod installed;
+
 use std::hint::black_box;
-use std::path::PathBuf;
 
 use berth_encoder::{Encoder, EncoderOptions, InstalledModel, Runtime};
 use berth_types::Precision;
@@ -13,18 +15,10 @@ const SENTENCE: &str = "Alterations of the architecture of cerebral white matter
     cortical development and result in functional disabilities. ";
 const ROW_TOKENS: usize = 237;
 
-fn home() -> PathBuf {
-    std::env::var_os("BERTH_HOME").map_or_else(
-        || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".local/share/berth"),
-        PathBuf::from,
-    )
-}
-
 fn encode(criterion: &mut Criterion) {
-    let library = std::env::var_os("ORT_DYLIB_PATH")
-        .map_or_else(|| home().join("runtime/libonnxruntime.so.1.31.1"), PathBuf::from);
-    let runtime = Runtime::load(&library).expect("run scripts/setup first");
-    let model = InstalledModel::open(&home().join("models/all-minilm-l6-v2")).expect("run scripts/setup first");
+    let runtime = Runtime::load(&installed::library()).expect("run scripts/setup first");
+    let model =
+        InstalledModel::open(&installed::home().join("models/all-minilm-l6-v2")).expect("run scripts/setup first");
     let mut group = criterion.benchmark_group("encode");
     for precision in [Precision::Int8, Precision::Fp32] {
         let options = EncoderOptions { precision: Some(precision), workers: Some(1), ..EncoderOptions::default() };

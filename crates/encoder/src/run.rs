@@ -299,23 +299,20 @@ fn copy_part(values: &[f32], from: &[usize], to: &[usize], copied: &mut Vec<f32>
 }
 
 #[cfg(test)]
-mod tests {
-    use std::path::PathBuf;
+#[path = "../tests/installed/mod.rs"]
+mod installed;
 
+#[cfg(test)]
+mod tests {
     use super::*;
     use crate::opening::Decision;
     use crate::{EncoderOptions, InstalledModel, Runtime};
 
     #[test]
     fn a_bound_run_gives_the_same_bits_and_a_failed_one_leaves_nothing_behind() {
-        let home = std::env::var_os("BERTH_HOME").map_or_else(
-            || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".local/share/berth"),
-            PathBuf::from,
-        );
-        let library = std::env::var_os("ORT_DYLIB_PATH")
-            .map_or_else(|| home.join("runtime/libonnxruntime.so.1.31.1"), PathBuf::from);
-        let runtime = Runtime::load(&library).expect("an ONNX Runtime: run scripts/setup");
-        let model = InstalledModel::open(&home.join("models/all-minilm-l6-v2")).expect("a model: run scripts/setup");
+        let runtime = Runtime::load(&installed::library()).expect("an ONNX Runtime: run scripts/setup");
+        let model = InstalledModel::open(&installed::home().join("models/all-minilm-l6-v2"))
+            .expect("a model: run scripts/setup");
         let options = EncoderOptions::default();
         let decision = Decision::make(&model, &runtime, &options).unwrap();
         let graph = decision.open(&model, &runtime, &options).unwrap().graph;

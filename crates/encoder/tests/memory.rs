@@ -1,7 +1,8 @@
 //! Memory stays within bounds, whatever the lengths of the rows. Alone in its process, because it looks at all of it.
 
+mod installed;
+
 use std::collections::VecDeque;
-use std::path::PathBuf;
 
 use berth_encoder::{Encoder, EncoderOptions, Error, InstalledModel, Runtime, default_precision, resident_bytes};
 
@@ -10,13 +11,6 @@ const ROWS: usize = 400;
 const LONG_ROWS: usize = 20_000;
 /// Growth that is allowed between the two measures.
 const GROWTH: f64 = 1.2;
-
-fn home() -> PathBuf {
-    std::env::var_os("BERTH_HOME").map_or_else(
-        || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".local/share/berth"),
-        PathBuf::from,
-    )
-}
 
 /// Between 3 and `max_tokens` ids, by a generator with a fixed seed (splitmix64).
 fn random_row(seed: &mut u64, max_tokens: usize) -> Vec<u32> {
@@ -47,10 +41,8 @@ fn encode(encoder: &Encoder, rows: usize, seed: &mut u64) {
 #[test]
 #[cfg(target_os = "linux")]
 fn memory_does_not_grow_with_rows_and_a_limit_is_kept() {
-    let library = std::env::var_os("ORT_DYLIB_PATH")
-        .map_or_else(|| home().join("runtime/libonnxruntime.so.1.31.1"), PathBuf::from);
-    let runtime = Runtime::load(&library).unwrap();
-    let model = InstalledModel::open(&home().join("models/all-minilm-l6-v2")).unwrap();
+    let runtime = Runtime::load(&installed::library()).unwrap();
+    let model = InstalledModel::open(&installed::home().join("models/all-minilm-l6-v2")).unwrap();
     let precision = default_precision();
     let open = |limit: Option<u64>, workers| {
         let options = EncoderOptions {

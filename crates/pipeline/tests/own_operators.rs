@@ -142,19 +142,18 @@ fn rows_in_a_batch_are_computed_apart_and_padding_is_masked() {
     }
 }
 
-#[test]
-fn every_family_has_its_own_operators_where_they_fit() {
-    let card = "name = 'tiny'\ndimensions = 32\npooling = 'mean'\nnormalize = false\nmax_tokens = 40\n\
-                recommended_window_tokens = 40\n";
+/// Compares each family's fixture of this `kind` in every set of operators with fp32.
+fn check_families(kind: &str, head: Head, card: &str, (mean_bar, least_bar): (f64, f64)) {
+    let card = &format!("name = 'tiny'\nnormalize = false\nmax_tokens = 40\nrecommended_window_tokens = 40\n{card}");
     let rows: Vec<Vec<u32>> = (1..30).map(|length| (5..5 + length).collect()).collect();
     for family in ["bert", "roberta", "distilbert", "electra", "albert", "mpnet", "modernbert"] {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/checkpoints");
-        let folder = folder.join(format!("{family}-base"));
-        let exact = run(&open(&folder, card, Head::Tokens, OwnOperators::None, None), &rows);
+        let folder = folder.join(format!("{family}-{kind}"));
+        let exact = run(&open(&folder, card, head, OwnOperators::None, None), &rows);
         for set in sets() {
-            let own = open(&folder, card, Head::Tokens, set, None);
+            let own = open(&folder, card, head, set, None);
             let (mean, least) = cosines(&run(&own, &rows), &exact);
-            assert!(mean >= 0.998 && least >= 0.99, "{family}, {set:?}: mean {mean:.5}, least {least:.5}");
+            assert!(mean >= mean_bar && least >= least_bar, "{family}, {set:?}: mean {mean:.5}, least {least:.5}");
             let kernel = own.fingerprint().parts["kernel"].clone();
             assert_eq!(kernel.starts_with("rows"), set == OwnOperators::Products, "{family}");
         }
@@ -162,20 +161,13 @@ fn every_family_has_its_own_operators_where_they_fit() {
 }
 
 #[test]
+fn every_family_has_its_own_operators_where_they_fit() {
+    check_families("base", Head::Tokens, "dimensions = 32\npooling = 'mean'\n", (0.998, 0.99));
+}
+
+#[test]
 fn graphs_that_cut_off_all_but_the_first_token_open_and_agree() {
-    let card = "name = 'tiny'\ndimensions = 3\npooling = 'cls'\nnormalize = false\nmax_tokens = 40\n\
-                recommended_window_tokens = 40\n";
-    let rows: Vec<Vec<u32>> = (1..30).map(|length| (5..5 + length).collect()).collect();
-    for family in ["bert", "roberta", "distilbert", "electra", "albert", "mpnet", "modernbert"] {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/checkpoints");
-        let folder = folder.join(format!("{family}-classify"));
-        let exact = run(&open(&folder, card, Head::Classify, OwnOperators::None, None), &rows);
-        for set in sets() {
-            let own = run(&open(&folder, card, Head::Classify, set, None), &rows);
-            let (mean, least) = cosines(&own, &exact);
-            assert!(mean >= 0.99 && least >= 0.95, "{family}, {set:?}: mean {mean:.5}, least {least:.5}");
-        }
-    }
+    check_families("classify", Head::Classify, "dimensions = 3\npooling = 'cls'\n", (0.99, 0.95));
 }
 
 #[test]

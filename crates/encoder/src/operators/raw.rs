@@ -306,7 +306,7 @@ unsafe fn infer_shape_of<O: Operator>(context: *mut sys::OrtShapeInferContext) -
 fn unknown_length() -> CString {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
-    CString::new(format!("berth.unknown.{number}")).unwrap_or_default()
+    CString::new(format!("berth.unknown.{number}")).expect("a number has no zero byte")
 }
 
 /// The first input is a place for the only output.

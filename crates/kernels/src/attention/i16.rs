@@ -90,7 +90,7 @@ pub(super) fn attend(qkv: &[f32], kept: &[u32], shape: AttentionShape, scratch: 
                 }
                 let own = (kept.len() - number * CHUNK).min(scores.len());
                 *sum = weigh(&mut scores[..own], loaded(&factors), greatest);
-                *most = line([_mm256_castps_si256(greatest[0]), _mm256_castps_si256(greatest[1])]);
+                *most = float_line(greatest);
             }
             share_out(mosts, shares, &factors, doubt);
             for (vector, column) in columns.iter().enumerate() {
@@ -143,7 +143,7 @@ fn score(queries: &[Line], keys: &[i32], scales: &[f32], most: &mut [__m256; 2],
         let one = _mm256_mul_ps(_mm256_cvtepi32_ps(one), _mm256_set1_ps(*scale));
         let other = _mm256_mul_ps(_mm256_cvtepi32_ps(other), _mm256_set1_ps(*scale));
         (low, high) = (_mm256_max_ps(low, one), _mm256_max_ps(high, other));
-        *score = line([_mm256_castps_si256(one), _mm256_castps_si256(other)]);
+        *score = float_line([one, other]);
     }
     *most = [low, high];
 }
@@ -163,7 +163,7 @@ fn weigh(scores: &mut [Line], factors: [__m256; 2], most: [__m256; 2]) -> Line {
         }
         scores[pair] = line([paired(one[0], other[0]), paired(one[1], other[1])]);
     }
-    line([_mm256_castps_si256(_mm256_cvtepi32_ps(sums[0])), _mm256_castps_si256(_mm256_cvtepi32_ps(sums[1]))])
+    float_line([_mm256_cvtepi32_ps(sums[0]), _mm256_cvtepi32_ps(sums[1])])
 }
 
 /// Makes of the sums of the chunks' weights what each of these counts, by the greatest score of each chunk.
@@ -189,7 +189,7 @@ fn share_out(mosts: &[Line], sums: &mut [Line], factors: &[f32; LANES], doubt: f
             let doubt = _mm256_fmadd_ps(factor, _mm256_setzero_ps(), _mm256_set1_ps(doubt));
             *part = _mm256_add_ps(_mm256_div_ps(*part, total), doubt);
         }
-        *share = line([_mm256_castps_si256(parts[0]), _mm256_castps_si256(parts[1])]);
+        *share = float_line(parts);
     }
 }
 
@@ -362,7 +362,7 @@ fn pack_values((rows, stride): (&[f32], usize), kept: &[u32], (to, step): (&mut 
         let [one, other] = numbers;
         *pair = line([paired(one[0], other[0]), paired(one[1], other[1])]);
     }
-    line([_mm256_castps_si256(scales[0]), _mm256_castps_si256(scales[1])])
+    float_line(scales)
 }
 
 /// The bits of sizes without signs: as integers they are in the same order, and what is no number is the greatest.
@@ -409,6 +409,11 @@ fn line(halves: [__m256i; 2]) -> Line {
         unsafe { _mm256_storeu_si256(part.as_mut_ptr().cast(), half) };
     }
     line
+}
+
+#[target_feature(enable = "avx2")]
+fn float_line(halves: [__m256; 2]) -> Line {
+    line([_mm256_castps_si256(halves[0]), _mm256_castps_si256(halves[1])])
 }
 
 /// The parts of `scratch`, in lines; what they hold is what was there before.
