@@ -91,7 +91,7 @@ impl Snapshot {
     /// `DimensionMismatch`, `Corrupted`.
     pub fn dense(&self, query: &Embedding, depth: usize) -> Result<Vec<ChunkHit>, Error> {
         self.check_dimensions(query)?;
-        dense::nearest(&self.dense, query.as_slice(), depth)
+        dense::nearest(&self.dense, query.as_slice(), depth, None)
     }
 
     /// The cosine of each of the chunks, in their order; `None` for a chunk that this commit does not hold.

@@ -7,6 +7,7 @@ use berth_types::TokenMatrix;
 use rayon::prelude::*;
 
 use super::dot::dots;
+use super::row_set::RowSet;
 use super::store::LiveSegment;
 use crate::late::PackedQuery;
 use crate::{ChunkHit, Error};
@@ -16,16 +17,29 @@ const CHUNKS_WORTH_SPREADING: usize = 8;
 /// Rows of one task: 1.5 MiB at 384 dimensions, enough to outweigh the handing over, little enough to spread.
 const ROWS_A_TASK: usize = 1024;
 
-/// The `depth` rows of highest dot product, best first, ties by chunk number.
-pub(crate) fn nearest(segments: &[LiveSegment], query: &[f32], depth: usize) -> Result<Vec<ChunkHit>, Error> {
+/// The `depth` rows of highest dot product, best first, ties by chunk number; where `allowed` is given, of these rows
+/// alone: a set for each segment, in the order of `segments`.
+pub(crate) fn nearest(
+    segments: &[LiveSegment],
+    query: &[f32],
+    depth: usize,
+    allowed: Option<&[RowSet]>,
+) -> Result<Vec<ChunkHit>, Error> {
     if depth == 0 {
         return Ok(Vec::new());
     }
-    let tasks: Vec<(&LiveSegment, usize)> = segments
-        .iter()
-        .flat_map(|live| (0..live.segment.rows()).step_by(ROWS_A_TASK).map(move |start| (live, start)))
-        .collect();
-    let scan = |(live, start): &(&LiveSegment, usize)| scan_rows(live, *start, query, depth);
+    assert!(allowed.is_none_or(|sets| sets.len() == segments.len()), "a set of rows for each segment");
+    let mut tasks = Vec::new();
+    for (at, live) in segments.iter().enumerate() {
+        let allowed = allowed.map(|sets| &sets[at]);
+        if allowed.is_none_or(|set| set.len() > 0) {
+            tasks.extend((0..live.segment.rows()).step_by(ROWS_A_TASK).map(|start| (live, start, allowed)));
+        }
+    }
+    let scan = |&(live, start, allowed): &(&LiveSegment, usize, Option<&RowSet>)| match allowed {
+        None => scan_rows(live, start, query, depth),
+        Some(set) => scan_set(live, start, set, query, depth),
+    };
     let best = if tasks.len() == 1 {
         scan(&tasks[0])?
     } else {
@@ -45,6 +59,21 @@ fn scan_rows(live: &LiveSegment, start: usize, query: &[f32], depth: usize) -> R
     for (at, row) in rows.enumerate() {
         if best.admits(scores[at], chunk_ids[at]) && !live.deleted.contains(row) {
             best.push(ChunkHit { chunk_id: chunk_ids[at], document_no: document_nos[at], score: scores[at] });
+        }
+    }
+    Ok(best)
+}
+
+/// As [`scan_rows`], of the rows in a set alone.
+fn scan_set(live: &LiveSegment, start: usize, set: &RowSet, query: &[f32], depth: usize) -> Result<Best, Error> {
+    let mut best = Best::new(depth);
+    for row in set.rows_in(start..live.segment.rows().min(start + ROWS_A_TASK)) {
+        let mut score = [0.0];
+        dots(query, live.segment.vectors(row..row + 1)?, &mut score);
+        let chunk_id = live.segment.chunk_ids(row..row + 1)?[0];
+        if best.admits(score[0], chunk_id) && !live.deleted.contains(row) {
+            let document_no = live.segment.document_nos(row..row + 1)?[0];
+            best.push(ChunkHit { chunk_id, document_no, score: score[0] });
         }
     }
     Ok(best)
