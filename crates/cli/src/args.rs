@@ -82,6 +82,8 @@ pub(crate) enum Command {
     Get(GetArgs),
     /// Read every byte of an index and check it
     Verify(VerifyArgs),
+    /// Merge the segments of an index and drop what was deleted
+    Compact(CompactArgs),
     /// List, import, describe and check models
     Model(ModelArgs),
     /// Examine this installation and say what to do about what is wrong
@@ -353,6 +355,16 @@ pub(crate) struct VerifyArgs {
     #[arg(long, value_name = "DIR")]
     pub(crate) index: PathBuf,
     /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompactArgs {
+    /// Folder of the index
+    #[arg(long, value_name = "DIR")]
+    pub(crate) index: PathBuf,
+    /// Print what the index was and is as one JSON object
     #[arg(long)]
     pub(crate) json: bool,
 }

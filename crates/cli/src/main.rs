@@ -76,6 +76,7 @@ fn run(cli: &Cli) -> anyhow::Result<Outcome> {
         Command::Status(args) => commands::status::run(args),
         Command::Get(args) => commands::get::run(args),
         Command::Verify(args) => commands::verify::run(args),
+        Command::Compact(args) => commands::compact::run(args),
         Command::Model(args) => commands::model::run(&cli.home()?, args),
         Command::Doctor(args) => commands::doctor::run(&cli.home()?, args, terms),
         Command::Completions(args) => commands::completions::run(args),

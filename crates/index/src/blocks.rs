@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use memmap2::Mmap;
 use tantivy::directory::OwnedBytes;
@@ -110,6 +110,8 @@ pub(crate) struct BlockFile {
     hash: blake3::Hash,
     /// One bit a block, set once it has been verified.
     verified: Vec<AtomicU64>,
+    /// Blocks that have yet to be verified.
+    unverified: AtomicUsize,
 }
 
 impl BlockFile {
@@ -127,10 +129,10 @@ impl BlockFile {
         // SAFETY: files of an index are written once and then never changed or cut, only removed, which leaves the
         // mapping as it is; `docs/format.md` states this as an assumption. The length was taken from the open file.
         let map = unsafe { Mmap::map(&file) }.map_err(|error| Error::io("map", path, error))?;
-        Self::check(path, OwnedBytes::new(map))
+        Self::of_map(path, OwnedBytes::new(map))
     }
 
-    fn check(path: &Path, map: OwnedBytes) -> Result<Self, Error> {
+    fn of_map(path: &Path, map: OwnedBytes) -> Result<Self, Error> {
         let (body, footer) = map.split_at(map.len() - FOOTER_BYTES);
         let number = |range: Range<usize>| {
             let mut bytes = [0; 8];
@@ -162,7 +164,8 @@ impl BlockFile {
         }
         let blocks = payload_bytes.div_ceil(BLOCK_BYTES);
         let verified = (0..blocks.div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
-        Ok(Self { path: path.to_path_buf(), map, payload_bytes, hash, verified })
+        let unverified = AtomicUsize::new(blocks);
+        Ok(Self { path: path.to_path_buf(), map, payload_bytes, hash, verified, unverified })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -183,13 +186,38 @@ impl BlockFile {
     /// # Errors
     /// `Corrupted` when a block is damaged or `range` ends behind the payload.
     pub(crate) fn read(&self, range: Range<usize>) -> Result<&[u8], Error> {
-        self.touch(&range)?;
+        self.check(range.clone())?;
         Ok(&self.map[range])
+    }
+
+    /// Whether every block has been verified.
+    #[inline]
+    pub(crate) fn is_whole(&self) -> bool {
+        self.unverified.load(Ordering::Relaxed) == 0
+    }
+
+    /// The payload, for readers that [`check`](Self::check) each part of it before they read it.
+    #[inline]
+    pub(crate) fn unchecked(&self) -> &[u8] {
+        &self.map[..self.payload_bytes]
+    }
+
+    /// Asks the memory for a byte before it is needed.
+    #[inline]
+    pub(crate) fn prefetch(&self, at: usize) {
+        #[cfg(target_arch = "x86_64")]
+        if at < self.payload_bytes {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            // SAFETY: the address lies within the mapping; a prefetch does not read it.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(self.map.as_ptr().add(at).cast()) };
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = at;
     }
 
     /// As [`read`](Self::read), holding on to the mapping.
     pub(crate) fn read_owned(&self, range: Range<usize>) -> Result<OwnedBytes, Error> {
-        self.touch(&range)?;
+        self.check(range.clone())?;
         Ok(self.map.slice(range))
     }
 
@@ -198,7 +226,19 @@ impl BlockFile {
         (0..self.payload_bytes.div_ceil(BLOCK_BYTES)).try_for_each(|block| self.verify_block(block))
     }
 
-    fn touch(&self, range: &Range<usize>) -> Result<(), Error> {
+    /// Verifies the blocks of a range that have not been yet.
+    ///
+    /// # Errors
+    /// `Corrupted` when a block is damaged or `range` ends behind the payload.
+    #[inline]
+    pub(crate) fn check(&self, range: Range<usize>) -> Result<(), Error> {
+        if self.is_whole() && range.start <= range.end && range.end <= self.payload_bytes {
+            return Ok(());
+        }
+        self.check_blocks(&range)
+    }
+
+    fn check_blocks(&self, range: &Range<usize>) -> Result<(), Error> {
         if range.start > range.end || range.end > self.payload_bytes {
             let reason = format!("bytes {}..{} lie outside its {} bytes", range.start, range.end, self.payload_bytes);
             return Err(Error::corrupted(&self.path, reason));
@@ -211,7 +251,9 @@ impl BlockFile {
             // Two threads may verify the same block; both come to the same verdict.
             if word.load(Ordering::Relaxed) & bit == 0 {
                 self.verify_block(block)?;
-                word.fetch_or(bit, Ordering::Relaxed);
+                if word.fetch_or(bit, Ordering::Relaxed) & bit == 0 {
+                    self.unverified.fetch_sub(1, Ordering::Relaxed);
+                }
             }
         }
         Ok(())

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex};
 use berth_types::{Chunk, ContentKey, Document, DocumentRecord, Embedding, ErrorKind, Fingerprint, TokenMatrix};
 
 use crate::disk::{Disk, Step};
+use crate::manifest::FORMATS;
 use crate::{Error, IndexReader, IndexSettings, IndexWriter, NewChunk, TokenSettings, verify};
 
 type Contents = BTreeMap<String, String>;
@@ -393,10 +394,11 @@ fn with_newer_format(dir: &Path, in_payload: bool, in_manifest: bool) {
     let mut meta: serde_json::Value =
         serde_json::from_slice(&crate::directory::read_meta(dir).unwrap().unwrap()).unwrap();
     let mut payload: serde_json::Value = serde_json::from_str(meta["payload"].as_str().unwrap()).unwrap();
+    let newer = FORMATS.end() + 1;
     if in_manifest {
         let path = dir.join(payload["manifest"]["name"].as_str().unwrap());
         let mut manifest: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-        manifest["format"] = 3.into();
+        manifest["format"] = newer.into();
         manifest["unheard_of"] = true.into();
         let bytes = serde_json::to_vec(&manifest).unwrap();
         payload["manifest"]["bytes"] = bytes.len().into();
@@ -404,7 +406,7 @@ fn with_newer_format(dir: &Path, in_payload: bool, in_manifest: bool) {
         fs::write(&path, bytes).unwrap();
     }
     if in_payload {
-        payload["format"] = 3.into();
+        payload["format"] = newer.into();
     }
     meta["payload"] = payload.to_string().into();
     fs::write(meta_path, seal_text("meta.json", meta.to_string().as_bytes())).unwrap();
@@ -421,7 +423,10 @@ fn a_newer_format_is_named_and_left_alone() {
             IndexWriter::create_or_open(dir.path(), &settings()).map(drop).unwrap_err(),
             verify(dir.path()).map(drop).unwrap_err(),
         ] {
-            assert!(matches!(&error, Error::UnknownFormat { found, .. } if found == "3"), "{error}");
+            assert!(
+                matches!(&error, Error::UnknownFormat { found, .. } if *found == (FORMATS.end() + 1).to_string()),
+                "{error}"
+            );
             assert_eq!(error.kind(), ErrorKind::Corrupted);
         }
     }

@@ -15,12 +15,16 @@ const META_TEMPORARY: &str = "meta.json.tmp";
 
 /// Removes dense files and manifests that the commit does not name.
 ///
-/// Files of the lexical half are the engine's to remove. A file that cannot be removed stays until the next time.
-pub(crate) fn collect(dir: &Path, disk: &Disk, manifest: &Manifest) {
+/// A segment that is being worked on belongs to no commit yet; its files stay. Files of the lexical half are the engine's to remove. A file that cannot be removed stays until the next time.
+pub(crate) fn collect(dir: &Path, disk: &Disk, manifest: &Manifest, in_progress: Option<u64>) {
     let current = Manifest::file_name(manifest.generation);
     remove_where(dir, disk, |name| is_manifest(name) && name != current);
     let named: HashSet<&str> = manifest.dense_files().map(|file| file.name.as_str()).collect();
-    remove_where(&dir.join(DENSE_FOLDER), disk, |name| is_dense_file(name) && !named.contains(name));
+    let stays = in_progress.map(|number| format!("{number:08}."));
+    let is_garbage = |name: &str| {
+        is_dense_file(name) && !named.contains(name) && !stays.as_ref().is_some_and(|stays| name.starts_with(stays))
+    };
+    remove_where(&dir.join(DENSE_FOLDER), disk, is_garbage);
 }
 
 /// Removes the commit point that was being written when a writer stopped.
@@ -62,10 +66,11 @@ pub(crate) fn is_manifest(name: &str) -> bool {
     name.strip_prefix("manifest-").and_then(|rest| rest.strip_suffix(".json")).is_some_and(is_number)
 }
 
-/// `00000017.rows`, `00000017.tokens` and `00000017-4.deleted`; more digits where eight do not suffice.
+/// `00000017.rows`, `00000017.tokens`, `00000017.graph` and `00000017-4.deleted`; more digits where eight do not suffice.
 fn is_dense_file(name: &str) -> bool {
     let is_segment = |number: &str| number.len() >= 8 && is_number(number);
-    if let Some(number) = name.strip_suffix(".rows").or(name.strip_suffix(".tokens")) {
+    let of_segment = [".rows", ".tokens", ".graph"];
+    if let Some(number) = of_segment.iter().find_map(|suffix| name.strip_suffix(suffix)) {
         return is_segment(number);
     }
     let parts = name.strip_suffix(".deleted").and_then(|stem| stem.split_once('-'));
@@ -109,6 +114,7 @@ mod tests {
             "12345678.rows",
             "123456789.rows",
             "00000017.tokens",
+            "00000017.graph",
             "00000001-2.deleted",
             "00000001-234.deleted",
         ] {
@@ -149,7 +155,7 @@ mod tests {
         let temporary = dir.path().join(LEXICAL_FOLDER).join(META_TEMPORARY);
         fs::write(&temporary, "half of it").unwrap();
         let manifest = crate::IndexReader::open(dir.path()).unwrap().snapshot().manifest().clone();
-        collect(dir.path(), &Disk::default(), &manifest);
+        collect(dir.path(), &Disk::default(), &manifest, None);
         assert!(temporary.exists());
         drop(crate::IndexWriter::create_or_open(dir.path(), &settings).unwrap());
         assert!(!temporary.exists());

@@ -6,6 +6,7 @@
 
 mod analysis;
 mod blocks;
+mod compact;
 #[cfg(test)]
 mod crash_tests;
 mod dense;
@@ -30,6 +31,7 @@ mod stored;
 mod verify;
 mod writer;
 
+pub use dense::{DenseOptions, GraphParameters};
 pub use error::{Error, FingerprintDifference};
 pub use fusion::{DocScore, Fused, HalfList};
 pub use hits::{ChunkHit, LexicalAnswer, StoredChunk, StoredDocument, StoredPassage};

@@ -14,16 +14,18 @@ use crate::late::MAX_DIMENSIONS;
 use crate::{Error, IndexSettings};
 
 /// Versions of everything on disk that this release reads. A change that an older release would misread raises it.
-pub(crate) const FORMATS: RangeInclusive<u32> = FORMAT..=FORMAT_WITH_TOKENS;
+pub(crate) const FORMATS: RangeInclusive<u32> = FORMAT..=FORMAT_WITH_GRAPHS;
 /// Of an index without token rows: nothing has changed for it since the first release.
 const FORMAT: u32 = 1;
 /// Of an index with token rows, which releases that do not know them would lose at the next merge.
 const FORMAT_WITH_TOKENS: u32 = 2;
+/// Of an index with a graph, with token rows or without: releases that do not know graphs would lose them.
+const FORMAT_WITH_GRAPHS: u32 = 3;
 /// Folder of the dense half inside an index.
 pub(crate) const DENSE_FOLDER: &str = "dense";
 
 /// Everything that belongs to one commit beside the lexical segments, which `meta.json` lists.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Manifest {
     pub(crate) format: u32,
@@ -66,7 +68,7 @@ pub(crate) struct NextNumbers {
 }
 
 /// A dense segment.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SegmentEntry {
     pub(crate) number: u64,
@@ -75,6 +77,9 @@ pub(crate) struct SegmentEntry {
     /// Present in an index with token rows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) tokens: Option<TokensEntry>,
+    /// Present once a segment that is large enough has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) graph: Option<GraphEntry>,
     /// Absent while no row is deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) deleted: Option<DeletedEntry>,
@@ -86,6 +91,23 @@ pub(crate) struct SegmentEntry {
 pub(crate) struct TokensEntry {
     /// Of all chunks, deleted ones included.
     pub(crate) rows: u64,
+    pub(crate) file: FileEntry,
+}
+
+/// The graph over a dense segment's rows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct GraphEntry {
+    /// Links of a node that joins.
+    pub(crate) m: usize,
+    /// Nodes among which it chose them.
+    pub(crate) ef_construction: usize,
+    /// Nodes that got another link because they could not be reached, or were not found.
+    pub(crate) relinked: u64,
+    /// Nodes that a narrow search for themselves does not find even so.
+    pub(crate) missed: u64,
+    /// Share of the ten nearest rows that a search of the usual width finds, over a sample of the segment's own rows.
+    pub(crate) recall_at_10: f64,
     pub(crate) file: FileEntry,
 }
 
@@ -130,9 +152,15 @@ pub(crate) struct Payload {
 }
 
 impl Manifest {
-    /// The format of an index of these settings.
-    pub(crate) fn format_of(settings: &IndexSettings) -> u32 {
-        if settings.tokens.is_some() { FORMAT_WITH_TOKENS } else { FORMAT }
+    /// The oldest format that has a place for all that an index of these settings and segments holds.
+    pub(crate) fn format_of(settings: &IndexSettings, segments: &[SegmentEntry]) -> u32 {
+        if segments.iter().any(|segment| segment.graph.is_some()) {
+            FORMAT_WITH_GRAPHS
+        } else if settings.tokens.is_some() {
+            FORMAT_WITH_TOKENS
+        } else {
+            FORMAT
+        }
     }
 
     pub(crate) fn file_name(generation: u64) -> String {
@@ -194,8 +222,8 @@ impl Manifest {
         {
             return Err(Error::corrupted(path, format!("its token rows have {} values", tokens.dimensions)));
         }
-        if self.format != Self::format_of(&self.settings) {
-            return Err(Error::corrupted(path, format!("its settings are not of format {}", self.format)));
+        if self.format != Self::format_of(&self.settings, &self.segments) {
+            return Err(Error::corrupted(path, format!("what it names is not of format {}", self.format)));
         }
         Ok(())
     }
@@ -205,6 +233,7 @@ impl Manifest {
         self.segments.iter().flat_map(|segment| {
             std::iter::once(&segment.file)
                 .chain(segment.tokens.as_ref().map(|tokens| &tokens.file))
+                .chain(segment.graph.as_ref().map(|graph| &graph.file))
                 .chain(segment.deleted.as_ref().map(|deleted| &deleted.file))
         })
     }
@@ -217,7 +246,7 @@ impl Manifest {
 
 /// The formats that this release reads, in words.
 pub(crate) fn supported() -> String {
-    format!("{} or {}", FORMATS.start(), FORMATS.end())
+    format!("{} to {}", FORMATS.start(), FORMATS.end())
 }
 
 /// Looks at the format alone first, so that a newer one is named even when nothing else of it can be read.

@@ -129,7 +129,7 @@ fn create(dir: &Path, settings: &IndexSettings, disk: &Disk, lock: &Arc<WriterLo
     let index = Index::create(directory, schema.schema.clone(), LexicalSchema::engine_settings()).map_err(explain)?;
     analysis::register(&index);
     let manifest = Manifest {
-        format: Manifest::format_of(settings),
+        format: Manifest::format_of(settings, &[]),
         generation: 1,
         settings: settings.clone(),
         lexical: schema.entry(),

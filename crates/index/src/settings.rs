@@ -43,7 +43,7 @@ pub struct NewChunk {
 }
 
 /// What an index holds and how much room it takes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct IndexStatus {
     /// Documents, those without text included.
     pub documents: u64,
@@ -63,6 +63,12 @@ pub struct IndexStatus {
     pub lexical_bytes: u64,
     /// Bytes on disk of the dense half, without token rows.
     pub dense_bytes: u64,
+    /// Rows that are searched over a graph; the others are scanned.
+    pub graph_rows: u64,
+    /// Share of the ten nearest rows that a search over the graphs finds, by a sample of their own rows when they were
+    /// built; absent while there is no graph.
+    #[serde(rename = "graph_recall@10", skip_serializing_if = "Option::is_none")]
+    pub graph_recall_at_10: Option<f64>,
     /// Token rows on disk, those of deleted chunks included; 0 in an index without.
     pub token_rows: u64,
     /// Bytes on disk of the token rows.

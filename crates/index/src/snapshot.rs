@@ -8,7 +8,7 @@ use std::sync::Arc;
 use berth_types::{Embedding, TokenMatrix};
 use tantivy::Index;
 
-use crate::dense::{self, LiveSegment, open_segments};
+use crate::dense::{self, Effort, LiveSegment, open_segments};
 use crate::directory::{LexicalDirectory, OpenFiles};
 use crate::lookup::Lookup;
 use crate::manifest::Manifest;
@@ -85,13 +85,33 @@ impl Snapshot {
         self.status.clone()
     }
 
-    /// The `depth` chunks of highest cosine, best first, ties by chunk number. Exact: every row is compared.
+    /// The `depth` chunks of highest cosine, best first, ties by chunk number.
+    ///
+    /// Cosines are exact. Small segments are scanned; over the graph of a large one a chunk may be missed, at a rate that
+    /// [`status`](Self::status) estimates.
     ///
     /// # Errors
     /// `DimensionMismatch`, `Corrupted`.
     pub fn dense(&self, query: &Embedding, depth: usize) -> Result<Vec<ChunkHit>, Error> {
         self.check_dimensions(query)?;
-        dense::nearest(&self.dense, query.as_slice(), depth, None)
+        dense::nearest(&self.dense, query.as_slice(), depth, None, Effort::default())
+    }
+
+    /// As [`dense`](Self::dense), with walks over graphs that hold on to `ef` rows at least: more are slower, and miss less.
+    ///
+    /// # Errors
+    /// As [`dense`](Self::dense).
+    pub fn dense_with_ef(&self, query: &Embedding, depth: usize, ef: usize) -> Result<Vec<ChunkHit>, Error> {
+        self.check_dimensions(query)?;
+        dense::nearest(&self.dense, query.as_slice(), depth, None, Effort { least_ef: ef })
+    }
+
+    /// As [`dense`](Self::dense), by comparing every row.
+    ///
+    /// # Errors
+    /// As [`dense`](Self::dense).
+    pub fn dense_exact(&self, query: &Embedding, depth: usize) -> Result<Vec<ChunkHit>, Error> {
+        self.dense_with_ef(query, depth, usize::MAX)
     }
 
     /// The cosine of each of the chunks, in their order; `None` for a chunk that this commit does not hold.
@@ -200,9 +220,19 @@ fn status(lookup: &Lookup, dense: &[LiveSegment], manifest: &Manifest) -> IndexS
         dense_segments: dense.len(),
         lexical_bytes: lookup.files.iter().map(|file| file.seal().bytes).sum(),
         dense_bytes: manifest.dense_files().map(|file| file.bytes).sum::<u64>() - token_bytes,
+        graph_rows: dense.iter().filter(|live| live.graph.is_some()).map(|live| live.deleted.alive()).sum(),
+        graph_recall_at_10: graph_recall(manifest),
         token_rows: manifest.tokens().map(|tokens| tokens.rows).sum(),
         token_bytes,
         generation: manifest.generation,
         format: manifest.format,
     }
+}
+
+/// The mean over all graphs, by rows.
+fn graph_recall(manifest: &Manifest) -> Option<f64> {
+    let graphs = manifest.segments.iter().filter_map(|segment| Some((segment.rows as f64, segment.graph.as_ref()?)));
+    let (rows, found) =
+        graphs.fold((0.0, 0.0), |(rows, found), (more, graph)| (rows + more, found + more * graph.recall_at_10));
+    (rows > 0.0).then(|| found / rows)
 }

@@ -132,9 +132,7 @@ impl<'a> Verification<'a> {
         // What the snapshot holds open, not what the paths lead to: a newer commit may have removed them.
         let mut files: Vec<&BlockFile> = self.snapshot.lookup().files.iter().map(AsRef::as_ref).collect();
         for live in self.snapshot.dense_segments() {
-            files.push(live.segment.file());
-            files.extend(live.tokens.as_ref().map(|tokens| tokens.file()));
-            files.extend(live.deleted_file.as_deref());
+            files.extend(live.files());
         }
         files.sort_unstable_by_key(|file| file.path());
         for opened in files {

@@ -17,7 +17,7 @@ use crate::lock::WriterLock;
 use crate::lookup::Known;
 use crate::manifest::{Counts, Manifest, NextNumbers, missing_is_corrupted};
 use crate::schema::LexicalSchema;
-use crate::{Error, IndexSettings, NewChunk, garbage, open, stored};
+use crate::{DenseOptions, Error, IndexSettings, NewChunk, garbage, open, stored};
 
 /// Memory of the engine's one indexing thread before it writes a segment. The encoder needs the cores and most of the
 /// memory; at 40 MB a segment holds some 20,000 chunks.
@@ -38,7 +38,7 @@ pub struct IndexWriter {
     engine: Option<tantivy::IndexWriter>,
     lock: Weak<WriterLock>,
     fault: Arc<FirstFault>,
-    dense: DenseStore,
+    pub(crate) dense: DenseStore,
     /// Of the last commit.
     manifest: Manifest,
     documents: BTreeMap<String, Known>,
@@ -106,6 +106,11 @@ impl IndexWriter {
             engine.garbage_collect_files().wait()?;
         }
         Ok(writer)
+    }
+
+    /// Arranges dense segments otherwise from now on. What is there stays until it is merged.
+    pub fn set_dense_options(&mut self, options: DenseOptions) {
+        self.dense.set_options(options);
     }
 
     /// What the index was built with.
@@ -225,7 +230,7 @@ impl IndexWriter {
     /// `Io` when the disk refuses, `Corrupted` when rows to be merged are damaged, `Lexical`, `WriterStopped`.
     pub fn commit(&mut self) -> Result<u64, Error> {
         self.check_running()?;
-        if self.changed {
+        if self.changed || self.dense.wants_commit() {
             let committed = self.commit_changes();
             self.stop_on_error(committed)?;
             self.changed = false;
@@ -239,6 +244,7 @@ impl IndexWriter {
         let generation = self.manifest.generation + 1;
         let segments = self.dense.prepare(generation)?;
         let manifest = Manifest {
+            format: Manifest::format_of(&self.manifest.settings, &segments),
             generation,
             counts: self.counts,
             next: NextNumbers {
@@ -259,17 +265,24 @@ impl IndexWriter {
         Ok(())
     }
 
-    /// Commits, waits for running merges and releases the index.
+    /// Commits, waits for merges and graphs that are worked on, commits these, and releases the index. Returns the
+    /// generation.
     ///
     /// # Errors
     /// As [`commit`](Self::commit).
-    pub fn finish(mut self) -> Result<(), Error> {
-        self.commit().map(drop)
+    pub fn finish(mut self) -> Result<u64, Error> {
+        loop {
+            let generation = self.commit()?;
+            let waited = self.dense.wait();
+            if !self.stop_on_error(waited)? && !self.dense.wants_commit() {
+                return Ok(generation);
+            }
+        }
     }
 
     /// Removes what the last commit does not name. What cannot be removed is left for the next time.
     fn collect_garbage(&self) {
-        garbage::collect(&self.dir, &self.disk, &self.manifest);
+        garbage::collect(&self.dir, &self.disk, &self.manifest, self.dense.in_progress());
     }
 
     fn check_running(&self) -> Result<(), Error> {
@@ -279,7 +292,19 @@ impl IndexWriter {
         }
     }
 
-    fn stop_on_error<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
+    /// Merges all segments of the lexical half that are committed into one, without what was deleted.
+    pub(crate) fn merge_lexical(&mut self) -> Result<(), Error> {
+        let engine = self.engine.as_mut().expect("the engine runs until the writer is dropped");
+        let metas = engine.index().searchable_segment_metas().map_err(|error| self.fault.explain(error))?;
+        if metas.len() < 2 && metas.iter().all(|meta| !meta.has_deletes()) {
+            return Ok(());
+        }
+        let ids: Vec<_> = metas.iter().map(tantivy::SegmentMeta::id).collect();
+        engine.merge(&ids).wait().map_err(|error| self.fault.explain(error))?;
+        Ok(())
+    }
+
+    pub(crate) fn stop_on_error<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
         if let Err(error) = &result {
             self.stopped = Some(error.to_string());
         }

@@ -5,6 +5,7 @@
 mod bench;
 mod checkpoint;
 mod chosen;
+mod compact;
 mod doctor;
 mod encoding;
 mod error;
@@ -28,6 +29,7 @@ mod texts;
 mod windows;
 
 pub use bench::{BenchOptions, BenchReport, PlanReport, bench_encode};
+pub use compact::{CompactReport, compact};
 pub use doctor::{Check, Verdict, examine};
 pub use encoding::{EncoderChoice, fingerprint_hash, open_encoder};
 pub use error::Error;

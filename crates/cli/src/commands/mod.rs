@@ -3,6 +3,7 @@
 pub(crate) mod attention;
 pub(crate) mod bench;
 pub(crate) mod classify;
+pub(crate) mod compact;
 pub(crate) mod completions;
 pub(crate) mod doctor;
 pub(crate) mod embed;

@@ -54,6 +54,11 @@ pub(crate) fn run(args: &StatusArgs) -> anyhow::Result<Outcome> {
         ("generation", status.index.generation.to_string()),
         ("format", status.index.format.to_string()),
     ];
+    if let Some(recall) = status.index.graph_recall_at_10 {
+        let line =
+            format!("over {} rows, finds {:.1} % of the ten nearest", grouped(status.index.graph_rows), recall * 100.0);
+        rows.insert(5, ("graph", line));
+    }
     if let Some(tokens) = &settings.tokens {
         let (count, size) = (grouped(status.index.token_rows), bytes(status.index.token_bytes));
         rows.insert(5, ("token rows", format!("{count} of {} values, {size}", tokens.dimensions)));

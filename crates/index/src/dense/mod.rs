@@ -1,13 +1,24 @@
-//! The dense half: immutable segments of rows, tombstones beside them, and the exact scan.
+//! The dense half: immutable segments of rows with tombstones beside them, an exact scan over small ones, a graph over
+//! large ones.
 
+mod codes;
 mod dot;
+mod graph;
+mod live;
+mod merge;
+mod nearest;
 mod row_set;
 mod scan;
 mod segment;
 mod store;
 mod tombstones;
+mod writing;
 
+pub use graph::GraphParameters;
+pub(crate) use live::{LiveSegment, open_segments};
+pub(crate) use nearest::{Effort, nearest};
 pub(crate) use row_set::RowSet;
-pub(crate) use scan::{late_scores, nearest, scores};
+pub(crate) use scan::{late_scores, scores};
 pub(crate) use segment::RowLabel;
-pub(crate) use store::{DenseStore, LiveSegment, open_segments};
+pub use store::DenseOptions;
+pub(crate) use store::DenseStore;

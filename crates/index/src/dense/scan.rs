@@ -1,4 +1,4 @@
-//! The exact scan: every living row against the query.
+//! The exact scan: every living row against the query, and rows that are asked for by their chunk.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
@@ -7,48 +7,18 @@ use berth_types::TokenMatrix;
 use rayon::prelude::*;
 
 use super::dot::dots;
+use super::live::LiveSegment;
 use super::row_set::RowSet;
-use super::store::LiveSegment;
 use crate::late::PackedQuery;
 use crate::{ChunkHit, Error};
 
 /// Chunks of late interaction from which on they are shared out between threads.
 const CHUNKS_WORTH_SPREADING: usize = 8;
 /// Rows of one task: 1.5 MiB at 384 dimensions, enough to outweigh the handing over, little enough to spread.
-const ROWS_A_TASK: usize = 1024;
+pub(super) const ROWS_A_TASK: usize = 1024;
 
-/// The `depth` rows of highest dot product, best first, ties by chunk number; where `allowed` is given, of these rows
-/// alone: a set for each segment, in the order of `segments`.
-pub(crate) fn nearest(
-    segments: &[LiveSegment],
-    query: &[f32],
-    depth: usize,
-    allowed: Option<&[RowSet]>,
-) -> Result<Vec<ChunkHit>, Error> {
-    if depth == 0 {
-        return Ok(Vec::new());
-    }
-    assert!(allowed.is_none_or(|sets| sets.len() == segments.len()), "a set of rows for each segment");
-    let mut tasks = Vec::new();
-    for (at, live) in segments.iter().enumerate() {
-        let allowed = allowed.map(|sets| &sets[at]);
-        if allowed.is_none_or(|set| set.len() > 0) {
-            tasks.extend((0..live.segment.rows()).step_by(ROWS_A_TASK).map(|start| (live, start, allowed)));
-        }
-    }
-    let scan = |&(live, start, allowed): &(&LiveSegment, usize, Option<&RowSet>)| match allowed {
-        None => scan_rows(live, start, query, depth),
-        Some(set) => scan_set(live, start, set, query, depth),
-    };
-    let best = if tasks.len() == 1 {
-        scan(&tasks[0])?
-    } else {
-        tasks.par_iter().map(scan).try_reduce(|| Best::new(depth), |left, right| Ok(left.merged(right)))?
-    };
-    Ok(best.into_sorted())
-}
-
-fn scan_rows(live: &LiveSegment, start: usize, query: &[f32], depth: usize) -> Result<Best, Error> {
+/// The best of the living rows of one task.
+pub(super) fn scan_rows(live: &LiveSegment, start: usize, query: &[f32], depth: usize) -> Result<Best, Error> {
     let rows = start..live.segment.rows().min(start + ROWS_A_TASK);
     let chunk_ids = live.segment.chunk_ids(rows.clone())?;
     let document_nos = live.segment.document_nos(rows.clone())?;
@@ -65,15 +35,19 @@ fn scan_rows(live: &LiveSegment, start: usize, query: &[f32], depth: usize) -> R
 }
 
 /// As [`scan_rows`], of the rows in a set alone.
-fn scan_set(live: &LiveSegment, start: usize, set: &RowSet, query: &[f32], depth: usize) -> Result<Best, Error> {
+pub(super) fn scan_set(
+    live: &LiveSegment,
+    start: usize,
+    set: &RowSet,
+    query: &[f32],
+    depth: usize,
+) -> Result<Best, Error> {
     let mut best = Best::new(depth);
     for row in set.rows_in(start..live.segment.rows().min(start + ROWS_A_TASK)) {
         let mut score = [0.0];
         dots(query, live.segment.vectors(row..row + 1)?, &mut score);
-        let chunk_id = live.segment.chunk_ids(row..row + 1)?[0];
-        if best.admits(score[0], chunk_id) && !live.deleted.contains(row) {
-            let document_no = live.segment.document_nos(row..row + 1)?[0];
-            best.push(ChunkHit { chunk_id, document_no, score: score[0] });
+        if !live.deleted.contains(row) {
+            best.offer(live, row, score[0])?;
         }
     }
     Ok(best)
@@ -122,14 +96,28 @@ fn find(segments: &[LiveSegment], chunk_id: u64) -> Result<Option<(&LiveSegment,
 }
 
 /// The best hits seen so far, at most `depth`; the worst of them on top.
-struct Best {
+pub(super) struct Best {
     depth: usize,
     heap: BinaryHeap<Ranked>,
 }
 
 impl Best {
-    fn new(depth: usize) -> Self {
+    pub(super) fn new(depth: usize) -> Self {
         Self { depth, heap: BinaryHeap::with_capacity(depth.min(ROWS_A_TASK) + 1) }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.heap.len()
+    }
+
+    /// Takes a row if it is among the best; reads its numbers only then.
+    pub(super) fn offer(&mut self, live: &LiveSegment, row: usize, score: f32) -> Result<(), Error> {
+        let chunk_id = live.segment.chunk_ids(row..row + 1)?[0];
+        if self.admits(score, chunk_id) {
+            let document_no = live.segment.document_nos(row..row + 1)?[0];
+            self.push(ChunkHit { chunk_id, document_no, score });
+        }
+        Ok(())
     }
 
     /// Whether such a hit would be kept.
@@ -147,7 +135,7 @@ impl Best {
         }
     }
 
-    fn merged(self, other: Self) -> Self {
+    pub(super) fn merged(self, other: Self) -> Self {
         let (mut larger, smaller) = if self.heap.len() >= other.heap.len() { (self, other) } else { (other, self) };
         for Ranked(hit) in smaller.heap {
             if larger.admits(hit.score, hit.chunk_id) {
@@ -157,7 +145,7 @@ impl Best {
         larger
     }
 
-    fn into_sorted(self) -> Vec<ChunkHit> {
+    pub(super) fn into_sorted(self) -> Vec<ChunkHit> {
         self.heap.into_sorted_vec().into_iter().map(|Ranked(hit)| hit).collect()
     }
 }

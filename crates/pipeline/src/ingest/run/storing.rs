@@ -121,8 +121,12 @@ impl Run<'_> {
     pub(in super::super) fn finish(mut self, started: Instant) -> Result<IngestReport, Error> {
         self.commit()?;
         // The generation is the old one when there was nothing to commit.
-        self.report.generation = self.writer.commit()?;
-        self.writer.finish()?;
+        self.report.generation = if self.report.interrupted {
+            // Whoever interrupts does not want to wait for merges and graphs; the next run makes them.
+            self.writer.commit()?
+        } else {
+            self.writer.finish()?
+        };
         let mut report = self.report;
         report.skipped = report.skipped_by_reason.total();
         report.unknown_share = share(self.unknown, self.pieces);
