@@ -31,7 +31,7 @@ mod stored;
 mod verify;
 mod writer;
 
-pub use dense::{DenseOptions, GraphParameters};
+pub use dense::{DenseOptions, GraphBuilder, GraphParameters};
 pub use error::{Error, FingerprintDifference};
 pub use fusion::{DocScore, Fused, HalfList};
 pub use hits::{ChunkHit, LexicalAnswer, StoredChunk, StoredDocument, StoredPassage};

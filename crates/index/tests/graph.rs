@@ -11,7 +11,7 @@ use support::{embed, open, put, snapshot};
 fn options() -> DenseOptions {
     DenseOptions {
         graph_from_rows: 200,
-        graph: GraphParameters { m: 8, ef_construction: 50 },
+        graph: GraphParameters { m: 8, ef_construction: 50, ..GraphParameters::default() },
         background_from_rows: 100,
         most_segments: 4,
         ..DenseOptions::default()

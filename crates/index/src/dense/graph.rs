@@ -8,16 +8,20 @@
 mod build;
 mod file;
 mod heights;
+#[cfg(any(test, feature = "hnsw_rs"))]
+mod hnsw_rs;
 mod probe;
 mod recall;
 #[cfg(test)]
 mod tests;
 mod walk;
 
-pub use build::GraphParameters;
 pub(crate) use build::build;
+pub use build::{GraphBuilder, GraphParameters};
 pub(crate) use file::{GraphFile, write_graph};
 pub(crate) use heights::Order;
+#[cfg(any(test, feature = "hnsw_rs"))]
+pub(crate) use hnsw_rs::build_with_hnsw_rs;
 pub(crate) use probe::probe;
 pub(crate) use recall::sampled_recall;
 pub(crate) use walk::Scratch;
@@ -32,6 +36,17 @@ pub(crate) struct Layer {
 }
 
 impl Layer {
+    /// A layer of nodes whose links are given one by one.
+    fn of_lists(nodes: &[impl AsRef<[u32]>]) -> Self {
+        let mut layer = Self { offsets: Vec::with_capacity(nodes.len() + 1), links: Vec::new() };
+        layer.offsets.push(0);
+        for links in nodes {
+            layer.links.extend_from_slice(links.as_ref());
+            layer.offsets.push(u32::try_from(layer.links.len()).expect("fewer links than a segment may have"));
+        }
+        layer
+    }
+
     fn nodes(&self) -> usize {
         self.offsets.len() - 1
     }

@@ -14,7 +14,7 @@ mod store;
 mod tombstones;
 mod writing;
 
-pub use graph::GraphParameters;
+pub use graph::{GraphBuilder, GraphParameters};
 pub(crate) use live::{LiveSegment, open_segments};
 pub(crate) use nearest::{Effort, nearest};
 pub(crate) use row_set::RowSet;

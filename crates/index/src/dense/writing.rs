@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rayon::prelude::*;
 
 use super::codes::{Codes, encode, stride_of};
-use super::graph::{GraphFile, GraphParameters, Order, build, probe, sampled_recall, write_graph};
+#[cfg(any(test, feature = "hnsw_rs"))]
+use super::graph::build_with_hnsw_rs;
+use super::graph::{GraphBuilder, GraphFile, GraphParameters, Order, build, probe, sampled_recall, write_graph};
 use super::live::{LiveSegment, Shape, open_segment};
 use super::segment::{RowLabel, Segment, write_segment};
 use crate::Error;
@@ -81,7 +83,14 @@ impl SegmentPlace {
         stop: &AtomicBool,
     ) -> Result<Option<LiveSegment>, Error> {
         let segment = &live.segment;
-        let order = Order::of(segment.rows(), parameters.m);
+        let (order, linked) = match parameters.builder {
+            GraphBuilder::Batches => (Order::of(segment.rows(), parameters.m), None),
+            #[cfg(any(test, feature = "hnsw_rs"))]
+            GraphBuilder::HnswRs => {
+                let (order, layers) = build_with_hnsw_rs(segment, parameters)?;
+                (order, Some(layers))
+            }
+        };
         let stride = stride_of(self.shape.dimensions);
         let mut bytes = vec![0; segment.rows() * stride];
         let mut scales = vec![0.0; segment.rows()];
@@ -91,7 +100,8 @@ impl SegmentPlace {
             Ok(())
         })?;
         let codes = Codes::new(&bytes, &scales, stride);
-        let Some(mut layers) = build(&codes, &order, parameters, stop) else { return Ok(None) };
+        let layers = linked.or_else(|| build(&codes, &order, parameters, stop));
+        let Some(mut layers) = layers else { return Ok(None) };
         let probed = probe(&codes, &mut layers);
         if stop.load(Ordering::Relaxed) {
             return Ok(None);

@@ -23,9 +23,23 @@ const LARGEST_BATCH: usize = 4096;
 /// Nodes whose links back are added by one thread at a time.
 const NODES_A_TASK: usize = 512;
 
+/// What builds graphs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum GraphBuilder {
+    /// Ours: nodes join in batches, without locks, and the graph does not depend on threads.
+    #[default]
+    Batches,
+    /// That of the crate `hnsw_rs`.
+    #[cfg(any(test, feature = "hnsw_rs"))]
+    HnswRs,
+}
+
 /// How a graph is built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GraphParameters {
+    /// What builds it.
+    pub builder: GraphBuilder,
     /// Links of a node that joins, and most links of a node in the upper layers; in the lowest twice as many.
     pub m: usize,
     /// Nodes among which a joining node chooses its neighbours.
@@ -35,7 +49,7 @@ pub struct GraphParameters {
 impl Default for GraphParameters {
     /// What hnswlib, faiss and Qdrant are commonly run with for rows of some hundred values.
     fn default() -> Self {
-        Self { m: 16, ef_construction: 200 }
+        Self { builder: GraphBuilder::Batches, m: 16, ef_construction: 200 }
     }
 }
 
@@ -46,7 +60,7 @@ pub(crate) fn build(
     parameters: GraphParameters,
     stop: &AtomicBool,
 ) -> Option<Vec<Layer>> {
-    let GraphParameters { m, ef_construction } = parameters;
+    let GraphParameters { m, ef_construction, .. } = parameters;
     let mut layers: Vec<Growing> = order
         .layer_nodes
         .iter()
@@ -164,13 +178,8 @@ impl Growing {
     }
 
     fn frozen(self) -> Layer {
-        let mut layer = Layer { offsets: Vec::with_capacity(self.nodes() + 1), links: Vec::new() };
-        layer.offsets.push(0);
-        for (node, &degree) in self.degrees.iter().enumerate() {
-            layer.links.extend_from_slice(&self.links[node * self.width..][..degree as usize]);
-            layer.offsets.push(u32::try_from(layer.links.len()).expect("fewer links than a segment may have"));
-        }
-        layer
+        let lists = self.links.chunks_exact(self.width).zip(&self.degrees);
+        Layer::of_lists(&lists.map(|(links, &degree)| &links[..degree as usize]).collect::<Vec<_>>())
     }
 }
 

@@ -2,7 +2,7 @@
 
 /// Layers of a graph, the lowest included. With 16 links a node, a sixteenth of a layer stands in the next higher one,
 /// so that the highest of 4 billion rows has few nodes still.
-const MOST_LAYERS: usize = 9;
+pub(super) const MOST_LAYERS: usize = 9;
 
 /// The rows of a segment in the order of its graph.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,8 +27,12 @@ impl Order {
             }
             height
         };
-        let heights: Vec<usize> = (0..rows).map(height).collect();
-        let mut order: Vec<u32> = (0..rows as u32).collect();
+        Self::of_heights(&(0..rows).map(height).collect::<Vec<usize>>())
+    }
+
+    /// The order of rows whose highest layers are given.
+    pub(super) fn of_heights(heights: &[usize]) -> Self {
+        let mut order: Vec<u32> = (0..heights.len() as u32).collect();
         order.sort_by_key(|&row| std::cmp::Reverse(heights[row as usize]));
         let highest = heights.iter().copied().max().unwrap_or(0);
         let layer_nodes = (0..=highest).map(|layer| heights.iter().filter(|&&height| height >= layer).count());

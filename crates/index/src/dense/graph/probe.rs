@@ -164,13 +164,8 @@ impl Patched<'_> {
         if self.changed.is_empty() {
             return None;
         }
-        let mut layer = Layer { offsets: vec![0], links: Vec::with_capacity(self.layer.links.len()) };
-        for node in 0..self.layer.nodes() as u32 {
-            let links = self.changed.get(&node).map_or_else(|| self.layer.neighbours(node), |links| &links[..]);
-            layer.links.extend_from_slice(links);
-            layer.offsets.push(u32::try_from(layer.links.len()).expect("fewer links than a segment may have"));
-        }
-        Some(layer)
+        let links = |node| self.changed.get(&node).map_or_else(|| self.layer.neighbours(node), |links| &links[..]);
+        Some(Layer::of_lists(&(0..self.layer.nodes() as u32).map(links).collect::<Vec<_>>()))
     }
 }
 

@@ -3,11 +3,17 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use berth_types::ContentKey;
+
 use super::heights::mix;
 use super::probe::Probed;
 use super::*;
+use crate::Error;
 use crate::blocks::BlockFile;
+use crate::dense::RowLabel;
 use crate::dense::codes::{CodeQuery, Codes, encode, stride_of};
+use crate::dense::live::{LiveSegment, Shape};
+use crate::dense::writing::SegmentPlace;
 use crate::disk::Disk;
 
 const DIMENSIONS: usize = 24;
@@ -77,7 +83,7 @@ fn exact(rows: &[Vec<f32>], query: &[f32], k: usize, allowed: impl Fn(usize) -> 
 
 fn recall(graph: &GraphFile, rows: &[Vec<f32>], ef: usize, allowed: Option<&dyn Fn(usize) -> bool>) -> f64 {
     // Of the same kind as the rows, but none of them.
-    let queries = self::rows(5_050, 40, 1).split_off(5_000);
+    let queries = self::rows(rows.len() + 50, 40, 1).split_off(rows.len());
     let (mut hits, mut wanted) = (0, 0);
     let mut scratch = Scratch::default();
     for query in &queries {
@@ -94,7 +100,7 @@ fn recall(graph: &GraphFile, rows: &[Vec<f32>], ef: usize, allowed: Option<&dyn 
 #[test]
 fn finds_what_a_scan_finds() {
     let rows = rows(5_000, 40, 1);
-    let (_dir, graph) = frozen(&rows, GraphParameters { m: 8, ef_construction: 64 });
+    let (_dir, graph) = frozen(&rows, GraphParameters { m: 8, ef_construction: 64, ..GraphParameters::default() });
     let found = recall(&graph, &rows, 100, None);
     assert!(found >= 0.98, "recall@10 {found}");
     for share in [2, 4, 8] {
@@ -104,12 +110,41 @@ fn finds_what_a_scan_finds() {
     }
 }
 
+/// The rows as a segment, without token rows or anything that was deleted.
+fn segment(dir: &std::path::Path, rows: &[Vec<f32>]) -> LiveSegment {
+    let shape = Shape { dimensions: DIMENSIONS, token_dimensions: None };
+    let place = SegmentPlace { folder: dir.to_path_buf(), disk: Disk::default(), files: Arc::default(), shape };
+    let label = |row: usize| RowLabel { chunk_id: row as u64, document_no: row as u64, key: ContentKey([0; 16]) };
+    let labels: Vec<RowLabel> = (0..rows.len()).map(label).collect();
+    let tokens: Option<(Vec<u64>, std::iter::Empty<Result<&[u8], Error>>)> = None;
+    place.write(0, &labels, rows.iter().map(|row| Ok(&row[..])), tokens).unwrap()
+}
+
+#[test]
+fn finds_as_much_as_the_graph_of_hnsw_rs() {
+    let rows = rows(4_000, 40, 1);
+    let dir = tempfile::tempdir().unwrap();
+    let live = segment(dir.path(), &rows);
+    let parameters = GraphParameters { m: 8, ef_construction: 60, ..GraphParameters::default() };
+    let (order, mut layers) = build_with_hnsw_rs(&live.segment, parameters).unwrap();
+    let encoded = Encoded::of(&rows, &order);
+    probe(&encoded.codes(), &mut layers);
+    let path = dir.path().join("00000000.graph");
+    write_graph(&Disk::default(), &path, DIMENSIONS, &encoded.codes(), &order, &layers).unwrap();
+    let theirs = GraphFile::open(Arc::new(BlockFile::open(&path).unwrap()), rows.len(), DIMENSIONS).unwrap();
+    let (_dir, ours) = frozen(&rows, parameters);
+    for ef in [12, 24, 48] {
+        let (ours, theirs) = (recall(&ours, &rows, ef, None), recall(&theirs, &rows, ef, None));
+        assert!(ours >= theirs - 0.015, "recall@10 {ours} against {theirs} at {ef}");
+    }
+}
+
 #[test]
 fn a_graph_is_the_same_on_any_number_of_threads() {
     let rows = rows(1_500, 20, 2);
     let of_threads = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| built(&rows, GraphParameters { m: 6, ef_construction: 40 }).2)
+        pool.install(|| built(&rows, GraphParameters { m: 6, ef_construction: 40, ..GraphParameters::default() }).2)
     };
     assert_eq!(of_threads(1), of_threads(5));
 }
@@ -119,7 +154,8 @@ fn every_node_is_found_even_among_equals() {
     // 3 different rows, 700 times each, and 50 that stand alone.
     let mut many: Vec<Vec<f32>> = (0..2_100).map(|number| rows(3, 3, 3)[number % 3].clone()).collect();
     many.extend(rows(50, 50, 4));
-    let (encoded, _, layers, probed) = built(&many, GraphParameters { m: 4, ef_construction: 30 });
+    let (encoded, _, layers, probed) =
+        built(&many, GraphParameters { m: 4, ef_construction: 30, ..GraphParameters::default() });
     assert!(probed.linked > 0, "so many equals cannot all be linked by the heuristic");
     assert_eq!(probed.missed, 0);
     let mut reached = vec![false; many.len()];
