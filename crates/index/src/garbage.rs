@@ -63,7 +63,7 @@ pub(crate) fn is_manifest(name: &str) -> bool {
 }
 
 /// `00000017.rows`, `00000017.tokens` and `00000017-4.deleted`; more digits where eight do not suffice.
-fn is_dense_file(name: &str) -> bool {
+pub(crate) fn is_dense_file(name: &str) -> bool {
     let is_segment = |number: &str| number.len() >= 8 && is_number(number);
     if let Some(number) = name.strip_suffix(".rows").or(name.strip_suffix(".tokens")) {
         return is_segment(number);

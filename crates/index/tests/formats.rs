@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use berth_index::{IndexReader, IndexWriter};
 use berth_types::Document;
-use support::{assert_sound, contents, copy, cut, cut_with_tokens, document, embed, embed_words, put, record, snapshot};
+use support::{
+    assert_sound, contents, copy, cut, cut_with_tokens, document, embed, embed_words, put, record, snapshot,
+};
 
 /// A folder of `tests/fixtures/indexes`, and the format that its index is written in.
 const FIXTURES: [(&str, u32); 2] = [("format-1", 1), ("format-2", 2)];
@@ -89,7 +91,10 @@ fn an_index_of_every_format_is_taken_further() {
         put(&mut writer, "1", "replaced by a later release");
         writer.finish().unwrap();
         expected.retain(|(id, _)| id != "0");
-        expected.iter_mut().filter(|(id, _)| id == "1").for_each(|(_, text)| *text = "replaced by a later release".into());
+        expected
+            .iter_mut()
+            .filter(|(id, _)| id == "1")
+            .for_each(|(_, text)| *text = "replaced by a later release".into());
         expected.sort();
         assert_eq!(contents(&IndexReader::open(dir.path()).unwrap().snapshot()), expected, "{name}");
         assert_sound(dir.path());
