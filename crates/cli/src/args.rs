@@ -12,6 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::head_args::{
     AttentionArgs, ClassifyArgs, EmbedArgs, EntitiesArgs, FillMaskArgs, RerankDocumentsArgs, TokensArgs,
 };
+use crate::life_args::{ExportArgs, PurgeArgs, SnapshotArgs, WatchArgs};
 use crate::model_args::ModelArgs;
 
 const AFTER_HELP: &str = "\
@@ -56,6 +57,8 @@ pub(crate) enum ColorChoice {
 pub(crate) enum Command {
     /// Index folders, plain-text files and JSONL files
     Index(IndexArgs),
+    /// Keep an index in step with folders: index, and again after every change
+    Watch(WatchArgs),
     /// Ask an index a question
     Search(SearchArgs),
     /// Turn texts into vectors: one each, one a window, one a token, or weights of terms
@@ -84,6 +87,12 @@ pub(crate) enum Command {
     Verify(VerifyArgs),
     /// Merge the segments of an index and drop what was deleted
     Compact(CompactArgs),
+    /// Keep, restore, check and list copies of an index
+    Snapshot(SnapshotArgs),
+    /// Write documents, chunks and vectors of an index to a file
+    Export(ExportArgs),
+    /// Make deleted documents physically gone
+    Purge(PurgeArgs),
     /// List, import, describe and check models
     Model(ModelArgs),
     /// Examine this installation and say what to do about what is wrong
@@ -121,7 +130,7 @@ pub(crate) struct MachineArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct IndexArgs {
-    /// Folders, files, or JSONL files with `_id`, `title` and `text`
+    /// Folders, files, JSONL files with `_id`, `title` and `text`, or - for such rows on standard input
     #[arg(required = true, value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
     /// Folder of the index; made when it is not there
@@ -147,6 +156,9 @@ pub(crate) struct IndexArgs {
     /// Let a sync remove more than half, or everything below a missing path
     #[arg(long)]
     pub(crate) force: bool,
+    /// Only print what would be done: nothing is written, and the model does not run
+    #[arg(long)]
+    pub(crate) dry_run: bool,
     /// Exit with 1 when an input was malformed (all others are indexed all the same)
     #[arg(long)]
     pub(crate) strict: bool,
@@ -411,7 +423,7 @@ fn parse_k(word: &str) -> Result<usize, String> {
     if (1..=10_000).contains(&k) { Ok(k) } else { Err("must be from 1 to 10000".to_owned()) }
 }
 
-fn parse_seconds(word: &str) -> Result<f64, String> {
+pub(crate) fn parse_seconds(word: &str) -> Result<f64, String> {
     let seconds: f64 = word.parse().map_err(|_| "not a number".to_owned())?;
     if (0.1..=3600.0).contains(&seconds) { Ok(seconds) } else { Err("must be from 0.1 to 3600".to_owned()) }
 }

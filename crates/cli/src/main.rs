@@ -4,6 +4,7 @@ mod args;
 mod commands;
 mod config;
 mod head_args;
+mod life_args;
 mod model_args;
 mod output;
 mod progress;
@@ -63,6 +64,7 @@ fn run(cli: &Cli) -> anyhow::Result<Outcome> {
     let terms = output::Terms::of(cli.color);
     match &cli.command {
         Command::Index(args) => commands::index::run(&cli.home()?, args),
+        Command::Watch(args) => commands::watch::run(&cli.home()?, args),
         Command::Search(args) => commands::search::run(&cli.home()?, args, terms),
         Command::Embed(args) => commands::embed::run(&cli.home()?, args, terms),
         Command::Rerank(args) => commands::rerank::run(&cli.home()?, args, terms),
@@ -77,6 +79,9 @@ fn run(cli: &Cli) -> anyhow::Result<Outcome> {
         Command::Get(args) => commands::get::run(args),
         Command::Verify(args) => commands::verify::run(args),
         Command::Compact(args) => commands::compact::run(args),
+        Command::Snapshot(args) => commands::snapshot::run(args),
+        Command::Export(args) => commands::export::run(args),
+        Command::Purge(args) => commands::purge::run(args),
         Command::Model(args) => commands::model::run(&cli.home()?, args),
         Command::Doctor(args) => commands::doctor::run(&cli.home()?, args, terms),
         Command::Completions(args) => commands::completions::run(args),

@@ -221,6 +221,11 @@ impl BlockFile {
         Ok(self.map.slice(range))
     }
 
+    /// The whole file as it is on the disk, trailer included; not verified.
+    pub(crate) fn raw(&self) -> &[u8] {
+        &self.map
+    }
+
     /// Verifies every block again, whether it has been touched or not.
     pub(crate) fn verify(&self) -> Result<(), Error> {
         (0..self.payload_bytes.div_ceil(BLOCK_BYTES)).try_for_each(|block| self.verify_block(block))

@@ -1,13 +1,17 @@
 //! What is left of an index when the machine stops, or the disk fails, at any step of a commit.
 //!
-//! A model of the disk follows every step: which bytes of which file were synced, and which names of which directory.
-//! From it, four disks are made at each step: the one that a killed process leaves, and three that a power cut may
-//! leave.
+//! A model of the disk (`disk_model.rs`) follows every step. From it, disks are made at each step: the one that a killed
+//! process leaves, and several that a power cut may leave. Disks that fail are in `faults.rs`, processes that are really
+//! killed in `kills.rs`.
+
+mod disk_model;
+mod faults;
+mod kills;
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -16,8 +20,9 @@ use berth_types::{Chunk, ContentKey, Document, DocumentRecord, Embedding, ErrorK
 use crate::disk::{Disk, Step};
 use crate::manifest::FORMATS;
 use crate::{Error, IndexReader, IndexSettings, IndexWriter, NewChunk, TokenSettings, verify};
+use disk_model::{Files, Model, write_disk};
 
-type Contents = BTreeMap<String, String>;
+pub(crate) type Contents = BTreeMap<String, String>;
 
 pub(crate) fn settings() -> IndexSettings {
     let fingerprint = Fingerprint { model: "test".to_string(), parts: BTreeMap::new() };
@@ -25,7 +30,7 @@ pub(crate) fn settings() -> IndexSettings {
 }
 
 /// The same index with token rows.
-fn settings_with_tokens() -> IndexSettings {
+pub(crate) fn settings_with_tokens() -> IndexSettings {
     let fingerprint = Fingerprint { model: "tokens".to_string(), parts: BTreeMap::new() };
     IndexSettings { tokens: Some(TokenSettings { fingerprint, dimensions: 2 }), ..settings() }
 }
@@ -49,6 +54,32 @@ pub(crate) fn put(writer: &mut IndexWriter, id: &str, text: &str) -> Result<(), 
     };
     let middle = text.len() / 2;
     writer.put(&document, &DocumentRecord::default(), vec![chunk(0..middle, 0), chunk(middle..text.len(), 1)])
+}
+
+/// A small generator (splitmix64), so that what happens can be repeated.
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// From 0 to `end`, which is left out.
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
+    }
+}
+
+const SEED: u64 = 20_261_127;
+
+/// A temporary directory in memory where there is such a place: what is tested there are steps, not disks.
+pub(crate) fn quick_directory() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    tempfile::tempdir_in(memory).or_else(|_| tempfile::tempdir()).unwrap()
 }
 
 /// The commits of the workload, each as what it changes.
@@ -86,7 +117,7 @@ fn states() -> Vec<Contents> {
 }
 
 /// Reads everything; also checks that both halves agree.
-fn contents(dir: &Path) -> Result<Contents, Error> {
+pub(crate) fn contents(dir: &Path) -> Result<Contents, Error> {
     let report = verify(dir)?;
     if let Some(problem) = report.problems.first().cloned() {
         return Err(Error::Corrupted { file: problem.file, reason: problem.reason });
@@ -112,74 +143,6 @@ fn contents(dir: &Path) -> Result<Contents, Error> {
     Ok(contents)
 }
 
-/// Follows what is on the disk and what would be after a power cut.
-#[derive(Default)]
-struct Model {
-    next_inode: usize,
-    /// By path: what a running system sees.
-    names: BTreeMap<PathBuf, usize>,
-    /// By path: names whose directory was synced since.
-    durable: BTreeMap<PathBuf, usize>,
-    /// By inode: bytes that were synced.
-    synced: BTreeMap<usize, Vec<u8>>,
-}
-
-type Files = BTreeMap<PathBuf, Vec<u8>>;
-
-impl Model {
-    /// Takes a step as done.
-    fn take(&mut self, step: &Step) {
-        match step {
-            Step::CreateDirectory(_) | Step::Write(..) => {}
-            Step::Create(path) => {
-                self.next_inode += 1;
-                self.names.insert(path.clone(), self.next_inode);
-            }
-            Step::Sync(path) => {
-                self.synced.insert(self.names[path], fs::read(path).unwrap());
-            }
-            Step::Rename(from, to) => {
-                if let Some(inode) = self.names.remove(from) {
-                    self.names.insert(to.clone(), inode);
-                }
-            }
-            Step::Remove(path) => drop(self.names.remove(path)),
-            Step::SyncDirectory(folder) => {
-                let inside = |path: &Path| path.parent() == Some(folder);
-                self.durable.retain(|path, _| !inside(path));
-                self.durable.extend(self.names.iter().filter(|(path, _)| inside(path)).map(|(p, i)| (p.clone(), *i)));
-            }
-        }
-    }
-
-    /// Bytes of an inode after a power cut: what was synced, or noise.
-    fn after_power_cut(&self, inode: usize) -> Vec<u8> {
-        self.synced.get(&inode).cloned().unwrap_or_else(|| vec![0; 77])
-    }
-
-    fn disks(&self) -> Vec<Files> {
-        let read = |(path, _): (&PathBuf, &usize)| fs::read(path).ok().map(|bytes| (path.clone(), bytes));
-        let killed: Files = self.names.iter().filter_map(read).collect();
-        let cut = |names: &BTreeMap<PathBuf, usize>| -> Files {
-            names.iter().map(|(path, &inode)| (path.clone(), self.after_power_cut(inode))).collect()
-        };
-        // The rename of the commit point reached the disk, later names in the same or other directories did not.
-        let mut renamed_first = self.durable.clone();
-        let commit_point = |path: &Path| path.ends_with("lexical/meta.json");
-        renamed_first.extend(self.names.iter().filter(|(path, _)| commit_point(path)).map(|(p, i)| (p.clone(), *i)));
-        vec![killed, cut(&self.names), cut(&self.durable), cut(&renamed_first)]
-    }
-}
-
-fn write_disk(files: &Files, from: &Path, to: &Path) {
-    for folder in ["lexical", "dense"] {
-        fs::create_dir_all(to.join(folder)).unwrap();
-    }
-    for (path, bytes) in files {
-        fs::write(to.join(path.strip_prefix(from).unwrap()), bytes).unwrap();
-    }
-}
-
 #[test]
 fn a_stop_at_any_step_leaves_the_old_commit_or_the_new_one() {
     stop_at_any_step(&settings());
@@ -191,22 +154,22 @@ fn a_stop_at_any_step_leaves_token_rows_with_their_chunks() {
 }
 
 fn stop_at_any_step(settings: &IndexSettings) {
-    let base = tempfile::tempdir().unwrap();
+    let base = quick_directory();
     let index = base.path().join("index");
     // Number of acknowledged commits when a disk was taken; 0 before the index exists.
     let acknowledged = Arc::new(AtomicUsize::new(0));
     let disks: Arc<Mutex<Vec<(usize, Step, Files)>>> = Arc::default();
-    let model = Mutex::new(Model::default());
+    let (model, random) = (Mutex::new(Model::default()), Mutex::new(Random(SEED)));
     let (seen, taken) = (Arc::clone(&acknowledged), Arc::clone(&disks));
     let probe = move |step: &Step| {
         let mut model = model.lock().unwrap();
-        for files in model.disks() {
+        for files in model.disks(&mut random.lock().unwrap()) {
             taken.lock().unwrap().push((seen.load(Ordering::SeqCst), step.clone(), files));
         }
         model.take(step);
         Ok(())
     };
-    let disk = Disk { probe: Some(Arc::new(probe)) };
+    let disk = Disk::probed(probe);
     let mut writer = IndexWriter::on_disk(&index, settings, disk).unwrap();
     acknowledged.store(1, Ordering::SeqCst);
     for changes in COMMITS {
@@ -248,73 +211,6 @@ fn stop_at_any_step(settings: &IndexSettings) {
     assert!(checked.len() > 100 && advanced > 0, "{} disks, {advanced} with the new commit", checked.len());
 }
 
-/// Runs the workload on a disk that fails at step number `at`, and from there on if `lasting`. Returns whether it did.
-fn fails_at(at: usize, lasting: bool, settings: &IndexSettings) -> bool {
-    let base = tempfile::tempdir().unwrap();
-    let index = base.path().join("index");
-    let states = states();
-    let mut writer = IndexWriter::create_or_open(&index, settings).unwrap();
-    change(&mut writer, COMMITS[0]).unwrap();
-    writer.finish().unwrap();
-
-    let steps = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&steps);
-    let probe = move |step: &Step| {
-        let number =
-            if matches!(step, Step::Remove(_)) { return Ok(()) } else { counted.fetch_add(1, Ordering::SeqCst) };
-        if number == at || (lasting && number > at) { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
-    };
-    let mut acknowledged = 1;
-    let disk = Disk { probe: Some(Arc::new(probe)) };
-    let mut writer = IndexWriter::on_disk(&index, settings, disk).unwrap();
-    let mut failed = false;
-    for changes in &COMMITS[1..] {
-        match change(&mut writer, changes).and_then(|()| writer.commit()) {
-            Ok(_) => acknowledged += 1,
-            Err(error) => {
-                assert_eq!(error.kind(), ErrorKind::Unavailable, "step {at}: {error:?}");
-                assert!(error.to_string().contains(index.to_str().unwrap()), "step {at}: {error}");
-                let after = writer.commit().and_then(|_| put(&mut writer, "x", "refused").map(|()| 0));
-                assert!(matches!(after, Err(Error::WriterStopped { .. })), "step {at}: {after:?}");
-                failed = true;
-                break;
-            }
-        }
-    }
-    drop(writer);
-    let reached = steps.load(Ordering::SeqCst) > at;
-    let found = contents(&index).unwrap();
-    let (old, new) = (&states[acknowledged], states.get(acknowledged + 1).unwrap_or(&states[acknowledged]));
-    assert!(found == *old || (failed && found == *new), "step {at}: {found:?}");
-    let mut writer = IndexWriter::create_or_open(&index, settings).unwrap();
-    put(&mut writer, "z", "work goes on").unwrap();
-    writer.finish().unwrap();
-    assert_eq!(contents(&index).unwrap().len(), found.len() + 1);
-    reached
-}
-
-/// The steps to fail at: every one if `BERTH_LONG` is set, else every third, from another one in each run.
-fn failing_steps() -> impl Iterator<Item = usize> {
-    let every = if std::env::var_os("BERTH_LONG").is_some() { 1 } else { 3 };
-    (std::process::id() as usize % every..).step_by(every)
-}
-
-#[test]
-fn a_full_disk_stops_the_writer_and_loses_nothing() {
-    let steps = failing_steps().take_while(|&at| fails_at(at, true, &settings())).count();
-    assert!(steps > 20, "{steps} steps");
-    let steps = failing_steps().take_while(|&at| fails_at(at, true, &settings_with_tokens())).count();
-    assert!(steps > 20, "{steps} steps");
-}
-
-#[test]
-fn a_disk_that_fails_once_stops_the_writer_and_loses_nothing() {
-    let steps = failing_steps().take_while(|&at| fails_at(at, false, &settings())).count();
-    assert!(steps > 20, "{steps} steps");
-    let steps = failing_steps().take_while(|&at| fails_at(at, false, &settings_with_tokens())).count();
-    assert!(steps > 20, "{steps} steps");
-}
-
 /// A merge of eight segments is held until the next commit has failed at its first sync of the directory, when the
 /// engine counts that commit's segments as committed already. The merge then ends while the writer is dropped.
 #[test]
@@ -335,7 +231,7 @@ fn a_merge_that_ends_after_a_failed_commit_publishes_nothing_of_it() {
         let sync = matches!(step, Step::SyncDirectory(folder) if folder.ends_with("lexical"));
         if sync && failing.swap(false, Ordering::SeqCst) { Err(io::ErrorKind::Other.into()) } else { Ok(()) }
     };
-    let mut writer = IndexWriter::on_disk(dir.path(), &settings(), Disk { probe: Some(Arc::new(probe)) }).unwrap();
+    let mut writer = IndexWriter::on_disk(dir.path(), &settings(), Disk::probed(probe)).unwrap();
     let mut expected = Contents::new();
     for number in 0..8 {
         put(&mut writer, &number.to_string(), "some text").unwrap();
@@ -362,7 +258,7 @@ fn directory_steps(index: &Path) -> Vec<Step> {
         }
         Ok(())
     };
-    drop(IndexWriter::on_disk(index, &settings(), Disk { probe: Some(Arc::new(probe)) }).unwrap());
+    drop(IndexWriter::on_disk(index, &settings(), Disk::probed(probe)).unwrap());
     std::mem::take(&mut *steps.lock().unwrap())
 }
 

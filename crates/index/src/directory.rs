@@ -351,7 +351,7 @@ mod tests {
         let probe = move |_: &crate::disk::Step| {
             if failing.load(Ordering::SeqCst) { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
         };
-        (LexicalDirectory::writable(dir, Disk { probe: Some(Arc::new(probe)) }, lock), fail)
+        (LexicalDirectory::writable(dir, Disk::probed(probe), lock), fail)
     }
 
     #[test]

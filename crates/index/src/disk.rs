@@ -13,6 +13,9 @@ use crate::error::Fault;
 pub(crate) struct Disk {
     #[cfg(test)]
     pub(crate) probe: Option<Probe>,
+    /// Every write takes about half of what it is given, as a system may.
+    #[cfg(test)]
+    pub(crate) short_writes: bool,
 }
 
 /// Sees every step before it is taken, and may forbid it.
@@ -33,8 +36,17 @@ pub(crate) enum Step {
     Write(PathBuf, usize),
     Sync(PathBuf),
     Rename(PathBuf, PathBuf),
+    Link(PathBuf, PathBuf),
     Remove(PathBuf),
     SyncDirectory(PathBuf),
+}
+
+#[cfg(test)]
+impl Disk {
+    /// A disk whose every step the probe sees first.
+    pub(crate) fn probed(probe: impl Fn(&Step) -> io::Result<()> + Send + Sync + 'static) -> Self {
+        Self { probe: Some(std::sync::Arc::new(probe)), ..Self::default() }
+    }
 }
 
 impl Disk {
@@ -82,10 +94,22 @@ impl Disk {
         let temporary = PathBuf::from(temporary);
         self.remove_if_there(&temporary)?;
         self.write_new(&temporary, bytes)?;
-        self.before(&Step::Rename(temporary.clone(), path.to_path_buf()))
-            .and_then(|()| fs::rename(&temporary, path))
-            .map_err(|error| Error::io("replace", path, error))?;
+        self.rename(&temporary, path)?;
         self.sync_directory(parent_of(path))
+    }
+
+    /// Gives a file or directory another name, in the place of what has it. The names are not synced.
+    pub(crate) fn rename(&self, from: &Path, to: &Path) -> Result<(), Error> {
+        self.before(&Step::Rename(from.to_path_buf(), to.to_path_buf()))
+            .and_then(|()| fs::rename(from, to))
+            .map_err(|error| Error::io("replace", to, error))
+    }
+
+    /// Gives a file a second name, which must be free.
+    pub(crate) fn link(&self, from: &Path, to: &Path) -> Result<(), Error> {
+        self.before(&Step::Link(from.to_path_buf(), to.to_path_buf()))
+            .and_then(|()| fs::hard_link(from, to))
+            .map_err(|error| Error::io("link", to, error))
     }
 
     /// Removes a file; a file that is not there is fine.
@@ -154,6 +178,8 @@ impl DiskFile {
 
 impl Write for DiskFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        #[cfg(test)]
+        let bytes = if self.disk.short_writes { &bytes[..bytes.len().div_ceil(2)] } else { bytes };
         self.disk
             .before(&Step::Write(self.path.clone(), bytes.len()))
             .and_then(|()| self.file.write(bytes))

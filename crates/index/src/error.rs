@@ -33,6 +33,35 @@ pub enum Error {
         /// The index directory.
         path: PathBuf,
     },
+    /// Nothing keeps two writers apart here.
+    #[error(
+        "{} is on a file system without locks ({cause}), so that nothing would keep two writers apart: write the index \
+         on a local disk and copy it there, or mount with locks", path.display()
+    )]
+    NoLocks {
+        /// The index directory.
+        path: PathBuf,
+        /// What the system said.
+        cause: String,
+    },
+    /// A snapshot is to be written, which never changes.
+    #[error("{} is a snapshot, which never changes: restore it to another directory and write there", path.display())]
+    IsSnapshot {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A snapshot was expected.
+    #[error("{} holds no snapshot: name a directory that `berth snapshot create` made", path.display())]
+    NoSnapshot {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// Something is where a new directory is to be.
+    #[error("{} is there already: name a directory that is not, or move it away", path.display())]
+    PlaceTaken {
+        /// The path.
+        path: PathBuf,
+    },
     /// Bytes on disk are not what was written.
     #[error("{}: {reason}: restore the index from a copy, or build it anew", file.display())]
     Corrupted {
@@ -150,8 +179,10 @@ impl Error {
     /// What kind of failure this is.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::NotFound { .. } => ErrorKind::NotFound,
+            Self::NotFound { .. } | Self::NoSnapshot { .. } => ErrorKind::NotFound,
             Self::NotAnIndex { .. }
+            | Self::IsSnapshot { .. }
+            | Self::PlaceTaken { .. }
             | Self::DimensionMismatch { .. }
             | Self::NoTokenRows { .. }
             | Self::TokenRowsNeeded { .. }
@@ -161,7 +192,7 @@ impl Error {
             | Self::UnknownFormat { .. }
             | Self::FingerprintMismatch { .. }
             | Self::SettingsMismatch { .. } => ErrorKind::Corrupted,
-            Self::Io { .. } | Self::WriterStopped { .. } => ErrorKind::Unavailable,
+            Self::Io { .. } | Self::NoLocks { .. } | Self::WriterStopped { .. } => ErrorKind::Unavailable,
             Self::Lexical(TantivyError::DataCorruption(_) | TantivyError::IncompatibleIndex(_)) => ErrorKind::Corrupted,
             Self::Lexical(_) => ErrorKind::Internal,
         }

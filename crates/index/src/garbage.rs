@@ -67,7 +67,7 @@ pub(crate) fn is_manifest(name: &str) -> bool {
 }
 
 /// `00000017.rows`, `00000017.tokens`, `00000017.graph` and `00000017-4.deleted`; more digits where eight do not suffice.
-fn is_dense_file(name: &str) -> bool {
+pub(crate) fn is_dense_file(name: &str) -> bool {
     let is_segment = |number: &str| number.len() >= 8 && is_number(number);
     let of_segment = [".rows", ".tokens", ".graph"];
     if let Some(number) = of_segment.iter().find_map(|suffix| name.strip_suffix(suffix)) {

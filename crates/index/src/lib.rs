@@ -6,7 +6,6 @@
 
 mod analysis;
 mod blocks;
-mod compact;
 #[cfg(test)]
 mod crash_tests;
 mod dense;
@@ -17,6 +16,7 @@ pub mod fusion;
 mod garbage;
 pub mod highlight;
 mod hits;
+mod kept;
 mod late;
 mod lexical;
 mod lock;
@@ -24,6 +24,7 @@ mod lookup;
 mod manifest;
 mod open;
 mod reader;
+mod records;
 mod schema;
 mod settings;
 mod snapshot;
@@ -35,9 +36,13 @@ pub use dense::{DenseOptions, GraphBuilder, GraphParameters};
 pub use error::{Error, FingerprintDifference};
 pub use fusion::{DocScore, Fused, HalfList};
 pub use hits::{ChunkHit, LexicalAnswer, StoredChunk, StoredDocument, StoredPassage};
+pub use kept::{
+    Keeping, KeptSnapshot, ListedSnapshot, keep_snapshot, list_snapshots, restore_snapshot, verify_snapshot,
+};
 pub use lexical::TermScore;
 pub use reader::{IndexReader, exists};
+pub use records::EmbeddedChunk;
 pub use settings::{IndexSettings, IndexStatus, NewChunk, TokenSettings};
 pub use snapshot::Snapshot;
 pub use verify::{VerifiedFile, VerifyProblem, VerifyReport, verify};
-pub use writer::IndexWriter;
+pub use writer::{IndexWriter, PurgeReport};

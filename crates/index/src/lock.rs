@@ -1,6 +1,7 @@
 //! One writer at a time, by a lock that ends with the process that holds it.
 
 use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
 use std::path::Path;
 
 use crate::Error;
@@ -18,7 +19,8 @@ impl WriterLock {
     /// Takes the lock of the index in `dir`.
     ///
     /// # Errors
-    /// `Locked` when another writer has it, `Io` when the directory cannot be written.
+    /// `Locked` when another writer has it, `NoLocks` where the file system has none, `Io` when the directory cannot be
+    /// written.
     pub(crate) fn take(dir: &Path) -> Result<Self, Error> {
         let path = dir.join(LOCK_FILE);
         let file = OpenOptions::new()
@@ -30,7 +32,48 @@ impl WriterLock {
         match file.try_lock() {
             Ok(()) => Ok(Self { _file: file }),
             Err(TryLockError::WouldBlock) => Err(Error::Locked { path: dir.to_path_buf() }),
-            Err(TryLockError::Error(error)) => Err(Error::io("lock", &path, error)),
+            Err(TryLockError::Error(error)) => Err(refused(dir, &path, error)),
         }
+    }
+}
+
+/// Network file systems without a lock service, and some in user space, know no locks.
+fn refused(dir: &Path, path: &Path, error: io::Error) -> Error {
+    /// No locks available, as Linux, macOS and the BSDs number it.
+    #[cfg(target_os = "linux")]
+    const NO_LOCKS: i32 = 37;
+    #[cfg(not(target_os = "linux"))]
+    const NO_LOCKS: i32 = 77;
+    if error.kind() == io::ErrorKind::Unsupported || error.raw_os_error() == Some(NO_LOCKS) {
+        return Error::NoLocks { path: dir.to_path_buf(), cause: error.to_string() };
+    }
+    Error::io("lock", path, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_file_system_without_locks_is_named_as_such() {
+        // ENOLCK, ENOSYS and EOPNOTSUPP.
+        for number in [37, 38, 95] {
+            let error =
+                refused(Path::new("index"), Path::new("index/writer.lock"), io::Error::from_raw_os_error(number));
+            assert!(matches!(error, Error::NoLocks { .. }), "{number}: {error}");
+            assert!(error.to_string().starts_with("index "), "{error}");
+        }
+        let other = refused(Path::new("index"), Path::new("index/writer.lock"), io::Error::from_raw_os_error(5));
+        assert!(matches!(other, Error::Io { action: "lock", .. }), "{other}");
+    }
+
+    #[test]
+    fn one_lock_at_a_time_and_another_after_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = WriterLock::take(dir.path()).unwrap();
+        assert!(matches!(WriterLock::take(dir.path()), Err(Error::Locked { .. })));
+        drop(first);
+        assert!(WriterLock::take(dir.path()).is_ok());
     }
 }

@@ -170,7 +170,7 @@ impl Lookup {
     }
 
     /// Where a term is found, deleted entries left out.
-    fn alive(&self, term: &Term) -> Result<Vec<DocAddress>, Error> {
+    pub(crate) fn alive(&self, term: &Term) -> Result<Vec<DocAddress>, Error> {
         let mut addresses = Vec::new();
         for (segment, reader) in self.searcher.segment_readers().iter().enumerate() {
             let index = reader.inverted_index(term.field())?;

@@ -18,7 +18,7 @@ use crate::lock::{LOCK_FILE, WriterLock};
 use crate::lookup::Lookup;
 use crate::manifest::{Counts, DENSE_FOLDER, Manifest, NextNumbers, missing_is_corrupted, supported};
 use crate::schema::LexicalSchema;
-use crate::{Error, FingerprintDifference, IndexSettings, TokenSettings, analysis, garbage};
+use crate::{Error, FingerprintDifference, IndexSettings, TokenSettings, analysis, garbage, kept};
 
 /// An index that is open for writing, before anything runs.
 pub(crate) struct OpenedForWriting {
@@ -31,6 +31,7 @@ pub(crate) struct OpenedForWriting {
 
 /// Takes the lock and opens the last commit, or makes the first.
 pub(crate) fn for_writing(dir: &Path, settings: &IndexSettings, disk: &Disk) -> Result<OpenedForWriting, Error> {
+    kept::refuse_snapshot(dir)?;
     make_room(dir, disk)?;
     let lock = Arc::new(WriterLock::take(dir)?);
     // Under the lock, so that two that create the same index do it one after the other.
@@ -83,7 +84,7 @@ fn make_room(dir: &Path, disk: &Disk) -> Result<(), Error> {
 }
 
 /// Creates a directory with the levels above it that are missing, each durable before there is anything in it.
-fn create_levels(dir: &Path, disk: &Disk) -> Result<(), Error> {
+pub(crate) fn create_levels(dir: &Path, disk: &Disk) -> Result<(), Error> {
     let mut missing = vec![dir];
     let mut deepest = parent_of(dir);
     while !deepest.is_dir() && deepest != parent_of(deepest) {

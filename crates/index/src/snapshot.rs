@@ -8,6 +8,7 @@ use std::sync::Arc;
 use berth_types::{Embedding, TokenMatrix};
 use tantivy::Index;
 
+use crate::blocks::BlockFile;
 use crate::dense::{self, Effort, LiveSegment, open_segments};
 use crate::directory::{LexicalDirectory, OpenFiles};
 use crate::lookup::Lookup;
@@ -68,6 +69,16 @@ impl Snapshot {
 
     pub(crate) fn dense_segments(&self) -> &[LiveSegment] {
         &self.dense
+    }
+
+    /// Every file of the commit that is in blocks, held open. A newer commit may have removed their names.
+    pub(crate) fn block_files(&self) -> Vec<&BlockFile> {
+        let mut files: Vec<&BlockFile> = self.lookup.files.iter().map(AsRef::as_ref).collect();
+        for live in &self.dense {
+            files.extend(live.files());
+        }
+        files.sort_unstable_by_key(|file| file.path());
+        files
     }
 
     /// What the index was built with.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use tantivy::{DocAddress, DocId, SegmentReader};
 
-use crate::blocks::{BlockFile, seal_text};
+use crate::blocks::seal_text;
 use crate::dense::LiveSegment;
 use crate::directory::{LEXICAL_FOLDER, META_FILE, OpenFiles};
 use crate::late::{self, TokenFile};
@@ -130,12 +130,7 @@ impl<'a> Verification<'a> {
         let manifest_bytes = manifest.serialized().0.len() as u64;
         self.report.files.push(VerifiedFile { file: self.manifest_file(), bytes: manifest_bytes });
         // What the snapshot holds open, not what the paths lead to: a newer commit may have removed them.
-        let mut files: Vec<&BlockFile> = self.snapshot.lookup().files.iter().map(AsRef::as_ref).collect();
-        for live in self.snapshot.dense_segments() {
-            files.extend(live.files());
-        }
-        files.sort_unstable_by_key(|file| file.path());
-        for opened in files {
+        for opened in self.snapshot.block_files() {
             if self.check(opened.verify())?.is_some() {
                 let file = opened.path().strip_prefix(self.dir).unwrap_or(opened.path()).to_path_buf();
                 self.report.files.push(VerifiedFile { file, bytes: opened.seal().bytes });

@@ -2,9 +2,13 @@
 
 mod support;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use berth_index::{Error, IndexReader, IndexWriter, verify};
 use berth_types::ErrorKind;
@@ -59,6 +63,14 @@ fn answers(dir: &Path) -> Result<Vec<String>, Error> {
 
 /// Checks an index in which `damaged` is not as it was written.
 fn check(dir: &Path, damaged: &[&Path], what: &str, sound_answers: &[String]) {
+    check_reading(dir, damaged, what, sound_answers);
+    match IndexWriter::create_or_open(dir, &settings_with_tokens()) {
+        Ok(writer) => drop(writer),
+        Err(error) => assert_eq!(error.kind(), ErrorKind::Corrupted, "{what}: {error:?}"),
+    }
+}
+
+fn check_reading(dir: &Path, damaged: &[&Path], what: &str, sound_answers: &[String]) {
     let report = match verify(dir) {
         Ok(report) => report.problems.into_iter().map(|problem| problem.file).collect::<BTreeSet<_>>(),
         Err(error) => panic!("{what}: verify gave up: {error}"),
@@ -71,10 +83,6 @@ fn check(dir: &Path, damaged: &[&Path], what: &str, sound_answers: &[String]) {
             let named = damaged.iter().any(|file| error.to_string().contains(file.to_str().unwrap()));
             assert!(named, "{what}: {error}");
         }
-    }
-    match IndexWriter::create_or_open(dir, &settings_with_tokens()) {
-        Ok(writer) => drop(writer),
-        Err(error) => assert_eq!(error.kind(), ErrorKind::Corrupted, "{what}: {error:?}"),
     }
 }
 
@@ -220,4 +228,125 @@ fn a_reader_changes_nothing_on_the_disk() {
     answers(dir.path()).unwrap();
     support::assert_sound(dir.path());
     assert_eq!(["", "lexical", "dense"].map(state), before);
+}
+
+/// Random corruptions in all; with `BERTH_LONG` set, ten times as many.
+const CORRUPTIONS: usize = 10_600;
+/// Every so many of them, the damaged index is opened for writing too.
+const WRITER_EVERY: usize = 16;
+const SEED: u64 = 20_261_127;
+
+/// A small generator (splitmix64), so that what happens can be repeated.
+fn random(state: &mut u64) -> usize {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut z = *state;
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (z ^ (z >> 31)) as usize >> 1
+}
+
+/// Kinds of damage, each by its number.
+const DAMAGES: [&str; 4] = ["flipped", "cut", "zeroed", "swapped"];
+
+/// Bytes with one kind of damage, and what was done in words; `others` are what may stand in their place.
+fn damaged(bytes: &[u8], damage: usize, others: &[&Vec<u8>], state: &mut u64) -> (Vec<u8>, String) {
+    let mut changed = bytes.to_vec();
+    match damage {
+        0 => {
+            let places: Vec<usize> = (0..1 + random(state) % 3).map(|_| random(state) % bytes.len()).collect();
+            places.iter().for_each(|&place| changed[place] ^= 1 << (random(state) % 8));
+            (changed, format!("bits of bytes {places:?}"))
+        }
+        1 => {
+            changed.truncate(random(state) % bytes.len());
+            let what = format!("cut to {} bytes", changed.len());
+            (changed, what)
+        }
+        2 => {
+            let start = random(state) % bytes.len();
+            let end = bytes.len().min(start + [64, 512, 4096][random(state) % 3]);
+            changed[start..end].fill(0);
+            (changed, format!("zeroes from {start} to {end}"))
+        }
+        _ => {
+            let other = random(state) % others.len();
+            (others[other].clone(), format!("file {other} in its place"))
+        }
+    }
+}
+
+/// Puts bytes under a name without touching what has the name, which may be mapped.
+fn put_file(path: &Path, bytes: &[u8]) {
+    let other = path.with_extension("other");
+    fs::write(&other, bytes).unwrap();
+    fs::rename(other, path).unwrap();
+}
+
+#[test]
+fn random_corruptions_of_every_kind_of_file_are_noticed_and_named() {
+    let memory = Path::new("/dev/shm");
+    let base = tempfile::tempdir_in(memory).or_else(|_| tempfile::tempdir()).unwrap();
+    let (sound, other) = (base.path().join("sound"), base.path().join("other"));
+    build(&sound);
+    let mut writer = open(&other);
+    put(&mut writer, "1", "of another index");
+    writer.finish().unwrap();
+    let sound_answers = answers(&sound).unwrap();
+    let read = |dir: &Path| -> Vec<(Vec<u8>, PathBuf)> {
+        files(dir).into_iter().map(|file| (fs::read(dir.join(&file)).unwrap(), file)).collect()
+    };
+    let whole = read(&sound);
+    // A commit point of another index is a sound one.
+    let mut theirs = read(&other);
+    theirs.retain(|(_, file)| !file.ends_with("meta.json"));
+    let wanted = if std::env::var_os("BERTH_LONG").is_some() { 10 * CORRUPTIONS } else { CORRUPTIONS };
+    let next = Arc::new(AtomicUsize::new(0));
+    let work = |worker: usize| {
+        let place = base.path().join(format!("damaged {worker}"));
+        copy(&sound, &place);
+        let mut cases: BTreeMap<(String, &str), usize> = BTreeMap::new();
+        loop {
+            let number = next.fetch_add(1, Ordering::SeqCst);
+            if number >= wanted {
+                return cases;
+            }
+            let mut state = SEED + number as u64;
+            let (bytes, file) = &whole[number / DAMAGES.len() % whole.len()];
+            let damage = number % DAMAGES.len();
+            let others: Vec<&Vec<u8>> =
+                whole.iter().chain(&theirs).filter(|(other, _)| other != bytes).map(|(other, _)| other).collect();
+            let (changed, what) = damaged(bytes, damage, &others, &mut state);
+            if changed == *bytes {
+                continue;
+            }
+            let what = format!("case {number}: {}: {what}", file.display());
+            put_file(&place.join(file), &changed);
+            let checked = catch_unwind(AssertUnwindSafe(|| check_reading(&place, &[file], &what, &sound_answers)));
+            assert!(checked.is_ok(), "{what}");
+            if number % WRITER_EVERY == 0 {
+                let copied = base.path().join(format!("written {worker}"));
+                copy(&place, &copied);
+                check(&copied, &[file], &what, &sound_answers);
+                fs::remove_dir_all(copied).unwrap();
+            }
+            put_file(&place.join(file), bytes);
+            let kind = file.extension().unwrap().to_string_lossy().into_owned();
+            *cases.entry((kind, DAMAGES[damage])).or_default() += 1;
+        }
+    };
+    let workers = thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    let mut cases: BTreeMap<(String, &str), usize> = BTreeMap::new();
+    thread::scope(|scope| {
+        let work = &work;
+        let handles: Vec<_> = (0..workers).map(|worker| scope.spawn(move || work(worker))).collect();
+        for (kind, count) in handles.into_iter().flat_map(|handle| handle.join().unwrap()) {
+            *cases.entry(kind).or_default() += count;
+        }
+    });
+    let total: usize = cases.values().sum();
+    // Zeroes over zeroes are no damage.
+    assert!(total * 106 >= wanted * 100, "{total}");
+    let kinds: BTreeSet<&String> = cases.keys().map(|(kind, _)| kind).collect();
+    assert!(kinds.len() >= 10 && cases.len() == kinds.len() * DAMAGES.len(), "{cases:?}");
+    eprintln!("{total} corruptions of {} kinds of files: {cases:?}", kinds.len());
 }

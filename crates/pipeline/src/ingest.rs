@@ -14,7 +14,7 @@ use berth_index::{IndexReader, IndexSettings, IndexWriter};
 use serde::Serialize;
 
 use crate::prepare::Cutting;
-use crate::source::{Listing, Problem, SkipCounts, list_files};
+use crate::source::{Listing, Problem, SkipCounts, is_standard_input, list_files};
 use crate::{Error, TokenEncoder};
 use run::Run;
 
@@ -176,10 +176,10 @@ pub fn ingest(
     run.finish(started)
 }
 
-fn list_sources(options: &IngestOptions) -> Result<Listing, Error> {
+pub(crate) fn list_sources(options: &IngestOptions) -> Result<Listing, Error> {
     if options.sync && !options.force {
         for path in &options.paths {
-            if !path.exists() {
+            if !path.exists() && !is_standard_input(path) {
                 let reason = format!("{} does not exist, so all its documents would go", path.display());
                 return Err(Error::SyncRefused { reason });
             }
@@ -189,7 +189,7 @@ fn list_sources(options: &IngestOptions) -> Result<Listing, Error> {
 }
 
 /// An existing index keeps its window; a new one takes the card's unless the user says otherwise.
-fn settings_for(encoder: &Encoder, index: &Path, options: &IngestOptions) -> Result<IndexSettings, Error> {
+pub(crate) fn settings_for(encoder: &Encoder, index: &Path, options: &IngestOptions) -> Result<IndexSettings, Error> {
     let existing =
         if berth_index::exists(index) { Some(IndexReader::open(index)?.snapshot().settings().clone()) } else { None };
     let card = encoder.card();

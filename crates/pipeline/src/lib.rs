@@ -10,6 +10,7 @@ mod doctor;
 mod encoding;
 mod error;
 mod evaluate;
+mod export;
 mod graphs;
 mod heads;
 mod home;
@@ -17,8 +18,11 @@ mod import;
 mod ingest;
 mod late;
 mod models;
+mod plan;
 mod prepare;
+mod purge;
 mod quantize;
+mod rates;
 mod rerank;
 mod row_files;
 mod samples;
@@ -26,6 +30,7 @@ mod search;
 mod source;
 mod sync;
 mod texts;
+mod watch;
 mod windows;
 
 pub use bench::{BenchOptions, BenchReport, PlanReport, bench_encode};
@@ -34,18 +39,23 @@ pub use doctor::{Check, Verdict, examine};
 pub use encoding::{EncoderChoice, fingerprint_hash, open_encoder};
 pub use error::Error;
 pub use evaluate::{EncodeCost, EvalOptions, EvalReport, ModeReport, evaluate};
+pub use export::{ExportFormat, ExportReport, export};
 pub use heads::{open_head, open_tokenizer};
 pub use home::Home;
 pub use import::{ImportOptions, ImportReport, import};
 pub use ingest::{IngestOptions, IngestReport, Progress, ProgressState, ingest};
 pub use late::{TokenEncoder, open_token_encoder};
 pub use models::{ModelListing, embedded_cards, family, installed, list, remedy, verify_model};
+pub use plan::{PlanOfRun, Planned, PlannedDocument, plan};
+pub use purge::purge;
 pub use quantize::{Cosine, FrontierStep, ProductHarm, QuantizeReport, quantize_report};
+pub use rates::{last_rate, remember_rate};
 pub use row_files::{Draft, Dtype, FileRow, RowFormat, RowWriter, Values};
 pub use samples::{read_texts, sample_texts};
 pub use search::Searcher;
-pub use source::{Problem, SkipCounts};
+pub use source::{Problem, SkipCounts, is_standard_input};
 pub use texts::{Answered, Asking, BadLine, Body, Ended, Input, Inputs, asking};
+pub use watch::{Watcher, watch};
 pub use windows::{TextWindow, ask_windows};
 
 // What the binary needs of the crates below, so that it depends on this crate alone.
@@ -58,4 +68,7 @@ pub use berth_encoder::{
     Tensor, TextTokenizer, TokensAnswer,
 };
 pub use berth_index::highlight::snippet;
-pub use berth_index::{IndexReader, IndexStatus, VerifyReport, verify as verify_index};
+pub use berth_index::{
+    IndexReader, IndexStatus, Keeping, KeptSnapshot, PurgeReport, VerifyReport, keep_snapshot, list_snapshots,
+    restore_snapshot, verify as verify_index, verify_snapshot,
+};

@@ -1,8 +1,10 @@
 //! One document → windows → the ids that the model will read, with the key of each.
 
+use std::collections::HashMap;
+
 use berth_chunker::WindowOptions;
 use berth_encoder::Encoder;
-use berth_types::{Chunk, ContentKey, Document, DocumentRecord};
+use berth_types::{Chunk, ContentKey, Document, DocumentRecord, Embedding};
 
 use crate::Error;
 
@@ -36,6 +38,8 @@ pub(crate) struct Incoming {
     /// What it took of its file.
     pub(crate) bytes: u64,
     pub(crate) change: Change,
+    /// Vectors that came with it, by what was embedded.
+    pub(crate) vectors: HashMap<ContentKey, Embedding>,
 }
 
 /// A document that is ready for the model.

@@ -2,19 +2,20 @@
 //!
 //! Produces documents in a fixed order (paths sorted, rows as they stand). Knows nothing of models or indexes.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-use berth_types::{Document, DocumentRecord};
+use berth_types::{ContentKey, Document, DocumentRecord, Embedding};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use walkdir::WalkDir;
 
 use crate::Error;
+use crate::export::take_exported;
 
 /// Longest file of plain text. Tokenising takes some seven times as much memory.
 const LONGEST_TEXT_BYTES: u64 = 1 << 30;
@@ -80,8 +81,8 @@ pub(crate) struct Listing {
 /// One result of reading.
 #[derive(Debug)]
 pub(crate) enum Item {
-    /// A document, what to remember of it, and how many bytes of its file it took.
-    Document { document: Document, record: DocumentRecord, bytes: u64 },
+    /// A document, what to remember of it, how many bytes of its file it took, and vectors that came with it.
+    Document { document: Document, record: DocumentRecord, bytes: u64, vectors: HashMap<ContentKey, Embedding> },
     /// A row or file that was left out, with the bytes that it took, or read with loss.
     Problem { problem: Problem, bytes: u64 },
     /// A file that holds no text.
@@ -106,6 +107,12 @@ pub(crate) fn list_files(paths: &[PathBuf], follow_links: bool, missing_is_empty
     let mut listing = Listing::default();
     let mut seen = HashSet::new();
     for path in paths {
+        if is_standard_input(path) {
+            if seen.insert(path.clone()) {
+                listing.files.push(SourceFile { path: path.clone(), bytes: 0 });
+            }
+            continue;
+        }
         let root = canonical(path)?;
         listing.roots.push(PathBuf::from(path_text(&root)));
         match fs::metadata(&root) {
@@ -196,11 +203,22 @@ fn holds_index(folder: &Path) -> bool {
 
 /// Reads one file and hands its documents, in order, to `emit`; stops early when `emit` returns false.
 pub(crate) fn read_file(path: &Path, emit: &mut dyn FnMut(Item) -> bool) {
-    let outcome = if is_jsonl(path) { read_jsonl(path, emit) } else { read_text(path, emit) };
+    let outcome = if is_standard_input(path) {
+        read_rows(io::stdin().lock(), path_text(path), 0, emit)
+    } else if is_jsonl(path) {
+        read_jsonl(path, emit)
+    } else {
+        read_text(path, emit)
+    };
     if let Err(error) = outcome {
         let reason = format!("cannot be read: {error}; skipped");
         emit(Item::Problem { problem: Problem { place: path_text(path), reason, lost: true }, bytes: 0 });
     }
+}
+
+/// Whether a path stands for the rows of JSON on standard input: `-`.
+pub fn is_standard_input(path: &Path) -> bool {
+    path == Path::new("-")
 }
 
 /// Whether a file is rows of JSON, by its name.
@@ -238,7 +256,7 @@ fn read_text(path: &Path, emit: &mut dyn FnMut(Item) -> bool) -> io::Result<()> 
     let title = if is_markdown { first_heading(&text) } else { String::new() };
     let document = Document { id: place.clone(), title, text, metadata: Map::new(), source: Some(place.clone()) };
     let record = record_of(&document, place, modified_ns);
-    emit(Item::Document { document, record, bytes: length });
+    emit(Item::Document { document, record, bytes: length, vectors: HashMap::new() });
     Ok(())
 }
 
@@ -277,8 +295,15 @@ fn first_heading(text: &str) -> String {
 fn read_jsonl(path: &Path, emit: &mut dyn FnMut(Item) -> bool) -> io::Result<()> {
     let file = File::open(path)?;
     let modified_ns = modified_ns(&file);
-    let file_name = path_text(path);
-    let mut reader = BufReader::with_capacity(1 << 18, file);
+    read_rows(BufReader::with_capacity(1 << 18, file), path_text(path), modified_ns, emit)
+}
+
+fn read_rows(
+    mut reader: impl BufRead,
+    file_name: String,
+    modified_ns: i64,
+    emit: &mut dyn FnMut(Item) -> bool,
+) -> io::Result<()> {
     let mut line = Vec::new();
     for number in 1_usize.. {
         line.clear();
@@ -297,9 +322,9 @@ fn read_jsonl(path: &Path, emit: &mut dyn FnMut(Item) -> bool) -> io::Result<()>
             return Ok(());
         }
         let item = match parse_row(&text, &place, &file_name) {
-            Ok(document) => {
+            Ok((document, vectors)) => {
                 let record = record_of(&document, file_name.clone(), modified_ns);
-                Item::Document { document, record, bytes: length }
+                Item::Document { document, record, bytes: length, vectors }
             }
             Err(reason) => {
                 let problem = Problem { place, reason: format!("{reason}; row skipped"), lost: true };
@@ -313,8 +338,8 @@ fn read_jsonl(path: &Path, emit: &mut dyn FnMut(Item) -> bool) -> io::Result<()>
     Ok(())
 }
 
-/// Reads one row: `_id` (or `id`), `title`, `text`; all other keys become metadata.
-fn parse_row(line: &str, place: &str, file: &str) -> Result<Document, String> {
+/// Reads one row: `_id` (or `id`), `title`, `text`; all other keys become metadata, but for what an export put there.
+fn parse_row(line: &str, place: &str, file: &str) -> Result<(Document, HashMap<ContentKey, Embedding>), String> {
     let value: Value = serde_json::from_str(line).map_err(|error| format!("not JSON: {error}"))?;
     let Value::Object(mut row) = value else {
         return Err("not a JSON object".to_owned());
@@ -335,6 +360,7 @@ fn parse_row(line: &str, place: &str, file: &str) -> Result<Document, String> {
         None | Some(Value::Null) => String::new(),
         Some(_) => return Err("\"title\" is not a string".to_owned()),
     };
+    let exported = take_exported(&mut row).unwrap_or_default();
     let mut metadata = match row.remove("metadata") {
         Some(Value::Object(metadata)) => metadata,
         Some(other) => Map::from_iter([("metadata".to_owned(), other)]),
@@ -342,7 +368,8 @@ fn parse_row(line: &str, place: &str, file: &str) -> Result<Document, String> {
     };
     metadata.extend(row);
     // Not the line: it would be wrong as soon as a row above comes or goes, and the row itself is not read again then.
-    Ok(Document { id, title, text, metadata, source: Some(file.to_owned()) })
+    let source = exported.source.unwrap_or_else(|| file.to_owned());
+    Ok((Document { id, title, text, metadata, source: Some(source) }, exported.vectors))
 }
 
 fn record_of(document: &Document, file: String, modified_ns: i64) -> DocumentRecord {

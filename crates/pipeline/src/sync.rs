@@ -7,6 +7,36 @@ use std::path::{Path, PathBuf};
 
 use berth_types::DocumentRecord;
 
+use crate::prepare::Change;
+
+/// How a document compares with the record that the index has under its id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// The index is to be changed.
+    Differs(Change),
+    /// It is as the index has it.
+    Same,
+    /// The id is that of a document of another file, which is still there and counts.
+    OfAnotherFile,
+}
+
+/// Compares a document's record with the one in the index; `is_there` says whether a file exists.
+pub(crate) fn compare(
+    known: Option<&DocumentRecord>,
+    record: &DocumentRecord,
+    is_there: impl FnOnce(&str) -> bool,
+) -> Known {
+    match known {
+        None => Known::Differs(Change::Added),
+        Some(known) if known.file != record.file && is_there(&known.file) => Known::OfAnotherFile,
+        // A part of it was stored when an earlier run was interrupted.
+        Some(known) if known.content_hash.is_empty() => Known::Differs(Change::Added),
+        Some(known) if known.content_hash != record.content_hash => Known::Differs(Change::Changed),
+        Some(known) if known.file != record.file => Known::Differs(Change::Moved),
+        Some(_) => Known::Same,
+    }
+}
+
 /// What a run saw of the sources it was given.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
@@ -70,6 +100,11 @@ impl Removal {
     /// Documents that would be lost, not merely renamed.
     pub(crate) fn lost(&self) -> usize {
         self.gone.len() - self.moved
+    }
+
+    /// The same before the new documents are in the index.
+    pub(crate) fn objection_before(&self) -> Option<String> {
+        Self { added: 0, gone: self.gone.clone(), ..*self }.objection()
     }
 
     /// Why this removal should not go through unasked: more than half of the documents that were below the roots before

@@ -1,18 +1,22 @@
 //! `berth index PATH… --index DIR`.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use berth_pipeline::{EncoderChoice, Home, IngestOptions, IngestReport, ingest, open_encoder, open_token_encoder};
+use berth_pipeline::{
+    EncoderChoice, Home, IngestOptions, IngestReport, ingest, is_standard_input, open_encoder, open_token_encoder,
+    remember_rate,
+};
 use berth_types::Device;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
-use crate::Outcome;
 use crate::args::IndexArgs;
 use crate::output::{self, grouped, say};
 use crate::progress::Display;
+use crate::{Outcome, commands};
 
 /// More \[UNK\] than this means that the model does not read the language; measured at 4 % for Korean under MiniLM,
 /// below 0.1 % for English.
@@ -31,10 +35,14 @@ pub(crate) fn run(home: &Home, args: &IndexArgs) -> anyhow::Result<Outcome> {
         follow_links: args.follow,
     };
     // Said before the model is loaded, which takes longer than to see this.
-    if let Some(path) = args.paths.iter().find(|path| !args.sync && !path.exists()) {
+    let is_missing = |path: &&PathBuf| !args.sync && !path.exists() && !is_standard_input(path);
+    if let Some(path) = args.paths.iter().find(is_missing) {
         return Err(berth_pipeline::Error::PathNotFound { path: path.clone() }.into());
     }
     let choice = encoder_choice(&args.encoder);
+    if args.dry_run {
+        return commands::plan::run(home, args, &choice, &options);
+    }
     let tokens = open_token_encoder(home, &choice, Some(&args.index), args.token_rows)?;
     let encoder = open_encoder(home, &choice, Some(&args.index))?;
     if args.encoder.machine.device == Device::Auto && !args.quiet {
@@ -45,6 +53,7 @@ pub(crate) fn run(home: &Home, args: &IndexArgs) -> anyhow::Result<Outcome> {
     let result = ingest(&encoder, tokens.as_ref(), &args.index, &options, &mut display, &cancel);
     display.clear();
     let report = result?;
+    remember_rate(home, &encoder, report.tokens, report.seconds);
 
     if args.json {
         output::print_json(&report)?;
@@ -98,7 +107,7 @@ pub(crate) fn cancel_on_signals() -> anyhow::Result<Arc<AtomicBool>> {
     Ok(cancel)
 }
 
-fn summary(report: &IngestReport) -> String {
+pub(crate) fn summary(report: &IngestReport) -> String {
     let mut parts = Vec::new();
     let counts = [
         (report.added, "added"),

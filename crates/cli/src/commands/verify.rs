@@ -1,15 +1,19 @@
 //! `berth verify --index DIR`.
 
-use berth_pipeline::{Error, verify_index};
+use berth_pipeline::{Error, VerifyReport, verify_index};
 
 use crate::Outcome;
 use crate::args::VerifyArgs;
 use crate::output::{self, bytes, grouped, say};
 
 pub(crate) fn run(args: &VerifyArgs) -> anyhow::Result<Outcome> {
-    let report = verify_index(&args.index).map_err(Error::from)?;
-    if args.json {
-        output::print_json(&report)?;
+    show(&verify_index(&args.index).map_err(Error::from)?, args.json, "index")
+}
+
+/// Prints what was found in an index, or in a snapshot of one, as `what` says.
+pub(crate) fn show(report: &VerifyReport, json: bool, what: &str) -> anyhow::Result<Outcome> {
+    if json {
+        output::print_json(report)?;
     } else if report.problems.is_empty() {
         let line = format!(
             "{} files, {} read: intact; {} documents, {} chunks in both halves\n",
@@ -26,6 +30,8 @@ pub(crate) fn run(args: &VerifyArgs) -> anyhow::Result<Outcome> {
     for problem in &report.problems {
         say(&format!("berth: {}: {}", problem.file.display(), problem.reason));
     }
-    say("berth: the index is damaged; restore it from a copy, or remove the folder and index again");
+    let remedy = "restore it from a copy, or remove the folder and index again";
+    let remedy = if what == "index" { remedy } else { "keep another one" };
+    say(&format!("berth: the {what} is damaged; {remedy}"));
     Ok(Outcome::Damaged)
 }

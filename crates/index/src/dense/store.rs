@@ -1,5 +1,7 @@
 //! The writer's side of the dense half: collects rows, spills them to segments, keeps the segments few.
 
+mod purge;
+
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;

@@ -19,9 +19,9 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::encoding::{Encoding, Row, Stage};
 use super::{IngestReport, Progress, ProgressState};
-use crate::prepare::{Change, Cutting, Incoming, Prepared, prepare};
+use crate::prepare::{Cutting, Incoming, Prepared, prepare};
 use crate::source::{Item, Listing, Problem, path_text, read_file};
-use crate::sync::Seen;
+use crate::sync::{Known, Seen, compare};
 use crate::{Error, TokenEncoder};
 
 /// Documents tokenised ahead of embedding.
@@ -217,8 +217,8 @@ impl<'a> Run<'a> {
 
     /// Lets a document in, unless it was seen before or is as the index has it.
     fn admit(&mut self, file: &Path, item: Item) -> Option<Incoming> {
-        let (document, record, bytes) = match item {
-            Item::Document { document, record, bytes } => (document, record, bytes),
+        let (document, record, bytes, vectors) = match item {
+            Item::Document { document, record, bytes, vectors } => (document, record, bytes, vectors),
             Item::Binary { bytes } => {
                 self.report.skipped_by_reason.binary += 1;
                 self.advance(bytes);
@@ -239,26 +239,24 @@ impl<'a> Run<'a> {
             self.skip_duplicate(record.file, reason, bytes);
             return None;
         }
-        let change = match self.writer.record(&document.id).cloned() {
-            None => Change::Added,
-            Some(known) if known.file != record.file && self.is_there(&known.file) => {
-                let reason = format!("id '{}' belongs to a document of {}, which counts", document.id, known.file);
+        let known = self.writer.record(&document.id).cloned();
+        let change = match compare(known.as_ref(), &record, |file| self.is_there(file)) {
+            Known::Differs(change) => change,
+            Known::OfAnotherFile => {
+                let file = known.map(|known| known.file).unwrap_or_default();
+                let reason = format!("id '{}' belongs to a document of {file}, which counts", document.id);
                 self.skip_duplicate(record.file, reason, bytes);
                 return None;
             }
-            // A part of it was stored when an earlier run was interrupted.
-            Some(known) if known.content_hash.is_empty() => Change::Added,
-            Some(known) if known.content_hash != record.content_hash => Change::Changed,
-            Some(known) if known.file != record.file => Change::Moved,
-            Some(known) => {
+            Known::Same => {
                 self.report.unchanged += 1;
-                self.report.chunks += known.chunks as usize;
+                self.report.chunks += known.map_or(0, |known| known.chunks as usize);
                 self.advance(bytes);
                 self.pass();
                 return None;
             }
         };
-        Some(Incoming { document, record, bytes, change })
+        Some(Incoming { document, record, bytes, change, vectors })
     }
 
     fn skip_duplicate(&mut self, place: String, reason: String, bytes: u64) {
@@ -279,7 +277,8 @@ impl<'a> Run<'a> {
 
     /// Hands the chunks that need it to the encoder; waits while too many are in flight.
     fn submit(&mut self, prepared: Prepared) -> Result<(), Error> {
-        let Prepared { incoming, chunks, .. } = prepared;
+        let Prepared { mut incoming, chunks, .. } = prepared;
+        let given = self.usable(take(&mut incoming.vectors));
         self.pieces += prepared.pieces;
         self.unknown += prepared.unknown;
         self.words += prepared.words;
@@ -299,6 +298,8 @@ impl<'a> Run<'a> {
                 Row::SameAs(same)
             } else if let Some((embedding, tokens)) = self.known(&chunk.key) {
                 Row::Known(embedding, tokens)
+            } else if let Some(embedding) = given.get(&chunk.key) {
+                Row::Known(embedding.clone(), None)
             } else {
                 self.rows_in_flight += 1;
                 let row = take(&mut chunk.row);
@@ -319,6 +320,13 @@ impl<'a> Run<'a> {
             None => Some((embedding, None)),
             Some(_) => Some((embedding, Some(self.writer.token_rows(key)?))),
         }
+    }
+
+    /// Vectors that came with a document, as far as the index can take them: with token rows the model runs anyway.
+    fn usable(&self, mut given: HashMap<ContentKey, Embedding>) -> HashMap<ContentKey, Embedding> {
+        let dimensions = self.writer.settings().dimensions;
+        given.retain(|_, embedding| self.tokens.is_none() && embedding.dimensions() == dimensions);
+        given
     }
 
     fn last_encoding(&mut self) -> &mut Encoding {

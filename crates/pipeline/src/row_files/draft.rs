@@ -89,7 +89,7 @@ impl Draft {
         Ok(())
     }
 
-    pub(super) fn failed(&self) -> impl FnOnce(io::Error) -> Error + use<> {
+    pub(crate) fn failed(&self) -> impl FnOnce(io::Error) -> Error + use<> {
         Error::io("write", &self.out)
     }
 }

@@ -1,0 +1,75 @@
+//! `berth watch PATH… --index DIR`.
+
+use std::time::Duration;
+
+use berth_pipeline::{
+    Error, Home, IngestOptions, IngestReport, Problem, Progress, ProgressState, Watcher, is_standard_input,
+    open_encoder, open_token_encoder, watch,
+};
+
+use crate::Outcome;
+use crate::commands::index::{cancel_on_signals, encoder_choice, summary};
+use crate::life_args::WatchArgs;
+use crate::output::{self, WrongUsage, complain, say};
+use crate::progress::Display;
+
+pub(crate) fn run(home: &Home, args: &WatchArgs) -> anyhow::Result<Outcome> {
+    if args.paths.iter().any(|path| is_standard_input(path)) {
+        return Err(WrongUsage("standard input cannot be watched; name folders or files".to_owned()).into());
+    }
+    if let Some(path) = args.paths.iter().find(|path| !path.exists()) {
+        return Err(Error::PathNotFound { path: path.clone() }.into());
+    }
+    let options = IngestOptions {
+        paths: args.paths.clone(),
+        sync: true,
+        force: args.force,
+        follow_links: args.follow,
+        ..IngestOptions::default()
+    };
+    let choice = encoder_choice(&args.encoder);
+    // With token rows where the index has them.
+    let tokens = open_token_encoder(home, &choice, Some(&args.index), false)?;
+    let encoder = open_encoder(home, &choice, Some(&args.index))?;
+    let cancel = cancel_on_signals()?;
+    let mut teller = Teller { display: Display::new(args.quiet), json: args.json, quiet: args.quiet };
+    let interval = Duration::from_secs_f64(args.interval);
+    watch(&encoder, tokens.as_ref(), &args.index, &options, interval, &mut teller, &cancel)?;
+    Ok(Outcome::Interrupted)
+}
+
+struct Teller {
+    display: Display,
+    json: bool,
+    quiet: bool,
+}
+
+impl Progress for Teller {
+    fn update(&mut self, state: &ProgressState) {
+        self.display.update(state);
+    }
+
+    fn problem(&mut self, problem: &Problem) {
+        self.display.problem(problem);
+    }
+
+    fn committed(&mut self, generation: u64) {
+        self.display.committed(generation);
+    }
+}
+
+impl Watcher for Teller {
+    fn synced(&mut self, report: &IngestReport) {
+        self.display.clear();
+        self.display = Display::new(self.quiet);
+        if let Some(reason) = &report.refused {
+            complain(&format!("sync refused: {reason}; nothing was removed; start with --force if this is meant"));
+        }
+        // Nobody reads the output any more: the index is kept in step all the same.
+        let _ = if self.json { output::print_json(report) } else { output::print(&summary(report)) };
+    }
+
+    fn put_off(&mut self, error: &Error) {
+        say(&format!("berth: {error}; trying again"));
+    }
+}

@@ -1,0 +1,102 @@
+//! Indexes of every format that was ever released, kept as bytes: they are read, verified and taken further, for ever.
+
+mod support;
+
+use std::path::{Path, PathBuf};
+
+use berth_index::{IndexReader, IndexWriter};
+use berth_types::Document;
+use support::{
+    assert_sound, contents, copy, cut, cut_with_tokens, document, embed, embed_words, put, record, snapshot,
+};
+
+/// A folder of `tests/fixtures/indexes`, and the format that its index is written in.
+const FIXTURES: [(&str, u32); 2] = [("format-1", 1), ("format-2", 2)];
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/indexes").join(name)
+}
+
+fn titled() -> Document {
+    Document {
+        title: "Grüße aus dem Hafen".to_string(),
+        metadata: [("year".to_string(), 1999.into())].into_iter().collect(),
+        ..document("titled", "ein Wort noch eins und fünf sechs sieben")
+    }
+}
+
+/// What the fixtures were made with: two commits, the second of which replaces and removes.
+fn fill(writer: &mut IndexWriter) {
+    for number in 0..12 {
+        put(writer, &number.to_string(), &format!("document number {number} of a small set of many words"));
+    }
+    put(writer, "empty", "");
+    let titled = titled();
+    let with_tokens = writer.settings().tokens.is_some();
+    let chunks = if with_tokens { cut_with_tokens(&titled.text) } else { cut(&titled.text) };
+    writer.put(&titled, &record(&titled), chunks).unwrap();
+    writer.commit().unwrap();
+    writer.remove("3").unwrap();
+    put(writer, "7", "another text");
+    writer.commit().unwrap();
+}
+
+/// Every answer to a few questions, as text.
+fn answers(dir: &Path) -> Vec<String> {
+    let snapshot = snapshot(dir);
+    let mut lines = vec![format!("{:?}", contents(&snapshot))];
+    for question in ["another", "number 11", "Grüße", "absent"] {
+        let lexical = snapshot.lexical(question, 20).unwrap().hits;
+        let dense = snapshot.dense(&embed(question), 20).unwrap();
+        let ids: Vec<u64> = lexical.iter().map(|hit| hit.chunk_id).collect();
+        for hit in lexical.iter().chain(&dense) {
+            lines.push(format!("{question}: {hit:?} {:?}", snapshot.chunk(hit.chunk_id).unwrap()));
+        }
+        if snapshot.settings().tokens.is_some() {
+            lines.push(format!("{:?}", snapshot.late_scores(&embed_words(question), &ids).unwrap()));
+        }
+    }
+    lines
+}
+
+#[test]
+fn an_index_of_every_format_answers_as_one_of_today() {
+    for (name, format) in FIXTURES {
+        let dir = fixture(name);
+        assert_sound(&dir);
+        let found = snapshot(&dir);
+        assert_eq!((found.status().format, found.generation()), (format, 3), "{name}");
+        assert_eq!(found.document("titled").unwrap().unwrap().document, titled(), "{name}");
+        let today = tempfile::tempdir().unwrap();
+        fill(&mut IndexWriter::create_or_open(today.path(), found.settings()).unwrap());
+        assert_eq!(answers(&dir), answers(today.path()), "{name}");
+    }
+}
+
+#[test]
+fn an_index_of_every_format_is_taken_further() {
+    for (name, _) in FIXTURES {
+        let dir = tempfile::tempdir().unwrap();
+        copy(&fixture(name), dir.path());
+        let settings = snapshot(dir.path()).settings().clone();
+        let mut expected = contents(&snapshot(dir.path()));
+        let mut writer = IndexWriter::create_or_open(dir.path(), &settings).unwrap();
+        // More segments than are left alone, so that old ones are merged with new ones.
+        for number in 0..12 {
+            put(&mut writer, &format!("new {number}"), "what a later release puts beside what is old");
+            expected.push((format!("new {number}"), "what a later release puts beside what is old".to_string()));
+            writer.commit().unwrap();
+        }
+        writer.remove("0").unwrap();
+        put(&mut writer, "1", "replaced by a later release");
+        writer.finish().unwrap();
+        expected.retain(|(id, _)| id != "0");
+        expected
+            .iter_mut()
+            .filter(|(id, _)| id == "1")
+            .for_each(|(_, text)| *text = "replaced by a later release".into());
+        expected.sort();
+        assert_eq!(contents(&IndexReader::open(dir.path()).unwrap().snapshot()), expected, "{name}");
+        assert_sound(dir.path());
+    }
+}

@@ -1,0 +1,83 @@
+//! Keeps an index in step with folders: looks at them now and then, and runs a sync when they have changed and come to rest.
+//!
+//! It asks the file system by itself instead of being told, which works the same on local disks, network shares and
+//! containers.
+
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
+use berth_encoder::Encoder;
+use berth_types::ErrorKind;
+
+use crate::ingest::{IngestOptions, IngestReport, Progress, ingest};
+use crate::source::{list_files, path_text};
+use crate::{Error, TokenEncoder};
+
+/// How often an interruption is looked for.
+const GLANCE: Duration = Duration::from_millis(50);
+
+/// Hears how it goes.
+pub trait Watcher: Progress {
+    /// A run has come to its end.
+    fn synced(&mut self, report: &IngestReport);
+    /// Another process is writing the index; it is tried again.
+    fn put_off(&mut self, error: &Error);
+}
+
+/// Indexes what `options` names, and again after every change, until `cancel` becomes true. A change is taken up when two
+/// looks, an `interval` apart, find the same. The index is held only while a run goes on.
+///
+/// # Errors
+/// As [`ingest`], but for an index that another process is writing.
+pub fn watch(
+    encoder: &Encoder,
+    tokens: Option<&TokenEncoder>,
+    index: &Path,
+    options: &IngestOptions,
+    interval: Duration,
+    watcher: &mut dyn Watcher,
+    cancel: &AtomicBool,
+) -> Result<(), Error> {
+    let mut before = None;
+    let mut indexed = None;
+    while !cancel.load(Ordering::Relaxed) {
+        let now = stamp(options)?;
+        // The first look is enough to begin with.
+        let at_rest = before.is_none_or(|before| before == now);
+        if at_rest && indexed != Some(now) {
+            match ingest(encoder, tokens, index, options, watcher, cancel) {
+                Ok(report) => {
+                    // What changed meanwhile shows at the next look.
+                    indexed = Some(now);
+                    watcher.synced(&report);
+                }
+                Err(error) if error.kind() == ErrorKind::Overloaded => watcher.put_off(&error),
+                Err(error) => return Err(error),
+            }
+        }
+        before = Some(now);
+        let until = Instant::now() + interval;
+        while Instant::now() < until && !cancel.load(Ordering::Relaxed) {
+            thread::sleep(GLANCE.min(interval));
+        }
+    }
+    Ok(())
+}
+
+/// What tells one state of the folders from another: paths, lengths and times of all files.
+fn stamp(options: &IngestOptions) -> Result<[u8; 32], Error> {
+    let listing = list_files(&options.paths, options.follow_links, true)?;
+    let mut hasher = blake3::Hasher::new();
+    for file in &listing.files {
+        let path = path_text(&file.path);
+        let modified = fs::metadata(&file.path).and_then(|metadata| metadata.modified()).ok();
+        let modified_ns =
+            modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).map_or(0, |time| time.as_nanos());
+        hasher.update(&(path.len() as u64).to_le_bytes()).update(path.as_bytes());
+        hasher.update(&file.bytes.to_le_bytes()).update(&modified_ns.to_le_bytes());
+    }
+    Ok(*hasher.finalize().as_bytes())
+}
