@@ -13,6 +13,7 @@ mod heads;
 mod importing;
 mod indexing;
 mod late;
+mod ranking;
 mod searching;
 mod sources;
 mod texts;

@@ -7,6 +7,7 @@ mod head_args;
 mod model_args;
 mod output;
 mod progress;
+mod shaping_args;
 
 use std::process::ExitCode;
 

@@ -3,12 +3,15 @@
 //! This crate owns order and back-pressure. What a window, a vector or a posting is, its siblings know.
 
 mod bench;
+mod carried;
 mod checkpoint;
 mod chosen;
+mod cross;
 mod doctor;
 mod encoding;
 mod error;
 mod evaluate;
+mod explain;
 mod graphs;
 mod heads;
 mod home;
@@ -22,6 +25,7 @@ mod rerank;
 mod row_files;
 mod samples;
 mod search;
+mod shaping;
 mod source;
 mod sync;
 mod texts;

@@ -8,6 +8,6 @@ mod store;
 mod tombstones;
 
 pub(crate) use row_set::RowSet;
-pub(crate) use scan::{late_scores, nearest, scores};
+pub(crate) use scan::{late_scores, nearest, scores, vectors_of};
 pub(crate) use segment::RowLabel;
 pub(crate) use store::{DenseStore, LiveSegment, open_segments};
