@@ -17,6 +17,7 @@ fn readd(node: &Value) -> f64 {
         // A place has the score that led to it below, which is no part of its arithmetic.
         [_] if label.starts_with("place in the") => value,
         parts if formula == "product" => parts.iter().product(),
+        [part] if formula == "square" => part * part,
         parts if formula.starts_with("sum over") || formula.contains(" + ") && !formula.contains('/') => {
             parts.iter().sum()
         }
@@ -29,9 +30,9 @@ fn readd(node: &Value) -> f64 {
                 0.0
             }
         }
-        [first, tenth] if label.starts_with("gap") => {
+        [first, later] if label.starts_with("gap") => {
             if *first > 0.0 {
-                1.0 - tenth / first
+                1.0 - later / first
             } else {
                 0.0
             }
@@ -176,7 +177,9 @@ fn a_sentence_and_its_words_carry_the_match() {
     let sentence = range(&semantic["sentence"]);
     assert!(text[sentence.clone()].starts_with("A vessel lies at the quay"), "{semantic}");
     let tokens: Vec<_> = semantic["tokens"].as_array().unwrap().iter().map(range).collect();
-    assert!(!tokens.is_empty() && tokens.iter().all(|token| sentence.start <= token.start && token.end <= sentence.end));
+    assert!(
+        !tokens.is_empty() && tokens.iter().all(|token| sentence.start <= token.start && token.end <= sentence.end)
+    );
     let carrying: Vec<&str> = tokens.iter().map(|token| &text[token.clone()]).collect();
     assert!(carrying.iter().any(|word| word.contains("vessel") || word.contains("quay")), "{carrying:?}");
     assert!(place.search_json("a ship", &[])["hits"][0]["semantic"].is_null());

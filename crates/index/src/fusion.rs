@@ -4,7 +4,7 @@
 //! (`lists.rs`), and then
 //!
 //! ```text
-//! adaptive   w · cosine + (1 − w) · trust · BM25 / highest BM25
+//! adaptive   w · cosine + (1 − w) · trust · (BM25 / highest BM25)²
 //! convex     w · cosine on a scale + (1 − w) · BM25 on a scale        (Bruch, Gai and Ingber 2023)
 //! RRF        2w / (k + dense rank) + 2(1 − w) / (k + lexical rank)    (Cormack, Clarke and Büttcher 2009, at w = .5)
 //! ```
@@ -67,7 +67,7 @@ pub struct Fused {
 /// What a fused score was computed from.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Arithmetic {
-    /// dense_weight · share of the cosine + lexical_weight · trust · share of BM25.
+    /// dense_weight · share of the cosine + lexical_weight · trust · share of BM25, squared where there is a trust.
     Weighted {
         /// Share of the dense half.
         dense_weight: f32,
@@ -228,8 +228,13 @@ impl Fused {
                 bm25_scale,
                 ..
             } => {
-                let trust = trust.map_or(1.0, |trust| trust.value);
-                (dense_weight * cosine_scale.share(cosine), lexical_weight * trust * bm25_scale.share(bm25))
+                let share = bm25_scale.share(bm25);
+                let lexical = match trust {
+                    // The square leaves the best as it is, and takes from those behind what they have by common words.
+                    Some(trust) => lexical_weight * trust.value * (share * share),
+                    None => lexical_weight * share,
+                };
+                (dense_weight * cosine_scale.share(cosine), lexical)
             }
             Arithmetic::Reciprocal { k, dense_weight } => {
                 let part = |weight: f32, place: Option<DocScore>| {

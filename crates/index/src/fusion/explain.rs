@@ -32,7 +32,8 @@ pub fn explain(fused: &Fused, cosine: Option<Explanation>, bm25: Option<Explanat
             let dense = vec![leaf("weight of the dense half", dense_weight), share(&cosine_scale, cosine, "cosine")];
             let mut lexical = vec![leaf("weight of the lexical half", lexical_weight)];
             lexical.extend(trust.map(trust_node));
-            lexical.push(share(&bm25_scale, bm25, "BM25"));
+            let bm25 = share(&bm25_scale, bm25, "BM25");
+            lexical.push(if trust.is_some() { square("share", bm25) } else { bm25 });
             let label = if trust.is_some() { "adaptive fusion" } else { "convex fusion" };
             let product = |half: &str, value, children| node(format!("{half} half = product"), value, children);
             (label, vec![product("dense", dense_part, dense), product("lexical", lexical_part, lexical)])
@@ -71,15 +72,20 @@ fn share(scale: &Scale, score: Explanation, name: &str) -> Explanation {
 }
 
 fn trust_node(trust: Trust) -> Explanation {
-    let gap = vec![leaf("first BM25", trust.first), leaf("tenth BM25", trust.tenth)];
-    let gap = node("gap = 1 − tenth / first BM25 of the question".to_owned(), trust.gap, gap);
+    let gap = vec![leaf("first BM25", trust.first), leaf("twentieth BM25", trust.later)];
+    let gap = node("gap = 1 − twentieth / first BM25 of the question".to_owned(), trust.gap, gap);
     let cosines = vec![
-        leaf("mean cosine of the first three by BM25", trust.cosine),
+        leaf("mean cosine of the first ten by BM25", trust.cosine),
         leaf("highest cosine of the question", trust.highest_cosine),
     ];
     let agreement =
         node("agreement = cosine of the first by BM25 / highest cosine".to_owned(), trust.agreement, cosines);
-    node("trust in the lexical half = product".to_owned(), trust.value, vec![gap, agreement])
+    node("trust in the lexical half = product".to_owned(), trust.value, vec![gap, square("agreement", agreement)])
+}
+
+/// The square of a node's value.
+fn square(name: &str, child: Explanation) -> Explanation {
+    node(format!("{name}² = square"), child.value * child.value, vec![child])
 }
 
 fn node(label: String, value: f32, children: Vec<Explanation>) -> Explanation {

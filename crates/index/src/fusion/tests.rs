@@ -52,10 +52,11 @@ fn trust_is_the_gap_of_the_head_and_a_second_opinion() {
     let gap = |lexical: &HalfList| trust(&HalfList::default(), lexical, &[]).value;
     assert_eq!(gap(&list(&[])), 0.0);
     assert_eq!(gap(&list(&[7.0])), 1.0);
-    assert_eq!(gap(&list(&[8.0; 9])), 1.0);
-    assert_eq!(gap(&list(&[8.0; 10])), 0.0);
-    assert_eq!(gap(&list(&[8.0, 8.0, 8.0, 8.0, 8.0, 8.0, 8.0, 8.0, 8.0, 6.0, 1.0])), 0.25);
-    // A list of four chunks of two documents that was cut there: the tenth document may score what the last chunk did.
+    assert_eq!(gap(&list(&[8.0; 19])), 1.0);
+    assert_eq!(gap(&list(&[8.0; 20])), 0.0);
+    let falling: Vec<f32> = [&[8.0; 19][..], &[6.0, 1.0]].concat();
+    assert_eq!(gap(&list(&falling)), 0.25);
+    // A list of four chunks of two documents that was cut there: the twentieth document may score what the last chunk did.
     assert_eq!(gap(&best_per_document(&hits(&[(1, 1, 8.0), (1, 2, 7.0), (2, 3, 7.0), (1, 4, 4.0)]), 4)), 0.5);
 
     let lexical = list(&[8.0]);
@@ -67,9 +68,11 @@ fn trust_is_the_gap_of_the_head_and_a_second_opinion() {
     assert_eq!(agreement(&[(1, 1, 0.5)], &hits(&[(0, 0, 0.125), (0, 7, 0.0)]), 9), 0.25);
     assert_eq!(agreement(&[(1, 1, 0.5), (2, 2, 0.375)], &[], 2), 0.75, "at most as like as the last of the list");
     assert_eq!(agreement(&[(1, 1, 0.5)], &hits(&[(0, 0, -0.5)]), 9), 0.0);
-    // The first three by BM25 are asked about, and no more.
-    let dense = whole(&[(0, 0, 0.5), (1, 1, 0.25), (2, 2, 0.0), (3, 3, 0.5)]);
-    assert_eq!(trust(&dense, &list(&[8.0, 7.0, 6.0, 5.0]), &[]).agreement, 0.5);
+    // The first ten by BM25 are asked about, and no more; their mean counts by its square.
+    let dense = whole(&(0..12).map(|n| (n, n, if n < 5 { 0.0 } else { 0.5 })).collect::<Vec<_>>());
+    let lexical = list(&(1..13).rev().map(|score| score as f32).collect::<Vec<_>>());
+    let found = trust(&dense, &lexical, &[]);
+    assert_eq!((found.gap, found.agreement, found.value), (1.0, 0.5, 0.25));
 }
 
 #[test]
@@ -123,11 +126,12 @@ fn readd(explanation: &Explanation) {
         (_, []) => explanation.value,
         (_, values) if label.ends_with("= dense half + lexical half") => values.iter().sum(),
         (_, values) if label.ends_with("= product") => values.iter().product(),
+        (_, &[value]) if label.ends_with("= square") => value * value,
         (_, &[.., 0.0]) if label.starts_with("share") => 0.0,
         (_, &[score, highest]) if label.starts_with("share") => score / highest,
         (_, &[score, low, span]) if label.starts_with("share") => (score - low) / span,
         (_, &[0.0, _]) if label.starts_with("gap") => 0.0,
-        (_, &[first, tenth]) if label.starts_with("gap") => 1.0 - tenth / first,
+        (_, &[first, later]) if label.starts_with("gap") => 1.0 - later / first,
         (_, &[_, 0.0]) if label.starts_with("agreement") => 1.0,
         (_, &[cosine, highest]) if label.starts_with("agreement") => (cosine / highest).clamp(0.0, 1.0),
         (_, &[weight, k, place]) if label.ends_with("2 · weight / (k + place)") => 2.0 * weight / (k + place),
