@@ -4,6 +4,9 @@ use std::ops::Range;
 
 use berth_types::{Semantic, TokenMatrix};
 
+/// For each token of the query a token of the passage, and their cosine.
+type Alike = Vec<(usize, f32)>;
+
 /// Finds the sentence that answers best, token by token.
 ///
 /// A sentence scores the mean, over the query's tokens, of the highest cosine with one of its tokens; the first of the best
@@ -21,7 +24,7 @@ pub(crate) fn carried_by(
 ) -> Option<Semantic> {
     assert_eq!(passage.rows(), offsets.len(), "a range for each token");
     assert_eq!(passage.dimensions(), query.dimensions(), "vectors of one model");
-    let mut best: Option<(f32, &Range<usize>, Vec<(usize, f32)>)> = None;
+    let mut best: Option<(f32, &Range<usize>, Alike)> = None;
     for sentence in sentences {
         let first = offsets.partition_point(|offset| offset.start < sentence.start);
         let end = offsets.partition_point(|offset| offset.start < sentence.end);
@@ -52,7 +55,7 @@ pub(crate) fn carried_by(
 }
 
 /// For each token of the query, the token of the passage that is most like it, of those in a range, and the cosine.
-fn most_alike(query: &TokenMatrix, passage: &TokenMatrix, tokens: Range<usize>) -> Vec<(usize, f32)> {
+fn most_alike(query: &TokenMatrix, passage: &TokenMatrix, tokens: Range<usize>) -> Alike {
     let dimensions = query.dimensions();
     let row = |token: usize| &passage.as_slice()[token * dimensions..(token + 1) * dimensions];
     let of_one = |asked: &[f32]| {
