@@ -7,6 +7,9 @@ use berth_types::{Semantic, TokenMatrix};
 /// For each token of the query a token of the passage, and their cosine.
 type Alike = Vec<(usize, f32)>;
 
+/// What rounding can do to a cosine: of tokens that are equally alike, all count.
+const ROUNDING: f32 = 1e-5;
+
 /// Finds the sentence that answers best, token by token.
 ///
 /// A sentence scores the mean, over the query's tokens, of the highest cosine with one of its tokens; the first of the best
@@ -39,7 +42,7 @@ pub(crate) fn carried_by(
     }
     let (mean, sentence, alike) = best?;
     let mut carrying: Vec<usize> =
-        alike.iter().filter(|&&(_, cosine)| cosine >= mean).map(|&(token, _)| token).collect();
+        alike.iter().filter(|&&(_, cosine)| cosine >= mean - ROUNDING).map(|&(token, _)| token).collect();
     carrying.sort_unstable();
     carrying.dedup();
     let mut tokens: Vec<(usize, usize)> = Vec::new();
