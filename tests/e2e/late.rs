@@ -75,7 +75,7 @@ fn the_depth_says_how_many_are_looked_at() {
     };
     assert_eq!(count(&["--rerank-depth", "1", "-k", "1"]), 1);
     assert_eq!(count(&["--rerank-depth", "1", "-k", "3"]), 3, "as many as are wanted are looked at");
-    place.run(&["search", "x", "--index", "index", "--rerank", "cross"]).expect_code(2).expect_message(&["late"]);
+    place.run(&["search", "x", "--index", "index", "--rerank", "magic"]).expect_code(2).expect_message(&["late"]);
 }
 
 #[test]

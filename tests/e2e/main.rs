@@ -14,6 +14,7 @@ mod importing;
 mod indexing;
 mod late;
 mod life;
+mod ranking;
 mod searching;
 mod sources;
 mod texts;

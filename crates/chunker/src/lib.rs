@@ -10,4 +10,5 @@ mod sentences;
 mod windows;
 
 pub use error::Error;
+pub use sentences::sentences;
 pub use windows::{Window, WindowOptions, windows};

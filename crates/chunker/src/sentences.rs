@@ -4,6 +4,8 @@
 //! (lines of one paragraph are often wrapped; the caller knows line ends by itself), and a full stop after a common
 //! abbreviation or an initial ends none either.
 
+use std::ops::Range;
+
 use unicode_segmentation::UnicodeSegmentation as _;
 
 /// A run of this many characters without letter or digit parts a line, so that sentences are sought in each part by itself.
@@ -49,6 +51,13 @@ pub(crate) fn sentence_starts(text: &str) -> Vec<u32> {
     starts
 }
 
+/// Byte ranges of the sentences of a text, ascending; together they are the text.
+pub fn sentences(text: &str) -> Vec<Range<usize>> {
+    let starts = sentence_starts(text).into_iter().map(|start| start as usize);
+    let borders: Vec<usize> = std::iter::once(0).chain(starts).chain([text.len()]).collect();
+    borders.windows(2).map(|pair| pair[0]..pair[1]).filter(|range| !range.is_empty()).collect()
+}
+
 /// Lines of `text`, parted further after long runs without letter or digit. Together they are the text.
 fn parts(text: &str) -> impl Iterator<Item = &str> {
     text.split_inclusive('\n').flat_map(|line| {
@@ -91,16 +100,8 @@ mod tests {
     use super::*;
 
     fn check(text: &str, expected: &[&str]) {
-        let mut sentences = Vec::new();
-        let mut from = 0;
-        for start in sentence_starts(text) {
-            sentences.push(&text[from..start as usize]);
-            from = start as usize;
-        }
-        if from < text.len() {
-            sentences.push(&text[from..]);
-        }
-        assert_eq!(sentences, expected);
+        let found: Vec<&str> = sentences(text).into_iter().map(|range| &text[range]).collect();
+        assert_eq!(found, expected);
     }
 
     #[test]

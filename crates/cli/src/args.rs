@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use berth_pipeline::Home;
-use berth_types::{ByteSize, Device, Fusion, Mode, Precision, Rerank, Reranker};
+use berth_types::{ByteSize, Device, Fusion, Mode, Normalize, Precision, Rerank, Reranker};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::head_args::{
@@ -14,6 +14,7 @@ use crate::head_args::{
 };
 use crate::life_args::{ExportArgs, PurgeArgs, SnapshotArgs, WatchArgs};
 use crate::model_args::ModelArgs;
+use crate::shaping_args::ShapingArgs;
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 done, 1 failed, 2 usage, 3 nothing found where something had to be, 4 corrupt or mismatched data,
@@ -189,6 +190,8 @@ pub(crate) struct SearchArgs {
     #[command(flatten)]
     pub(crate) rerank: RerankArgs,
     #[command(flatten)]
+    pub(crate) shaping: ShapingArgs,
+    #[command(flatten)]
     pub(crate) encoder: EncoderArgs,
     /// Show how each score came about
     #[arg(long)]
@@ -211,21 +214,28 @@ pub(crate) struct RankingArgs {
 /// What orders the first documents anew.
 #[derive(Debug, Args)]
 pub(crate) struct RerankArgs {
-    /// Order the first documents anew: late (token by token; the index needs --token-rows)
+    /// Order the first documents anew: late (token by token; the index needs --token-rows), or cross (by a cross-encoder)
     #[arg(long, value_name = "HOW", value_parser = parse_reranker)]
     pub(crate) rerank: Option<Reranker>,
     /// How many of the first documents are ordered anew, at least as many as are shown
     #[arg(long, value_name = "N", default_value_t = Rerank::default().depth, value_parser = parse_k)]
     pub(crate) rerank_depth: usize,
-    /// Share of late interaction in the score, 0 to 1; the rest is the score before [default: 1 for models that were
-    /// trained for it, else 0.5]
+    /// Share of what orders anew in the score, 0 to 1; the rest is the score before [default: 1 for a cross-encoder and for
+    /// models that were trained for late interaction, else 0.5]
     #[arg(long, value_name = "SHARE", value_parser = parse_share)]
     pub(crate) rerank_weight: Option<f32>,
+    /// Installed cross-encoder for `--rerank cross`
+    #[arg(long, value_name = "NAME")]
+    pub(crate) reranker: Option<String>,
+    /// Milliseconds after which the cross-encoder begins with no further document [default: it reads all]
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=600_000))]
+    pub(crate) rerank_budget_ms: Option<u64>,
 }
 
 impl RerankArgs {
     pub(crate) fn rerank(&self) -> Option<Rerank> {
-        self.rerank.map(|by| Rerank { by, depth: self.rerank_depth, weight: self.rerank_weight })
+        let (depth, weight, budget_ms) = (self.rerank_depth, self.rerank_weight, self.rerank_budget_ms);
+        self.rerank.map(|by| Rerank { by, depth, weight, budget_ms })
     }
 }
 
@@ -234,9 +244,12 @@ pub(crate) struct FusionArgs {
     /// How two lists become one: adaptive, convex or rrf
     #[arg(long, value_name = "KIND", value_enum, default_value = "adaptive")]
     pub(crate) fusion: FusionKind,
-    /// Share of the dense half in adaptive (default 0.5) and convex (default 0.7) fusion, 0 to 1
+    /// Share of the dense half, 0 to 1 [default: 0.7 in convex fusion, else 0.5]
     #[arg(long, value_name = "SHARE", value_parser = parse_share)]
     pub(crate) dense_weight: Option<f32>,
+    /// How convex fusion puts both halves on one scale: max, min-max, z-score or bounds
+    #[arg(long, value_name = "SCALE", default_value = "max", value_parser = parse_normalize)]
+    pub(crate) normalize: Normalize,
     /// The constant k of reciprocal rank fusion
     #[arg(long, value_name = "K", default_value_t = 60.0, value_parser = parse_rrf_k)]
     pub(crate) rrf_k: f32,
@@ -259,8 +272,10 @@ impl FusionArgs {
                 Some(dense_weight) => Fusion::Adaptive { dense_weight },
                 None => Fusion::default(),
             },
-            FusionKind::Convex => Fusion::Convex { dense_weight: self.dense_weight.unwrap_or(0.7) },
-            FusionKind::Rrf => Fusion::Rrf { k: self.rrf_k },
+            FusionKind::Convex => {
+                Fusion::Convex { dense_weight: self.dense_weight.unwrap_or(0.7), normalize: self.normalize }
+            }
+            FusionKind::Rrf => Fusion::Rrf { k: self.rrf_k, dense_weight: self.dense_weight.unwrap_or(0.5) },
         }
     }
 }
@@ -410,10 +425,21 @@ fn parse_mode(word: &str) -> Result<Mode, String> {
     }
 }
 
+fn parse_normalize(word: &str) -> Result<Normalize, String> {
+    match word {
+        "max" => Ok(Normalize::Max),
+        "min-max" => Ok(Normalize::MinMax),
+        "z-score" => Ok(Normalize::ZScore),
+        "bounds" => Ok(Normalize::Bounds),
+        _ => Err("possible values: max, min-max, z-score, bounds".to_owned()),
+    }
+}
+
 fn parse_reranker(word: &str) -> Result<Reranker, String> {
     match word {
         "late" => Ok(Reranker::Late),
-        _ => Err("possible values: late".to_owned()),
+        "cross" => Ok(Reranker::Cross),
+        _ => Err("possible values: late, cross".to_owned()),
     }
 }
 
@@ -428,7 +454,7 @@ pub(crate) fn parse_seconds(word: &str) -> Result<f64, String> {
     if (0.1..=3600.0).contains(&seconds) { Ok(seconds) } else { Err("must be from 0.1 to 3600".to_owned()) }
 }
 
-fn parse_share(word: &str) -> Result<f32, String> {
+pub(crate) fn parse_share(word: &str) -> Result<f32, String> {
     let share: f32 = word.parse().map_err(|_| "not a number".to_owned())?;
     if (0.0..=1.0).contains(&share) { Ok(share) } else { Err("must be from 0 to 1".to_owned()) }
 }

@@ -8,6 +8,7 @@ mod life_args;
 mod model_args;
 mod output;
 mod progress;
+mod shaping_args;
 
 use std::process::ExitCode;
 

@@ -4,7 +4,7 @@
 use std::hint::black_box;
 
 use berth_index::{ChunkHit, fusion};
-use berth_types::Fusion;
+use berth_types::{Fusion, Normalize};
 use criterion::{Criterion, criterion_group, criterion_main};
 
 const DOCUMENTS: u64 = 200;
@@ -23,8 +23,8 @@ fn fuse(criterion: &mut Criterion) {
     let (dense, lexical) = (hits(0, 0.8), hits(DOCUMENTS / 2, 25.0));
     let kinds = [
         ("adaptive", Fusion::Adaptive { dense_weight: 0.5 }),
-        ("convex", Fusion::Convex { dense_weight: 0.7 }),
-        ("rrf", Fusion::Rrf { k: 60.0 }),
+        ("convex", Fusion::Convex { dense_weight: 0.7, normalize: Normalize::Max }),
+        ("rrf", Fusion::Rrf { k: 60.0, dense_weight: 0.5 }),
     ];
     for (name, kind) in kinds {
         criterion.bench_function(&format!("fusion/2x200/{name}"), |bencher| {

@@ -1,52 +1,36 @@
 //! One list out of two: how cosine and BM25 become one score, and what every part of it was.
 //!
-//! Pure functions. A document is scored by its best chunk in each half (MaxP, Dai and Callan 2019), and then
+//! Pure functions. A document is scored by its best chunk in each half (MaxP, Dai and Callan 2019) or by another rule
+//! (`lists.rs`), and then
 //!
 //! ```text
-//! adaptive   w · cosine + (1 − w) · trust · BM25 / highest BM25       trust = 1 − s₁₀ / s₁
-//! convex     w · cosine + (1 − w) · BM25 / highest BM25               (Bruch, Gai and Ingber 2023)
-//! RRF        1 / (k + dense rank) + 1 / (k + lexical rank)            (Cormack, Clarke and Büttcher 2009)
+//! adaptive   w · cosine + (1 − w) · trust · (BM25 / highest BM25)²
+//! convex     w · cosine on a scale + (1 − w) · BM25 on a scale        (Bruch, Gai and Ingber 2023)
+//! RRF        2w / (k + dense rank) + 2(1 − w) / (k + lexical rank)    (Cormack, Clarke and Büttcher 2009, at w = .5)
 //! ```
 //!
-//! with cosine from −1 to 1, BM25 without unit, w from 0 to 1, and s₁ and s₁₀ the highest and the tenth BM25 of the
-//! question's documents. Where BM25's best answer stands out from the tenth, words have singled something out, and the
-//! lexical half counts in full; where ten documents score alike, its order is close to chance. No labels are needed.
-//! With whole texts and w = .5, nDCG@10 was .741 on SciFact (BM25 .68, dense .645), .558 on Cranfield (.519, .497) and
-//! .566 on CoSQA (.340, .591), where the fixed share .7 that suits the first two gives .530.
+//! with cosine from −1 to 1, BM25 without unit, and w from 0 to 1. The scales are in `scale.rs`. The trust (`trust.rs`) is made
+//! of what both halves answer to this question, without labels: how far BM25's best document stands out, and whether the
+//! dense half finds good what BM25 found first. docs/ranking.md has the study.
 //!
 //! What is absent is bounded: a document that a half did not list scores there at most what the last listed chunk does.
-//! A missing cosine is taken to be that bound unless the caller supplies the true one; a missing BM25 counts 0.
+//! A missing cosine is taken to be that bound unless the caller supplies the true one; a missing BM25 counts 0, or the
+//! lowest listed on a scale that has no other 0.
 
 mod explain;
+mod lists;
+mod scale;
+mod trust;
 
 use std::collections::HashMap;
 
-use berth_types::Fusion;
+use berth_types::{Fusion, Normalize};
 
 use crate::ChunkHit;
 pub use explain::explain;
-
-/// A document in one half's list.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct DocScore {
-    /// Number of the document.
-    pub document_no: u64,
-    /// Its place, from 1.
-    pub rank: usize,
-    /// Score of its best chunk: cosine or BM25.
-    pub score: f32,
-    /// That chunk; the one of lowest number among equals.
-    pub chunk_id: u64,
-}
-
-/// One half's documents, best first.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct HalfList {
-    /// Each document once, ties by document number.
-    pub documents: Vec<DocScore>,
-    /// The most that a chunk which is not in the list can score; none when the list holds all that there is.
-    pub bound: Option<f32>,
-}
+pub use lists::{DocScore, HalfList, best_per_document, bound, chunks_without_cosine, per_chunk, per_document};
+pub use scale::{Measure, Scale};
+pub use trust::{Trust, trust};
 
 /// A document as fusion sees it: what each half says.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -74,6 +58,8 @@ pub struct Fused {
     pub dense: Option<DocScore>,
     /// Its place in the lexical list.
     pub lexical: Option<DocScore>,
+    /// Cosine of its best chunk, or the most that it can be; none when the document has no vector.
+    pub cosine: Option<f32>,
     /// What the score was computed from.
     pub arithmetic: Arithmetic,
 }
@@ -81,27 +67,31 @@ pub struct Fused {
 /// What a fused score was computed from.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Arithmetic {
-    /// dense_weight · cosine + lexical_weight · trust · bm25 / highest_bm25.
+    /// dense_weight · share of the cosine + lexical_weight · trust · share of BM25, squared where there is a trust.
     Weighted {
-        /// Share of the cosine.
+        /// Share of the dense half.
         dense_weight: f32,
-        /// Cosine of the best chunk.
+        /// Cosine of the best chunk, or what was made of those of several.
         cosine: f32,
         /// Where the cosine came from.
         cosine_source: CosineSource,
-        /// Share of BM25, 1 − dense_weight.
+        /// What cosines are measured by.
+        cosine_scale: Scale,
+        /// Share of the lexical half, 1 − dense_weight.
         lexical_weight: f32,
         /// How far the lexical half is trusted for this question, with what it was computed from; none when fixed.
         trust: Option<Trust>,
-        /// BM25 of the best chunk; 0 when the lexical half did not list the document.
+        /// BM25 of the best chunk, or of several; 0 when the lexical half did not list the document.
         bm25: f32,
-        /// Highest BM25 of the question's documents; 0 when there is none.
-        highest_bm25: f32,
+        /// What BM25 is measured by.
+        bm25_scale: Scale,
     },
-    /// Sum of 1 / (k + rank) over the lists that have the document.
+    /// 2 · weight / (k + rank), summed over the lists that have the document.
     Reciprocal {
         /// Damps the head of the lists.
         k: f32,
+        /// Share of the dense half.
+        dense_weight: f32,
     },
 }
 
@@ -118,59 +108,14 @@ pub enum CosineSource {
     Absent,
 }
 
-/// How far the lexical half's scores can be trusted for one question.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Trust {
-    /// 1 − tenth / first, from 0 to 1.
-    pub value: f32,
-    /// Highest BM25.
-    pub first: f32,
-    /// Tenth BM25.
-    pub tenth: f32,
-}
-
-/// Place of the document that the best one is compared with: the depth at which answers are read and measured.
-const TRUST_PLACE: usize = 10;
-
-/// Scores each document by its best chunk and orders them, ties by document number.
-///
-/// `hits` are a half's best chunks in any order; `depth` is how many were asked for, so that a full list is known to
-/// have been cut.
-pub fn best_per_document(hits: &[ChunkHit], depth: usize) -> HalfList {
-    let mut best: HashMap<u64, DocScore> = HashMap::with_capacity(hits.len());
-    let mut lowest: Option<f32> = None;
-    for hit in hits {
-        lowest = Some(lowest.map_or(hit.score, |lowest| lowest.min(hit.score)));
-        let ChunkHit { chunk_id, document_no, score } = *hit;
-        let candidate = DocScore { document_no, rank: 0, score, chunk_id };
-        let known = best.entry(document_no).or_insert(candidate);
-        if score > known.score || (score == known.score && chunk_id < known.chunk_id) {
-            *known = candidate;
-        }
-    }
-    let mut documents: Vec<DocScore> = best.into_values().collect();
-    documents.sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then(a.document_no.cmp(&b.document_no)));
-    for (rank, document) in (1..).zip(&mut documents) {
-        document.rank = rank;
-    }
-    HalfList { documents, bound: if hits.len() < depth { None } else { lowest } }
-}
-
-/// Chunks whose cosine fusion could use: the best lexical chunks of documents that the dense half did not list.
-pub fn chunks_without_cosine(dense: &HalfList, lexical: &HalfList) -> Vec<u64> {
-    let listed: std::collections::HashSet<u64> = dense.documents.iter().map(|document| document.document_no).collect();
-    let missing = lexical.documents.iter().filter(|document| !listed.contains(&document.document_no));
-    missing.map(|document| document.chunk_id).collect()
-}
-
 /// Joins both lists into one, best first, ties by document number.
 ///
 /// `supplied` are cosines of chunks that the dense list lacks; those of listed documents are ignored, and so is a
 /// document that neither list has. Reciprocal ranks make no use of them. Weights outside 0 to 1 are clamped.
 pub fn fuse(dense: &HalfList, lexical: &HalfList, supplied: &[ChunkHit], fusion: &Fusion) -> Vec<Fused> {
-    let scale = Scale::new(dense, lexical, *fusion);
+    let joining = Joining::new(dense, lexical, supplied, *fusion);
     let mut fused: Vec<Fused> =
-        candidates(dense, lexical, supplied).iter().map(|candidate| scale.apply(candidate)).collect();
+        candidates(dense, lexical, supplied).iter().map(|candidate| joining.apply(candidate)).collect();
     fused.sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then(a.document_no.cmp(&b.document_no)));
     fused
 }
@@ -201,48 +146,49 @@ pub fn candidates(dense: &HalfList, lexical: &HalfList, supplied: &[ChunkHit]) -
     candidates
 }
 
-/// How far this list of BM25 scores can be trusted: 1 − tenth / first.
-///
-/// Where fewer than ten documents have any of the words, the tenth scores 0 and the trust is 1: words that rare single
-/// documents out. A list that was cut before its tenth document (many chunks of few documents) takes its bound. No
-/// document at all gives 0.
-pub fn head_gap(lexical: &HalfList) -> Trust {
-    let first = lexical.documents.first().map_or(0.0, |document| document.score);
-    let tenth = match lexical.documents.get(TRUST_PLACE - 1) {
-        Some(document) => document.score,
-        None => lexical.bound.unwrap_or(0.0),
+/// Cosine of a document's best chunk: listed, else supplied, else the most that it can be; none when it has no vector.
+fn cosine_of(document_no: u64, dense: &HalfList, supplied: &[ChunkHit]) -> Option<f32> {
+    let listed = dense.documents.iter().find(|document| document.document_no == document_no);
+    let supplied = || {
+        let cosines = supplied.iter().filter(|hit| hit.document_no == document_no).map(|hit| hit.score);
+        cosines.max_by(f32::total_cmp)
     };
-    let value = if first > 0.0 { (1.0 - tenth / first).clamp(0.0, 1.0) } else { 0.0 };
-    Trust { value, first, tenth }
+    listed.map(|document| document.best).or_else(supplied).or(dense.bound)
 }
 
 /// What is the same for all documents of one question.
-struct Scale {
+struct Joining {
     fusion: Fusion,
     trust: Option<Trust>,
-    highest_bm25: f32,
+    cosine_scale: Scale,
+    bm25_scale: Scale,
     cosine_bound: Option<f32>,
+    absent_bm25: f32,
 }
 
-impl Scale {
-    fn new(dense: &HalfList, lexical: &HalfList, fusion: Fusion) -> Self {
-        let trust = match fusion {
-            Fusion::Adaptive { .. } => Some(head_gap(lexical)),
-            Fusion::Convex { .. } | Fusion::Rrf { .. } => None,
+impl Joining {
+    fn new(dense: &HalfList, lexical: &HalfList, supplied: &[ChunkHit], fusion: Fusion) -> Self {
+        let (trust, normalize) = match fusion {
+            Fusion::Adaptive { .. } => (Some(trust(dense, lexical, supplied)), Normalize::Max),
+            Fusion::Convex { normalize, .. } => (None, normalize),
+            Fusion::Rrf { .. } => (None, Normalize::Max),
         };
-        let highest_bm25 = lexical.documents.first().map_or(0.0, |document| document.score);
-        Self { fusion, trust, highest_bm25, cosine_bound: dense.bound }
+        let cosine_scale = Scale::of_cosines(dense, normalize);
+        let bm25_scale = Scale::of_bm25(lexical, normalize);
+        let absent_bm25 = bm25_scale.absent_bm25(lexical);
+        Self { fusion, trust, cosine_scale, bm25_scale, cosine_bound: dense.bound, absent_bm25 }
     }
 
     fn apply(&self, candidate: &Candidate) -> Fused {
         let Candidate { document_no, dense, lexical, .. } = *candidate;
         let arithmetic = match self.fusion {
-            Fusion::Adaptive { dense_weight } | Fusion::Convex { dense_weight } => {
+            Fusion::Adaptive { dense_weight } | Fusion::Convex { dense_weight, .. } => {
                 self.weighted(candidate, dense_weight.clamp(0.0, 1.0))
             }
-            Fusion::Rrf { k } => Arithmetic::Reciprocal { k },
+            Fusion::Rrf { k, dense_weight } => Arithmetic::Reciprocal { k, dense_weight: dense_weight.clamp(0.0, 1.0) },
         };
-        let mut fused = Fused { document_no, score: 0.0, chunk_id: 0, dense, lexical, arithmetic };
+        let cosine = dense.map(|document| document.best).or(candidate.supplied_cosine).or(self.cosine_bound);
+        let mut fused = Fused { document_no, score: 0.0, chunk_id: 0, dense, lexical, cosine, arithmetic };
         let (dense_part, lexical_part) = fused.parts();
         fused.score = dense_part + lexical_part;
         let shown = if lexical_part > dense_part { lexical.or(dense) } else { dense.or(lexical) };
@@ -259,10 +205,11 @@ impl Scale {
             dense_weight,
             cosine,
             cosine_source,
+            cosine_scale: self.cosine_scale,
             lexical_weight: 1.0 - dense_weight,
             trust: self.trust,
-            bm25: candidate.lexical.map_or(0.0, |document| document.score),
-            highest_bm25: self.highest_bm25,
+            bm25: candidate.lexical.map_or(self.absent_bm25, |document| document.score),
+            bm25_scale: self.bm25_scale,
         }
     }
 }
@@ -271,14 +218,29 @@ impl Fused {
     /// What the dense and the lexical half contribute; their sum is the score.
     pub fn parts(&self) -> (f32, f32) {
         match self.arithmetic {
-            Arithmetic::Weighted { dense_weight, cosine, lexical_weight, trust, bm25, highest_bm25, .. } => {
-                let share = if highest_bm25 > 0.0 { bm25 / highest_bm25 } else { 0.0 };
-                let trust = trust.map_or(1.0, |trust| trust.value);
-                (dense_weight * cosine, lexical_weight * trust * share)
+            Arithmetic::Weighted {
+                dense_weight,
+                cosine,
+                cosine_scale,
+                lexical_weight,
+                trust,
+                bm25,
+                bm25_scale,
+                ..
+            } => {
+                let share = bm25_scale.share(bm25);
+                let lexical = match trust {
+                    // The square leaves the best as it is, and takes from those behind what they have by common words.
+                    Some(trust) => lexical_weight * trust.value * (share * share),
+                    None => lexical_weight * share,
+                };
+                (dense_weight * cosine_scale.share(cosine), lexical)
             }
-            Arithmetic::Reciprocal { k } => {
-                let part = |place: Option<DocScore>| place.map_or(0.0, |document| 1.0 / (k + document.rank as f32));
-                (part(self.dense), part(self.lexical))
+            Arithmetic::Reciprocal { k, dense_weight } => {
+                let part = |weight: f32, place: Option<DocScore>| {
+                    place.map_or(0.0, |document| 2.0 * weight / (k + document.rank as f32))
+                };
+                (part(dense_weight, self.dense), part(1.0 - dense_weight, self.lexical))
             }
         }
     }

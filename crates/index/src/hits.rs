@@ -58,6 +58,13 @@ pub struct StoredDocument {
     pub chunks: Vec<Chunk>,
 }
 
+impl LexicalAnswer {
+    /// The most BM25 that any chunk could have: a share k1 + 1 of every term's weight, of a term that no chunk has too.
+    pub fn ceiling(&self) -> f32 {
+        self.weights.iter().sum::<f32>() * (crate::lexical::K1 + 1.0)
+    }
+}
+
 /// The answer of the lexical half.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct LexicalAnswer {
@@ -65,6 +72,8 @@ pub struct LexicalAnswer {
     pub hits: Vec<ChunkHit>,
     /// The terms that were looked for, as the analyser spells them.
     pub terms: Vec<String>,
+    /// What each of them weighs: how often the question has it, times its idf. A term that no chunk has weighs most.
+    pub weights: Vec<f32>,
     /// What the reader should know: an unbalanced quote that was taken literally, for instance.
     pub warnings: Vec<String>,
 }

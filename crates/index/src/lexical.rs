@@ -23,6 +23,9 @@ use top::Candidate;
 
 pub(crate) use query::query_terms;
 
+/// k1 of BM25, as the engine has it.
+pub(crate) const K1: f32 = 1.2;
+
 /// The fields that lexical search reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Fields {
@@ -65,6 +68,8 @@ pub struct TermScore {
 pub(crate) fn search(searcher: &Searcher, fields: &Fields, text: &str, depth: usize) -> Result<LexicalAnswer, Error> {
     let Plan { terms, warnings } = query::plan(searcher, fields, text)?;
     let names = terms.iter().map(|term| term.name(fields)).collect();
+    let chunks = searcher.total_num_docs()?;
+    let term_weights = terms.iter().map(|term| term.count as f32 * idf(term, chunks)).collect();
     let mut hits = Vec::new();
     if depth > 0 && terms.iter().any(|term| term.document_frequency > 0) {
         let weights = weights(searcher, &terms)?;
@@ -74,7 +79,7 @@ pub(crate) fn search(searcher: &Searcher, fields: &Fields, text: &str, depth: us
         hits.sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then(a.chunk_id.cmp(&b.chunk_id)));
         hits.truncate(depth);
     }
-    Ok(LexicalAnswer { hits, terms: names, warnings })
+    Ok(LexicalAnswer { hits, terms: names, weights: term_weights, warnings })
 }
 
 /// Takes the score of one chunk apart, by terms that it has, in the question's order.
@@ -98,13 +103,12 @@ pub(crate) fn explain(
     let mut scores = Vec::new();
     for (term, weight) in terms.iter().zip(&weights) {
         visit(reader, term, &[document], |_, term_frequency, length_id| {
-            let unseen = (chunks - term.document_frequency) as f32 + 0.5;
             scores.push(TermScore {
                 term: term.name(fields),
                 query_frequency: term.count,
                 term_frequency,
                 document_frequency: term.document_frequency,
-                idf: (1.0 + unseen / (term.document_frequency as f32 + 0.5)).ln(),
+                idf: idf(term, chunks),
                 field_length: tantivy::fieldnorm::FieldNormReader::id_to_fieldnorm(length_id),
                 score: weight.score(length_id, term_frequency),
             });
@@ -165,6 +169,12 @@ fn visit(
         }
     }
     Ok(())
+}
+
+/// ln(1 + (N − n + 0.5) / (n + 0.5)), as the engine computes it.
+fn idf(term: &QueryTerm, chunks: u64) -> f32 {
+    let unseen = (chunks - term.document_frequency) as f32 + 0.5;
+    (1.0 + unseen / (term.document_frequency as f32 + 0.5)).ln()
 }
 
 /// BM25 weights of the terms, over all segments; the question's repetitions are in them.

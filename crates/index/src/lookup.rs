@@ -54,6 +54,16 @@ impl Lookup {
         Ok(Some(StoredPassage { chunk_id, document_no, chunk, id, title, source, text }))
     }
 
+    /// The position of each chunk among those of its document, in their order; `None` for a chunk that is not there.
+    pub(crate) fn ordinals(&self, chunk_ids: &[u64]) -> Result<Vec<Option<u32>>, Error> {
+        let mut columns = SegmentColumns::of(self);
+        let mut ordinal = |&chunk_id: &u64| {
+            let Some(&address) = self.alive(&self.schema.chunk_term(chunk_id))?.first() else { return Ok(None) };
+            Ok(Some(columns.get(address.segment_ord)?.chunk(address.doc_id)?.ordinal))
+        };
+        chunk_ids.iter().map(&mut ordinal).collect()
+    }
+
     fn place_of(&self, chunk_id: u64) -> Result<Option<ChunkPlace<'_>>, Error> {
         let Some(&address) = self.alive(&self.schema.chunk_term(chunk_id))?.first() else { return Ok(None) };
         let reader = self.searcher.segment_reader(address.segment_ord);

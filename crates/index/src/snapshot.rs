@@ -134,6 +134,14 @@ impl Snapshot {
         dense::scores(&self.dense, query.as_slice(), chunk_ids)
     }
 
+    /// The vector of each of the chunks, of unit norm, in their order; `None` for a chunk that this commit does not hold.
+    ///
+    /// # Errors
+    /// `Corrupted`.
+    pub fn vectors_of(&self, chunk_ids: &[u64]) -> Result<Vec<Option<Vec<f32>>>, Error> {
+        dense::vectors_of(&self.dense, chunk_ids)
+    }
+
     /// The MaxSim of each of the chunks, in their order: the sum over the query's tokens of the highest cosine with a token
     /// of the chunk, both in 8 bits. `None` for a chunk that this commit does not hold.
     ///
@@ -186,6 +194,15 @@ impl Snapshot {
     /// `Corrupted`, `Lexical`.
     pub fn passage(&self, chunk_id: u64) -> Result<Option<StoredPassage>, Error> {
         self.lookup.passage(chunk_id)
+    }
+
+    /// The position of each of the chunks in its document, from 0, in their order; `None` for a chunk that this commit does
+    /// not hold.
+    ///
+    /// # Errors
+    /// `Corrupted`, `Lexical`.
+    pub fn ordinals(&self, chunk_ids: &[u64]) -> Result<Vec<Option<u32>>, Error> {
+        self.lookup.ordinals(chunk_ids)
     }
 
     /// One document with what is remembered of it and its chunks.

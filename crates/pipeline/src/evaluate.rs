@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use berth_encoder::Encoder;
 use berth_eval::{Dataset, Metrics, Run};
-use berth_types::{Fusion, Mode, Query, Rerank};
+use berth_types::{Fusion, Mode, Query, Rerank, Reranker, Shaping};
 use serde::{Deserialize, Serialize};
 
 use crate::encoding::{EncoderChoice, open_encoder};
@@ -103,6 +103,9 @@ pub fn evaluate(
     progress: &mut dyn Progress,
     cancel: &AtomicBool,
 ) -> Result<Option<EvalReport>, Error> {
+    if options.rerank.is_some_and(|rerank| rerank.by != Reranker::Late) {
+        return Err(Error::InvalidSettings("an evaluation measures late interaction only".to_owned()));
+    }
     let dataset = Dataset::open(&options.dataset, &options.split)?;
     let encoder = open_encoder(home, &options.encoder, None)?;
     let tokens = open_token_encoder(home, &options.encoder, None, options.rerank.is_some())?;
@@ -156,7 +159,15 @@ fn rank(
     text: &str,
     (mode, fusion, rerank): (Mode, Fusion, Option<Rerank>),
 ) -> Result<Vec<(String, f32)>, Error> {
-    let query = Query { text: text.to_owned(), k: RANKED_DOCUMENTS, mode, fusion, rerank, explain: false };
+    let query = Query {
+        text: text.to_owned(),
+        k: RANKED_DOCUMENTS,
+        mode,
+        fusion,
+        rerank,
+        shaping: Shaping::default(),
+        explain: false,
+    };
     match searcher.rank(&query) {
         // A query without words finds nothing; it counts as such.
         Err(Error::EmptyQuery) => Ok(Vec::new()),

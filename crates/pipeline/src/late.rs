@@ -1,6 +1,7 @@
 //! A vector for each token, for late interaction: from the head that a model was trained for, else from the token states
 //! of an ordinary encoder.
 
+use std::ops::Range;
 use std::path::Path;
 
 use berth_encoder::{Encoder, Lane, Overlong, Pending, Prompt, Row};
@@ -119,6 +120,32 @@ impl TokenEncoder {
             (Row::from(row), text.collect())
         };
         Ok(PendingTokens { pending: self.encoder.submit(row, Lane::Bulk)?, kept })
+    }
+
+    /// Vectors of the tokens of a passage, and where in its text they stand. Of a passage that is longer than the model
+    /// takes, the beginning is read.
+    pub(crate) fn passage(&self, text: &str) -> Result<(TokenMatrix, Vec<Range<usize>>), Error> {
+        let tokenizer = self.encoder.tokenizer();
+        let prompt = tokenizer.tokenize(&self.encoder.card().prompts.passage)?.ids;
+        let mut tokens = tokenizer.tokenize(text)?;
+        tokens.ids.truncate(self.longest_window()?.saturating_sub(self.prefix + self.suffix));
+        let (row, kept) = if self.encoder.head() == Head::Late {
+            self.encoder.late_passage_row(&tokens.ids)?
+        } else {
+            let row = [tokenizer.prefix(), &prompt, &tokens.ids, tokenizer.suffix()].concat();
+            (Row::from(row), (self.prefix..self.prefix + tokens.ids.len()).collect())
+        };
+        // Of a row the text is the part before the last special tokens; a marker that is kept too stands for no text.
+        let first = row.ids.len().saturating_sub(self.suffix + tokens.ids.len());
+        let (kept, offsets): (Vec<usize>, Vec<Range<usize>>) = kept
+            .into_iter()
+            .filter_map(|position| {
+                let offset = tokens.offsets[..tokens.ids.len()].get(position.checked_sub(first)?)?;
+                Some((position, offset.start as usize..offset.end as usize))
+            })
+            .unzip();
+        let pending = self.encoder.submit(row, Lane::Query)?;
+        Ok((PendingTokens { pending, kept }.wait()?, offsets))
     }
 
     /// Vectors of the tokens of a query. Of a query that is longer than the model takes, the beginning is read.

@@ -3,13 +3,16 @@
 //! This crate owns order and back-pressure. What a window, a vector or a posting is, its siblings know.
 
 mod bench;
+mod carried;
 mod checkpoint;
 mod chosen;
 mod compact;
+mod cross;
 mod doctor;
 mod encoding;
 mod error;
 mod evaluate;
+mod explain;
 mod export;
 mod graphs;
 mod heads;
@@ -27,6 +30,7 @@ mod rerank;
 mod row_files;
 mod samples;
 mod search;
+mod shaping;
 mod source;
 mod sync;
 mod texts;

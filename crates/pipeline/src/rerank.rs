@@ -32,6 +32,8 @@ pub(crate) struct LateScore {
     pub(crate) max_sim: f32,
     /// Tokens of the query.
     pub(crate) query_tokens: usize,
+    /// Place in the new order, from 1.
+    pub(crate) rank: usize,
     /// Place before, from 1.
     pub(crate) rank_before: usize,
     /// Score before.
@@ -67,12 +69,17 @@ pub(crate) fn rerank(
         }
         let Some((chunk_id, max_sim)) = best else { continue };
         let (query_tokens, rank_before, score_before) = (query.rows(), position + 1, document.score);
-        let late = LateScore { weight, max_sim, query_tokens, rank_before, score_before, highest_before };
+        let late = LateScore { weight, max_sim, query_tokens, rank: 0, rank_before, score_before, highest_before };
         document.chunk_id = chunk_id;
         document.score = late.score();
         document.late = Some(late);
     }
     ranked.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.document_no.cmp(&b.document_no)));
+    for (rank, document) in (1..).zip(ranked) {
+        if let Some(late) = &mut document.late {
+            late.rank = rank;
+        }
+    }
     Ok(())
 }
 
@@ -174,10 +181,10 @@ mod tests {
 
     /// A document with its best chunks, of the dense half first.
     fn ranked(document_no: u64, chunk_ids: &[u64], score: f32) -> Ranked {
-        let half = |&chunk_id: &u64| DocScore { document_no, chunk_id, rank: 1, score: 0.5 };
+        let half = |&chunk_id: &u64| DocScore { document_no, chunk_id, rank: 1, score: 0.5, best: 0.5, chunks: 1 };
         let (dense, lexical) = (chunk_ids.first().map(half), chunk_ids.get(1).map(half));
         let chunk_id = chunk_ids[0];
-        Ranked { document_no, chunk_id, score, dense, lexical, fused: None, late: None }
+        Ranked { document_no, chunk_id, score, dense, lexical, ..Ranked::default() }
     }
 
     fn by_max_sim(depth: usize) -> Blend {
@@ -236,6 +243,7 @@ mod tests {
             weight,
             max_sim: 4.5,
             query_tokens: 6,
+            rank: 1,
             rank_before: 3,
             score_before: 0.5,
             highest_before,

@@ -1,19 +1,24 @@
 //! One question in, ranked documents out: both halves asked, fused, read back.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use berth_encoder::Encoder;
 use berth_index::fusion::{self, DocScore, Fused, HalfList};
+use berth_index::relevance::Curve;
 use berth_index::{ChunkHit, IndexReader, Snapshot, StoredPassage};
 use berth_types::{
-    Embedding, Explanation, Fingerprint, Fusion, Hit, HitChunk, Mode, Query, Rerank, SearchReply, SourceScore,
+    Aggregate, Embedding, Fingerprint, Fusion, Hit, HitChunk, Mode, Query, Rerank, Reranker, SearchReply, SourceScore,
 };
 
+use crate::carried::carried_by;
+use crate::cross::{CrossScore, pair_scores, rerank_across};
 use crate::encoding::{EncoderChoice, open_encoder_for};
+use crate::explain::explain;
 use crate::rerank::{Blend, LateScore, rerank};
+use crate::shaping::{Novelty, Shown, keep_relevant, order_by_novelty, read_shown};
 use crate::{Error, Home, TokenEncoder};
 
 /// Fewest chunks asked of each half. Deep enough that the union of both lists holds nearly every document that the
@@ -27,29 +32,47 @@ pub struct Searcher {
     reader: IndexReader,
     /// Absent when only the lexical half will be asked.
     encoder: Option<Encoder>,
-    /// Present when late interaction will be asked for.
+    /// Present when late interaction or highlights in meaning will be asked for.
     tokens: Option<TokenEncoder>,
+    /// Present when a cross-encoder will be asked for.
+    cross: Option<Encoder>,
 }
 
 /// A query's way through both halves, up to fusion.
 struct Ranking {
     snapshot: Arc<Snapshot>,
     ranked: Vec<Ranked>,
+    found: Found,
     warnings: Vec<String>,
 }
 
+/// The chunks that the halves found and that count.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) dense_hits: Vec<ChunkHit>,
+    pub(crate) lexical_hits: Vec<ChunkHit>,
+    /// The most BM25 that a chunk could have.
+    ceiling: f32,
+}
+
 /// A document with its final score and the chunk to show for it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Ranked {
     pub(crate) document_no: u64,
     pub(crate) chunk_id: u64,
     pub(crate) score: f32,
     pub(crate) dense: Option<DocScore>,
     pub(crate) lexical: Option<DocScore>,
+    /// How likely it is to answer the question, 0 to 1.
+    pub(crate) relevance: f32,
     /// The arithmetic; none when one half alone decided.
     pub(crate) fused: Option<Fused>,
     /// What late interaction made of it; none when it was not asked.
     pub(crate) late: Option<LateScore>,
+    /// What a cross-encoder made of it; none when it did not read it.
+    pub(crate) cross: Option<CrossScore>,
+    /// What its likeness to documents above made of it; none where that does not count.
+    pub(crate) novelty: Option<Novelty>,
 }
 
 impl Searcher {
@@ -64,14 +87,18 @@ impl Searcher {
         choice: &EncoderChoice,
         mode: Mode,
         rerank: Option<Rerank>,
+        semantic_highlights: bool,
     ) -> Result<Self, Error> {
         let reader = IndexReader::open(index)?;
         let settings = reader.snapshot().settings().clone();
-        let tokens = match (rerank, &settings.tokens) {
-            (None, _) => None,
-            (Some(_), None) => return Err(berth_index::Error::NoTokenRows { path: index.to_path_buf() }.into()),
-            (Some(_), Some(tokens)) => Some(TokenEncoder::open(home, choice, Some(&tokens.fingerprint))?),
+        let is_late = rerank.is_some_and(|rerank| rerank.by == Reranker::Late);
+        let built_with = match &settings.tokens {
+            None if is_late => return Err(berth_index::Error::NoTokenRows { path: index.to_path_buf() }.into()),
+            None => &settings.fingerprint,
+            Some(tokens) => &tokens.fingerprint,
         };
+        let wanted = is_late || semantic_highlights;
+        let tokens = wanted.then(|| TokenEncoder::open(home, choice, Some(built_with))).transpose()?;
         let encoder = match mode {
             Mode::Lexical => None,
             _ => Some(open_encoder_for(home, choice, Some(&settings.fingerprint))?),
@@ -100,7 +127,13 @@ impl Searcher {
         if let (Some(stored), Some(tokens)) = (&settings.tokens, &tokens) {
             check_fingerprint(index, &stored.fingerprint, &tokens.settings().fingerprint)?;
         }
-        Ok(Self { reader, encoder, tokens })
+        Ok(Self { reader, encoder, tokens, cross: None })
+    }
+
+    /// The same, with a cross-encoder that can be asked.
+    #[must_use]
+    pub fn with_cross_encoder(self, encoder: Encoder) -> Self {
+        Self { cross: Some(encoder), ..self }
     }
 
     /// The reader below.
@@ -114,10 +147,12 @@ impl Searcher {
     /// `EmptyQuery`, a dense mode without a model, damage that was met while reading.
     pub fn search(&self, query: &Query) -> Result<SearchReply, Error> {
         let started = Instant::now();
-        let Ranking { snapshot, ranked, warnings } = self.ranking(query)?;
-        let mut hits = Vec::with_capacity(query.k.min(ranked.len()));
-        for (position, ranked) in ranked.iter().take(query.k).enumerate() {
-            hits.push(read_hit(&snapshot, query, position + 1, ranked)?);
+        let Ranking { snapshot, ranked, found, warnings } = self.ranking(query)?;
+        let shown = read_shown(&snapshot, query, ranked)?.into_iter();
+        let hits = shown.zip(1..).map(|(shown, rank)| hit(&snapshot, query, rank, shown, &found));
+        let mut hits = hits.collect::<Result<Vec<Hit>, Error>>()?;
+        if query.shaping.semantic_highlights {
+            self.highlight_meaning(&query.text, &mut hits)?;
         }
         let took_ms = started.elapsed().as_secs_f64() * 1e3;
         Ok(SearchReply { query: query.text.clone(), mode: query.mode, took_ms, hits, warnings })
@@ -144,15 +179,18 @@ impl Searcher {
         let depth = LEAST_DEPTH.max(query.k.saturating_mul(DEPTH_PER_DOCUMENT));
         let mut warnings = Vec::new();
         let (mut dense, mut lexical) = (HalfList::default(), HalfList::default());
+        let mut found = Found::default();
         if query.mode != Mode::Dense {
             let answer = snapshot.lexical(&query.text, depth)?;
+            found.ceiling = answer.ceiling();
+            (lexical, found.lexical_hits) = half(&snapshot, query, answer.hits, depth)?;
+            lexical = lexical.under(found.ceiling);
             warnings.extend(answer.warnings);
-            lexical = fusion::best_per_document(&answer.hits, depth);
         }
         let mut embedding = None;
         if query.mode != Mode::Lexical {
             let row = self.embed(&query.text, &mut warnings)?;
-            dense = fusion::best_per_document(&snapshot.dense(&row, depth)?, depth);
+            (dense, found.dense_hits) = half(&snapshot, query, snapshot.dense(&row, depth)?, depth)?;
             embedding = Some(row);
         }
         let mut ranked: Vec<Ranked> = match (query.mode, embedding) {
@@ -164,7 +202,11 @@ impl Searcher {
             (Mode::Dense, _) => dense.documents.iter().map(|&document| Ranked::alone(document, Mode::Dense)).collect(),
             _ => lexical.documents.iter().map(|&document| Ranked::alone(document, Mode::Lexical)).collect(),
         };
-        if let Some(Rerank { depth, weight, .. }) = query.rerank {
+        found.finish(query, &mut ranked);
+        if let Some(least) = query.shaping.min_relevance {
+            keep_relevant(least, &mut ranked, &mut warnings);
+        }
+        if let Some(Rerank { by: Reranker::Late, depth, weight, .. }) = query.rerank {
             let Some(tokens) = &self.tokens else {
                 return Err(Error::InvalidSettings(
                     "opened without late interaction; open it again with it".to_owned(),
@@ -178,7 +220,46 @@ impl Searcher {
             };
             rerank(&snapshot, &matrix, &blend, &mut ranked)?;
         }
-        Ok(Ranking { snapshot, ranked, warnings })
+        if let Some(Rerank { by: Reranker::Cross, depth, weight, budget_ms }) = query.rerank {
+            let Some(cross) = &self.cross else {
+                let message = "opened without a cross-encoder; open it again with one";
+                return Err(Error::InvalidSettings(message.to_owned()));
+            };
+            let blend = Blend {
+                depth: depth.max(query.k),
+                weight: weight.unwrap_or(1.0).clamp(0.0, 1.0),
+                scaled: !is_like_cosine(query),
+            };
+            ranked.truncate(blend.depth);
+            let budget = budget_ms.map(Duration::from_millis);
+            let scores = pair_scores(&snapshot, cross, &query.text, &ranked, budget)?;
+            if scores.len() < ranked.len() {
+                let (reached, all) = (scores.len(), ranked.len());
+                warnings.push(format!(
+                    "the cross-encoder had time for {reached} of {all} documents; the rest follows as it was"
+                ));
+            }
+            rerank_across(&scores, &blend, &mut ranked);
+        }
+        if query.shaping.diversity > 0.0 {
+            let scaled = query.rerank.is_none() && !is_like_cosine(query);
+            order_by_novelty(&snapshot, query, scaled, &mut ranked)?;
+        }
+        Ok(Ranking { snapshot, ranked, found, warnings })
+    }
+
+    /// Says of each hit which sentence and words carry the match in meaning: a run of the model for each.
+    fn highlight_meaning(&self, text: &str, hits: &mut [Hit]) -> Result<(), Error> {
+        let Some(tokens) = &self.tokens else {
+            let message = "opened without highlights in meaning; open it again with them";
+            return Err(Error::InvalidSettings(message.to_owned()));
+        };
+        let query = tokens.query(text)?;
+        for hit in hits.iter_mut().filter(|hit| hit.text.chars().any(char::is_alphanumeric)) {
+            let (passage, offsets) = tokens.passage(&hit.text)?;
+            hit.semantic = carried_by(&query, &passage, &offsets, &berth_chunker::sentences(&hit.text));
+        }
+        Ok(())
     }
 
     fn embed(&self, text: &str, warnings: &mut Vec<String>) -> Result<Embedding, Error> {
@@ -227,6 +308,51 @@ fn brief(value: &str) -> &str {
     value.get(..12).filter(|_| value.len() == 64).unwrap_or(value)
 }
 
+/// One half's documents out of its chunks, and the chunks that count: all, or the first of each document.
+fn half(
+    snapshot: &Snapshot,
+    query: &Query,
+    mut hits: Vec<ChunkHit>,
+    depth: usize,
+) -> Result<(HalfList, Vec<ChunkHit>), Error> {
+    let bound = fusion::bound(&hits, depth);
+    if query.shaping.passages {
+        return Ok((fusion::per_chunk(&hits, bound), hits));
+    }
+    let aggregate = query.shaping.aggregate;
+    if aggregate == Aggregate::First {
+        let chunk_ids: Vec<u64> = hits.iter().map(|hit| hit.chunk_id).collect();
+        let mut ordinals = snapshot.ordinals(&chunk_ids)?.into_iter();
+        hits.retain(|_| ordinals.next().flatten() == Some(0));
+    }
+    Ok((fusion::per_document(&hits, bound, aggregate), hits))
+}
+
+impl Found {
+    /// The chunks of `hits` that a document's score was computed from, or the one chunk where passages are ranked.
+    pub(crate) fn of_document(hits: &[ChunkHit], document: DocScore) -> Vec<ChunkHit> {
+        hits.iter().filter(|hit| hit.document_no == document.document_no).copied().collect()
+    }
+
+    /// Says how relevant each is and, where passages were ranked, whose they are.
+    fn finish(&self, query: &Query, ranked: &mut [Ranked]) {
+        let curve = Curve::of(query.mode);
+        for one in ranked.iter_mut() {
+            let bm25 = one.lexical.map_or(0.0, |document| document.best);
+            let coverage = if self.ceiling > 0.0 { bm25 / self.ceiling } else { 0.0 };
+            let cosine = one.fused.map_or(one.dense.map(|document| document.best), |fused| fused.cosine);
+            one.relevance = curve.at(cosine.unwrap_or(0.0), coverage);
+        }
+        if query.shaping.passages {
+            let hits = self.dense_hits.iter().chain(&self.lexical_hits);
+            let document_of: HashMap<u64, u64> = hits.map(|hit| (hit.chunk_id, hit.document_no)).collect();
+            for one in ranked {
+                one.document_no = document_of.get(&one.document_no).copied().unwrap_or(one.document_no);
+            }
+        }
+    }
+}
+
 /// True cosines for documents that only the lexical half listed.
 fn missing_cosines(
     snapshot: &Snapshot,
@@ -250,25 +376,26 @@ impl Ranked {
     fn alone(document: DocScore, mode: Mode) -> Self {
         let DocScore { document_no, chunk_id, score, .. } = document;
         let (dense, lexical) = if mode == Mode::Dense { (Some(document), None) } else { (None, Some(document)) };
-        Self { document_no, chunk_id, score, dense, lexical, fused: None, late: None }
+        Self { document_no, chunk_id, score, dense, lexical, ..Self::default() }
     }
 }
 
 impl From<Fused> for Ranked {
     fn from(fused: Fused) -> Self {
         let Fused { document_no, chunk_id, score, dense, lexical, .. } = fused;
-        Self { document_no, chunk_id, score, dense, lexical, fused: Some(fused), late: None }
+        Self { document_no, chunk_id, score, dense, lexical, fused: Some(fused), ..Self::default() }
     }
 }
 
-fn read_hit(snapshot: &Snapshot, query: &Query, rank: usize, ranked: &Ranked) -> Result<Hit, Error> {
-    let lost = Error::ChunkLost { chunk_id: ranked.chunk_id };
-    let StoredPassage { chunk, id, title, source, text, .. } = snapshot.passage(ranked.chunk_id)?.ok_or(lost)?;
+fn hit(snapshot: &Snapshot, query: &Query, rank: usize, shown: Shown, found: &Found) -> Result<Hit, Error> {
+    let Shown { ranked, passage, folded } = shown;
+    let StoredPassage { chunk, id, title, source, text, .. } = passage;
     let highlights = snapshot.highlight(&query.text, &text);
     let source_score = |document: DocScore| SourceScore { rank: document.rank, score: document.score };
     Ok(Hit {
         rank,
         score: ranked.score,
+        relevance: ranked.relevance,
         document: id,
         title,
         source,
@@ -276,39 +403,11 @@ fn read_hit(snapshot: &Snapshot, query: &Query, rank: usize, ranked: &Ranked) ->
         text,
         dense: ranked.dense.map(source_score),
         lexical: ranked.lexical.map(source_score),
-        late: ranked.late.as_ref().map(|late| SourceScore { rank, score: late.max_sim }),
+        late: ranked.late.as_ref().map(|late| SourceScore { rank: late.rank, score: late.max_sim }),
+        cross: ranked.cross.as_ref().map(|cross| SourceScore { rank: cross.rank, score: cross.score }),
+        folded,
+        semantic: None,
         highlights: highlights.into_iter().map(|range| (range.start, range.end)).collect(),
-        explanation: if query.explain { Some(explain(snapshot, query, ranked)?) } else { None },
-    })
-}
-
-/// The arithmetic of a score; BM25 is taken apart by terms.
-fn explain(snapshot: &Snapshot, query: &Query, ranked: &Ranked) -> Result<Explanation, Error> {
-    let leaf = |label: String, value: f32| Explanation { label, value, children: Vec::new() };
-    let score = ranked.late.as_ref().map_or(ranked.score, |late| late.score_before);
-    let mut root = match &ranked.fused {
-        Some(fused) => fusion::explain(fused),
-        None if ranked.dense.is_some() => leaf("cosine of the best chunk".to_owned(), score),
-        None => leaf("BM25 of the best chunk".to_owned(), score),
-    };
-    if let Some(lexical) = ranked.lexical {
-        let terms = snapshot.explain(&query.text, lexical.chunk_id)?;
-        let terms = terms.iter().map(|term| {
-            let label = format!(
-                "{}: {} in {} terms, in {} chunks (idf {:.2})",
-                term.term, term.term_frequency, term.field_length, term.document_frequency, term.idf
-            );
-            leaf(label, term.score)
-        });
-        let node =
-            Explanation { label: "BM25 = sum over terms".to_owned(), value: lexical.score, children: terms.collect() };
-        match &mut root.children[..] {
-            [] => root = node,
-            [.., lexical_half] => lexical_half.children.push(node),
-        }
-    }
-    Ok(match &ranked.late {
-        Some(late) => late.explain(root),
-        None => root,
+        explanation: if query.explain { Some(explain(snapshot, query, found, &ranked)?) } else { None },
     })
 }

@@ -10,7 +10,7 @@ use berth_pipeline::{
     EncoderChoice, Home, IndexReader, IngestOptions, Problem, Progress, ProgressState, Searcher, ingest, open_encoder,
     open_token_encoder,
 };
-use berth_types::{Fusion, Head, LateCard, Mode, ModelCard, Pooling, Precision, Query, Rerank};
+use berth_types::{Fusion, Head, LateCard, Mode, ModelCard, Pooling, Precision, Query, Rerank, Shaping};
 
 struct Silent;
 
@@ -98,11 +98,19 @@ fn hits_of_a_colbert_score_as_its_vectors_do() {
     assert_eq!(IndexReader::open(&index).unwrap().snapshot().status().token_rows, kept as u64);
 
     let rerank = Some(Rerank::default());
-    let searcher = Searcher::open(&home, &index, &choice, Mode::Dense, rerank).unwrap();
+    let searcher = Searcher::open(&home, &index, &choice, Mode::Dense, rerank, false).unwrap();
     let text = "Who walked home to London?".to_owned();
     let query_vectors = vectors(&text, Prompt::Query);
     assert_eq!(query_vectors.rows().count(), 32, "filled up with mask tokens");
-    let query = Query { text, k: 3, mode: Mode::Dense, fusion: Fusion::default(), rerank, explain: false };
+    let query = Query {
+        text,
+        k: 3,
+        mode: Mode::Dense,
+        fusion: Fusion::default(),
+        rerank,
+        shaping: Shaping::default(),
+        explain: false,
+    };
     let hits = searcher.search(&query).unwrap().hits;
     let mut expected: Vec<(f32, String)> = texts
         .iter()

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::{Fusion, Shaping};
+
 /// Which halves of the index answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -25,27 +27,6 @@ impl Mode {
     }
 }
 
-/// How the two lists become one.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase", tag = "kind")]
-pub enum Fusion {
-    /// Cosine plus BM25 scaled by how far its best answer stands out. Needs no labels and is the default.
-    Adaptive {
-        /// Share of the cosine, 0 to 1.
-        dense_weight: f32,
-    },
-    /// Fixed share of cosine and of BM25 divided by its maximum.
-    Convex {
-        /// Share of the cosine, 0 to 1.
-        dense_weight: f32,
-    },
-    /// Reciprocal rank fusion: sum of 1 / (k + rank).
-    Rrf {
-        /// Damps the head of the lists; 60 in Cormack, Clarke and Büttcher (2009).
-        k: f32,
-    },
-}
-
 /// What looks at the first documents again, closer than a search over all can, and orders them anew.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Rerank {
@@ -55,6 +36,8 @@ pub struct Rerank {
     pub depth: usize,
     /// Share of what looks at them in the score, 0 to 1; the rest is the score before. None: as suits the model.
     pub weight: Option<f32>,
+    /// Milliseconds after which a cross-encoder begins with no further document; none: it looks at all.
+    pub budget_ms: Option<u64>,
 }
 
 /// What orders documents anew.
@@ -65,6 +48,8 @@ pub enum Reranker {
     /// Late interaction: each token of the query with the token of the passage that is most like it (MaxSim in Khattab
     /// and Zaharia, 2020).
     Late,
+    /// A cross-encoder: a model that reads question and passage together.
+    Cross,
 }
 
 impl Reranker {
@@ -72,6 +57,7 @@ impl Reranker {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Late => "late",
+            Self::Cross => "cross",
         }
     }
 }
@@ -79,7 +65,7 @@ impl Reranker {
 impl Default for Rerank {
     /// The first hundred by late interaction, with the weight that suits the model.
     fn default() -> Self {
-        Self { by: Reranker::Late, depth: 100, weight: None }
+        Self { by: Reranker::Late, depth: 100, weight: None, budget_ms: None }
     }
 }
 
@@ -96,6 +82,8 @@ pub struct Query {
     pub fusion: Fusion,
     /// What orders the first documents anew; none: they stay as the halves put them.
     pub rerank: Option<Rerank>,
+    /// What is shown of what was found.
+    pub shaping: Shaping,
     /// Whether hits carry their arithmetic.
     pub explain: bool,
 }
@@ -121,13 +109,16 @@ pub struct HitChunk {
     pub end: usize,
 }
 
-/// One document found, shown by its best chunk.
+/// One document found, shown by its best chunk; or one chunk, where passages were asked for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Hit {
     /// Place in the answer, from 1.
     pub rank: usize,
     /// Score after fusion, or after what ordered the documents anew; higher is better.
     pub score: f32,
+    /// How likely the hit is to answer the question, 0 to 1, by a curve over cosine and BM25; other than `score` it can be
+    /// compared between questions.
+    pub relevance: f32,
     /// The document's id.
     pub document: String,
     /// The document's title; empty when it has none.
@@ -145,12 +136,30 @@ pub struct Hit {
     /// Rank and score in late interaction; absent when the document was not looked at again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub late: Option<SourceScore>,
+    /// Rank and score by a cross-encoder; absent when it did not read the passage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cross: Option<SourceScore>,
+    /// Ids of documents whose passage repeats this one and that would have stood below; absent when there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub folded: Vec<String>,
     /// Byte ranges of query terms inside `text`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub highlights: Vec<(usize, usize)>,
+    /// What carries the match in meaning, when asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub semantic: Option<Semantic>,
     /// The arithmetic, when asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub explanation: Option<Explanation>,
+}
+
+/// What of a passage carries its match in meaning.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Semantic {
+    /// Byte range inside the passage's text of the sentence that answers best.
+    pub sentence: (usize, usize),
+    /// Byte ranges of the words of that sentence which are the most alike to words of the question.
+    pub tokens: Vec<(usize, usize)>,
 }
 
 /// A sum that can be checked by hand: `value` is `label` of the children.
@@ -179,11 +188,4 @@ pub struct SearchReply {
     /// What the reader should know: a query cut to the model's limit, for instance.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
-}
-
-impl Default for Fusion {
-    /// The combination that is safe without labels on every collection it was measured on.
-    fn default() -> Self {
-        Self::Adaptive { dense_weight: 0.5 }
-    }
 }

@@ -3,14 +3,14 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use berth_pipeline::{Home, Searcher, snippet};
-use berth_types::{Explanation, Hit, Query, SearchReply};
+use berth_pipeline::{Encoder, EncoderChoice, Home, Searcher, open_head, snippet};
+use berth_types::{Explanation, Head, Hit, Query, Rerank, Reranker, SearchReply};
 use unicode_width::UnicodeWidthStr;
 
 use crate::Outcome;
 use crate::args::SearchArgs;
 use crate::commands::index::encoder_choice;
-use crate::output::{self, Terms, paint, printable, say};
+use crate::output::{self, Terms, WrongUsage, paint, printable, say};
 
 /// Most characters of a chunk that are shown.
 const SNIPPET_CHARS: usize = 320;
@@ -25,12 +25,17 @@ pub(crate) fn run(home: &Home, args: &SearchArgs, terms: Terms) -> anyhow::Resul
         mode,
         fusion: args.ranking.fusion.fusion(),
         rerank: args.rerank.rerank(),
+        shaping: args.shaping.shaping(),
         explain: args.explain,
     };
     let mut choice = encoder_choice(&args.encoder);
     // One query needs one worker, and one session opens sooner than two.
     choice.workers = choice.workers.or(Some(1));
-    let searcher = Searcher::open(home, &args.index, &choice, mode, query.rerank)?;
+    let searcher = Searcher::open(home, &args.index, &choice, mode, query.rerank, query.shaping.semantic_highlights)?;
+    let searcher = match query.rerank {
+        Some(Rerank { by: Reranker::Cross, .. }) => searcher.with_cross_encoder(cross_encoder(home, args)?),
+        _ => searcher,
+    };
     let reply = searcher.search(&query)?;
     for warning in &reply.warnings {
         say(&format!("berth: {warning}"));
@@ -44,6 +49,15 @@ pub(crate) fn run(home: &Home, args: &SearchArgs, terms: Terms) -> anyhow::Resul
         say(&format!("berth: nothing found in {}", args.index.display()));
     }
     Ok(if reply.hits.is_empty() { Outcome::NothingFound } else { Outcome::Done })
+}
+
+fn cross_encoder(home: &Home, args: &SearchArgs) -> anyhow::Result<Encoder> {
+    let Some(name) = &args.rerank.reranker else {
+        let message = "--rerank cross needs the name of an installed cross-encoder: --reranker NAME";
+        return Err(WrongUsage(message.to_owned()).into());
+    };
+    let choice = EncoderChoice { model: Some(name.clone()), ..EncoderChoice::default() };
+    Ok(open_head(home, &choice, Head::Classify, None)?)
 }
 
 fn render(reply: &SearchReply, terms: Terms) -> String {
@@ -67,12 +81,17 @@ fn render_hit(page: &mut String, hit: &Hit, terms: Terms) {
     let _ = writeln!(page, "{:>2}. {title}  {}", hit.rank, paint(terms.quiet, format!("{:.3}", hit.score)));
 
     let mut facts = vec![place(hit), format!("bytes {}–{}", hit.chunk.start, hit.chunk.end)];
-    for (name, source) in [("late", hit.late), ("dense", hit.dense), ("lexical", hit.lexical)] {
+    for (name, source) in [("cross", hit.cross), ("late", hit.late), ("dense", hit.dense), ("lexical", hit.lexical)] {
         if let Some(source) = source {
             facts.push(format!("{name} #{} {:.2}", source.rank, source.score));
         }
     }
+    facts.push(format!("relevance {:.2}", hit.relevance));
     let _ = writeln!(page, "{INDENT}{}", paint(terms.quiet, facts.join(" · ")));
+    if !hit.folded.is_empty() {
+        let ids: Vec<String> = hit.folded.iter().map(|id| printable(id)).collect();
+        let _ = writeln!(page, "{INDENT}{}", paint(terms.quiet, format!("nearly the same: {}", ids.join(", "))));
+    }
     for line in wrapped_snippet(hit, terms) {
         let _ = writeln!(page, "{INDENT}{line}");
     }
@@ -96,7 +115,10 @@ fn file_name(path: &str) -> String {
 /// The best part of the chunk as lines, query terms painted.
 fn wrapped_snippet(hit: &Hit, terms: Terms) -> Vec<String> {
     let ranges: Vec<_> = hit.highlights.iter().map(|&(start, end)| start..end).collect();
-    let part = snippet(&hit.text, &ranges, SNIPPET_CHARS);
+    let carrying = hit.semantic.as_ref().map(|semantic| &semantic.tokens);
+    let carrying: Option<Vec<_>> = carrying.map(|tokens| tokens.iter().map(|&(start, end)| start..end).collect());
+    let part = snippet(&hit.text, carrying.as_ref().unwrap_or(&ranges), SNIPPET_CHARS);
+    let sentence = hit.semantic.as_ref().map_or(0..0, |semantic| semantic.sentence.0..semantic.sentence.1);
     let width = terms.columns.saturating_sub(INDENT.len());
     let mut lines = vec![String::new()];
     let mut used = 0;
@@ -120,7 +142,8 @@ fn wrapped_snippet(hit: &Hit, terms: Terms) -> Vec<String> {
             }
         }
         if let Some(line) = lines.last_mut() {
-            line.push_str(&painted(word, start, &ranges, terms));
+            let word = painted(word, start, &ranges, terms);
+            line.push_str(&if sentence.contains(&start) { paint(terms.underlined, word) } else { word });
             if is_last && part.end < hit.text.len() {
                 line.push('…');
             }
@@ -185,6 +208,7 @@ mod tests {
         Hit {
             rank: 1,
             score: 0.8125,
+            relevance: 0.625,
             document: "notes/harbour.md".into(),
             title: "Harbour".into(),
             source: Some("notes/harbour.md".into()),
@@ -193,6 +217,9 @@ mod tests {
             dense: Some(SourceScore { rank: 2, score: 0.5 }),
             lexical: None,
             late: None,
+            cross: None,
+            semantic: None,
+            folded: vec!["notes/copy.md".into()],
             highlights,
             explanation: None,
         }
@@ -209,7 +236,8 @@ mod tests {
         let text = "A berth is a place\nwhere a ship lies at rest, tied to the quay by her lines.";
         insta::assert_snapshot!(page(hit(text, vec![(2, 7), (27, 31)]), ColorChoice::Never), @r"
          1. Harbour  0.812
-            notes/harbour.md · bytes 0–76 · dense #2 0.50
+            notes/harbour.md · bytes 0–76 · dense #2 0.50 · relevance 0.62
+            nearly the same: notes/copy.md
             A berth is a place where a ship lies at rest, tied to
             the quay by her lines.
 

@@ -18,7 +18,7 @@ pub use graph::{GraphBuilder, GraphParameters};
 pub(crate) use live::{LiveSegment, open_segments};
 pub(crate) use nearest::{Effort, nearest};
 pub(crate) use row_set::RowSet;
-pub(crate) use scan::{late_scores, scores};
+pub(crate) use scan::{late_scores, scores, vectors_of};
 pub(crate) use segment::RowLabel;
 pub use store::DenseOptions;
 pub(crate) use store::DenseStore;

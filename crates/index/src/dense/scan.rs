@@ -65,6 +65,15 @@ fn score(segments: &[LiveSegment], query: &[f32], chunk_id: u64) -> Result<Optio
     Ok(Some(score[0]))
 }
 
+/// The vector of each of the chunks; `None` for a chunk that is not there, or deleted.
+pub(crate) fn vectors_of(segments: &[LiveSegment], chunk_ids: &[u64]) -> Result<Vec<Option<Vec<f32>>>, Error> {
+    let vector = |&chunk_id: &u64| -> Result<Option<Vec<f32>>, Error> {
+        let Some((live, row)) = find(segments, chunk_id)? else { return Ok(None) };
+        Ok(Some(live.segment.vectors(row..row + 1)?.to_vec()))
+    };
+    chunk_ids.iter().map(vector).collect()
+}
+
 /// The MaxSim of each of the chunks; `None` for a chunk that is not there, or deleted.
 ///
 /// The segments have token rows of the query's dimensions.

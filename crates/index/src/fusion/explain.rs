@@ -2,81 +2,96 @@
 
 use berth_types::Explanation;
 
-use super::{Arithmetic, CosineSource, DocScore, Fused, Trust};
+use super::{Arithmetic, CosineSource, Fused, Measure, Scale, Trust};
 
-/// Takes a fused score apart.
+/// Takes a fused score apart. `cosine` and `bm25` say how the halves came to the scores of what they listed.
 ///
-/// The root's value is the sum of its children; a child's value is the product of its own, but for the reciprocals and
-/// the quotients, whose labels say how they are computed.
-pub fn explain(fused: &Fused) -> Explanation {
+/// Of a node whose label ends with `= product` the value is the product of its children; with `= dense half + lexical half`
+/// their sum; of any other with an `=` the label says which expression of its children, in their order, it is.
+pub fn explain(fused: &Fused, cosine: Option<Explanation>, bm25: Option<Explanation>) -> Explanation {
     let (dense_part, lexical_part) = fused.parts();
-    let children = match fused.arithmetic {
-        Arithmetic::Weighted { dense_weight, cosine, cosine_source, lexical_weight, trust, bm25, highest_bm25 } => {
-            let share = if highest_bm25 > 0.0 { bm25 / highest_bm25 } else { 0.0 };
-            let mut factors = vec![leaf("weight of the lexical half".to_owned(), lexical_weight)];
-            factors.extend(trust.map(trust_node));
-            factors.push(Explanation {
-                label: "share = BM25 / highest BM25 of the question".to_owned(),
-                value: share,
-                children: vec![
-                    leaf(place("BM25", "lexical half", fused.lexical), bm25),
-                    leaf("highest BM25".to_owned(), highest_bm25),
-                ],
-            });
-            let cosine_label = match cosine_source {
-                CosineSource::Listed => place("cosine", "dense half", fused.dense),
-                CosineSource::Supplied => "cosine of the best lexical chunk, not in the dense list".to_owned(),
-                CosineSource::Bound => {
-                    "cosine at most: the lowest in the dense list, which lacks the document".to_owned()
-                }
-                CosineSource::Absent => "no cosine: the dense half lacks the document".to_owned(),
+    let (label, children) = match fused.arithmetic {
+        Arithmetic::Weighted {
+            dense_weight,
+            cosine: cosine_score,
+            cosine_source,
+            cosine_scale,
+            lexical_weight,
+            trust,
+            bm25: bm25_score,
+            bm25_scale,
+        } => {
+            let absent_cosine = match cosine_source {
+                CosineSource::Listed => "cosine",
+                CosineSource::Supplied => "cosine of the best lexical chunk, not in the dense list",
+                CosineSource::Bound => "cosine at most: the lowest in the dense list, which lacks the document",
+                CosineSource::Absent => "no cosine: the dense half lacks the document",
             };
-            let dense_factors =
-                vec![leaf("weight of the dense half".to_owned(), dense_weight), leaf(cosine_label, cosine)];
-            vec![product("dense half", dense_part, dense_factors), product("lexical half", lexical_part, factors)]
+            let cosine = cosine.unwrap_or_else(|| leaf(absent_cosine, cosine_score));
+            let bm25 = bm25.unwrap_or_else(|| leaf("no BM25: not in the list of the lexical half", bm25_score));
+            let dense = vec![leaf("weight of the dense half", dense_weight), share(&cosine_scale, cosine, "cosine")];
+            let mut lexical = vec![leaf("weight of the lexical half", lexical_weight)];
+            lexical.extend(trust.map(trust_node));
+            let bm25 = share(&bm25_scale, bm25, "BM25");
+            lexical.push(if trust.is_some() { square("share", bm25) } else { bm25 });
+            let label = if trust.is_some() { "adaptive fusion" } else { "convex fusion" };
+            let product = |half: &str, value, children| node(format!("{half} half = product"), value, children);
+            (label, vec![product("dense", dense_part, dense), product("lexical", lexical_part, lexical)])
         }
-        Arithmetic::Reciprocal { k } => {
-            vec![reciprocal("dense", fused.dense, k, dense_part), reciprocal("lexical", fused.lexical, k, lexical_part)]
+        Arithmetic::Reciprocal { k, dense_weight } => {
+            let part = |half: &str, weight, rank: Option<usize>, value, score: Option<Explanation>| {
+                let Some(rank) = rank else { return leaf(&format!("{half} half: not in its list"), value) };
+                let rank = node(format!("place in the {half} half"), rank as f32, score.into_iter().collect());
+                let children = vec![leaf("weight", weight), leaf("k", k), rank];
+                node(format!("{half} half = 2 · weight / (k + place)"), value, children)
+            };
+            let (dense, lexical) = (fused.dense.map(|list| list.rank), fused.lexical.map(|list| list.rank));
+            let dense = part("dense", dense_weight, dense, dense_part, cosine);
+            let lexical = part("lexical", 1.0 - dense_weight, lexical, lexical_part, bm25);
+            ("reciprocal rank fusion", vec![dense, lexical])
         }
     };
-    let label = match fused.arithmetic {
-        Arithmetic::Weighted { trust: Some(_), .. } => "adaptive fusion = dense half + lexical half",
-        Arithmetic::Weighted { trust: None, .. } => "convex fusion = dense half + lexical half",
-        Arithmetic::Reciprocal { .. } => "reciprocal rank fusion = dense half + lexical half",
+    node(format!("{label} = dense half + lexical half"), fused.score, children)
+}
+
+/// Where a score stands on its scale.
+fn share(scale: &Scale, score: Explanation, name: &str) -> Explanation {
+    let value = scale.share(score.value);
+    let (low, span) = match scale.measure {
+        Measure::Raw => return score,
+        Measure::Highest => {
+            let highest = leaf(&format!("highest {name}"), scale.span);
+            return node(format!("share = {name} / highest {name} of the question"), value, vec![score, highest]);
+        }
+        Measure::Range => ("lowest of the list".to_owned(), "highest − lowest".to_owned()),
+        Measure::Deviation => ("mean of the list".to_owned(), "standard deviation of the list".to_owned()),
+        Measure::Bounds => (format!("lowest {name} there can be"), format!("span of what {name} can be")),
     };
-    Explanation { label: label.to_owned(), value: fused.score, children }
+    let children = vec![score, leaf(&low, scale.low), leaf(&span, scale.span)];
+    node(format!("share = ({name} − low) / span"), value, children)
 }
 
 fn trust_node(trust: Trust) -> Explanation {
-    Explanation {
-        label: "trust = 1 − tenth / first BM25 of the question".to_owned(),
-        value: trust.value,
-        children: vec![leaf("first BM25".to_owned(), trust.first), leaf("tenth BM25".to_owned(), trust.tenth)],
-    }
+    let gap = vec![leaf("first BM25", trust.first), leaf("twentieth BM25", trust.later)];
+    let gap = node("gap = 1 − twentieth / first BM25 of the question".to_owned(), trust.gap, gap);
+    let cosines = vec![
+        leaf("mean cosine of the first ten by BM25", trust.cosine),
+        leaf("highest cosine of the question", trust.highest_cosine),
+    ];
+    let agreement =
+        node("agreement = cosine of the first by BM25 / highest cosine".to_owned(), trust.agreement, cosines);
+    node("trust in the lexical half = product".to_owned(), trust.value, vec![gap, square("agreement", agreement)])
 }
 
-fn reciprocal(half: &str, document: Option<DocScore>, k: f32, value: f32) -> Explanation {
-    let Some(document) = document else {
-        return leaf(format!("{half} half: not in its list"), value);
-    };
-    Explanation {
-        label: format!("{half} half = 1 / (k + rank)"),
-        value,
-        children: vec![leaf("k".to_owned(), k), leaf("rank".to_owned(), document.rank as f32)],
-    }
+/// The square of a node's value.
+fn square(name: &str, child: Explanation) -> Explanation {
+    node(format!("{name}² = square"), child.value * child.value, vec![child])
 }
 
-fn product(half: &str, value: f32, children: Vec<Explanation>) -> Explanation {
-    Explanation { label: format!("{half} = product"), value, children }
+fn node(label: String, value: f32, children: Vec<Explanation>) -> Explanation {
+    Explanation { label, value, children }
 }
 
-fn place(score: &str, half: &str, document: Option<DocScore>) -> String {
-    match document {
-        Some(document) => format!("{score}, place {} in the {half}", document.rank),
-        None => format!("no {score}: not in the list of the {half}"),
-    }
-}
-
-fn leaf(label: String, value: f32) -> Explanation {
-    Explanation { label, value, children: Vec::new() }
+fn leaf(label: &str, value: f32) -> Explanation {
+    node(label.to_owned(), value, Vec::new())
 }

@@ -1,11 +1,11 @@
-use berth_types::Explanation;
+use berth_types::{Aggregate, Explanation};
 use proptest::prelude::*;
 
 use super::*;
 
 const ADAPTIVE: Fusion = Fusion::Adaptive { dense_weight: 0.5 };
-const CONVEX: Fusion = Fusion::Convex { dense_weight: 0.7 };
-const RRF: Fusion = Fusion::Rrf { k: 60.0 };
+const CONVEX: Fusion = Fusion::Convex { dense_weight: 0.7, normalize: Normalize::Max };
+const RRF: Fusion = Fusion::Rrf { k: 60.0, dense_weight: 0.5 };
 
 fn hits(scores: &[(u64, u64, f32)]) -> Vec<ChunkHit> {
     scores.iter().map(|&(document_no, chunk_id, score)| ChunkHit { chunk_id, document_no, score }).collect()
@@ -13,6 +13,10 @@ fn hits(scores: &[(u64, u64, f32)]) -> Vec<ChunkHit> {
 
 fn whole(scores: &[(u64, u64, f32)]) -> HalfList {
     best_per_document(&hits(scores), usize::MAX)
+}
+
+fn order_of(list: &HalfList) -> Vec<u64> {
+    list.documents.iter().map(|document| document.document_no).collect()
 }
 
 fn order(fused: &[Fused]) -> Vec<u64> {
@@ -43,16 +47,32 @@ fn a_sample_by_hand() {
 }
 
 #[test]
-fn trust_is_the_gap_of_the_head() {
+fn trust_is_the_gap_of_the_head_and_a_second_opinion() {
     let list = |scores: &[f32]| whole(&scores.iter().zip(0..).map(|(&s, n)| (n, n, s)).collect::<Vec<_>>());
-    assert_eq!(head_gap(&list(&[])).value, 0.0);
-    assert_eq!(head_gap(&list(&[7.0])).value, 1.0);
-    assert_eq!(head_gap(&list(&[8.0; 9])).value, 1.0);
-    assert_eq!(head_gap(&list(&[8.0; 10])).value, 0.0);
-    assert_eq!(head_gap(&list(&[8.0, 8.0, 8.0, 8.0, 8.0, 8.0, 8.0, 8.0, 8.0, 6.0, 1.0])).value, 0.25);
-    // A list of four chunks of two documents that was cut there: the tenth document may score what the last chunk did.
-    let cut = best_per_document(&hits(&[(1, 1, 8.0), (1, 2, 7.0), (2, 3, 7.0), (1, 4, 4.0)]), 4);
-    assert_eq!(head_gap(&cut).value, 0.5);
+    let gap = |lexical: &HalfList| trust(&HalfList::default(), lexical, &[]).value;
+    assert_eq!(gap(&list(&[])), 0.0);
+    assert_eq!(gap(&list(&[7.0])), 1.0);
+    assert_eq!(gap(&list(&[8.0; 19])), 1.0);
+    assert_eq!(gap(&list(&[8.0; 20])), 0.0);
+    let falling: Vec<f32> = [&[8.0; 19][..], &[6.0, 1.0]].concat();
+    assert_eq!(gap(&list(&falling)), 0.25);
+    // A list of four chunks of two documents that was cut there: the twentieth document may score what the last chunk did.
+    assert_eq!(gap(&best_per_document(&hits(&[(1, 1, 8.0), (1, 2, 7.0), (2, 3, 7.0), (1, 4, 4.0)]), 4)), 0.5);
+
+    let lexical = list(&[8.0]);
+    let agreement = |dense: &[(u64, u64, f32)], supplied: &[ChunkHit], depth| {
+        trust(&best_per_document(&hits(dense), depth), &lexical, supplied).agreement
+    };
+    assert_eq!(agreement(&[(0, 0, 0.5), (1, 1, 0.25)], &[], 9), 1.0);
+    assert_eq!(agreement(&[(1, 1, 0.5), (0, 0, 0.25)], &[], 9), 0.5);
+    assert_eq!(agreement(&[(1, 1, 0.5)], &hits(&[(0, 0, 0.125), (0, 7, 0.0)]), 9), 0.25);
+    assert_eq!(agreement(&[(1, 1, 0.5), (2, 2, 0.375)], &[], 2), 0.75, "at most as like as the last of the list");
+    assert_eq!(agreement(&[(1, 1, 0.5)], &hits(&[(0, 0, -0.5)]), 9), 0.0);
+    // The first ten by BM25 are asked about, and no more; their mean counts by its square.
+    let dense = whole(&(0..12).map(|n| (n, n, if n < 5 { 0.0 } else { 0.5 })).collect::<Vec<_>>());
+    let lexical = list(&(1..13).rev().map(|score| score as f32).collect::<Vec<_>>());
+    let found = trust(&dense, &lexical, &[]);
+    assert_eq!((found.gap, found.agreement, found.value), (1.0, 0.5, 0.25));
 }
 
 #[test]
@@ -86,11 +106,15 @@ fn half(highest: f32) -> impl Strategy<Value = Vec<(u64, u64, f32)>> {
     prop::collection::vec(hit, 0..60)
 }
 
+fn any_scale() -> impl Strategy<Value = Normalize> {
+    prop::sample::select(vec![Normalize::Max, Normalize::MinMax, Normalize::ZScore, Normalize::Bounds])
+}
+
 fn any_fusion() -> impl Strategy<Value = Fusion> {
     prop_oneof![
         (0.0..=1.0_f32).prop_map(|dense_weight| Fusion::Adaptive { dense_weight }),
-        (0.0..=1.0_f32).prop_map(|dense_weight| Fusion::Convex { dense_weight }),
-        (1.0..=100.0_f32).prop_map(|k| Fusion::Rrf { k }),
+        (0.0..=1.0_f32, any_scale()).prop_map(|(dense_weight, normalize)| Fusion::Convex { dense_weight, normalize }),
+        (1.0..=100.0_f32, 0.0..=1.0_f32).prop_map(|(k, dense_weight)| Fusion::Rrf { k, dense_weight }),
     ]
 }
 
@@ -102,22 +126,55 @@ fn readd(explanation: &Explanation) {
         (_, []) => explanation.value,
         (_, values) if label.ends_with("= dense half + lexical half") => values.iter().sum(),
         (_, values) if label.ends_with("= product") => values.iter().product(),
-        (_, &[_, 0.0]) if label.starts_with("share") => 0.0,
+        (_, &[value]) if label.ends_with("= square") => value * value,
+        (_, &[.., 0.0]) if label.starts_with("share") => 0.0,
         (_, &[score, highest]) if label.starts_with("share") => score / highest,
-        (_, &[0.0, _]) if label.starts_with("trust") => 0.0,
-        (_, &[first, tenth]) if label.starts_with("trust") => 1.0 - tenth / first,
-        (_, &[k, rank]) if label.ends_with("1 / (k + rank)") => 1.0 / (k + rank),
+        (_, &[score, low, span]) if label.starts_with("share") => (score - low) / span,
+        (_, &[0.0, _]) if label.starts_with("gap") => 0.0,
+        (_, &[first, later]) if label.starts_with("gap") => 1.0 - later / first,
+        (_, &[_, 0.0]) if label.starts_with("agreement") => 1.0,
+        (_, &[cosine, highest]) if label.starts_with("agreement") => (cosine / highest).clamp(0.0, 1.0),
+        (_, &[weight, k, place]) if label.ends_with("2 · weight / (k + place)") => 2.0 * weight / (k + place),
         _ => panic!("unknown node {explanation:?}"),
     };
     assert_eq!(explanation.value, expected, "{explanation:?}");
     explanation.children.iter().for_each(readd);
 }
 
+#[test]
+fn documents_score_by_the_rule_that_is_asked_for() {
+    let hits = hits(&[(1, 10, 0.75), (1, 11, 0.25), (1, 12, 0.125), (2, 20, 0.5), (2, 21, 0.5), (3, 30, 0.625)]);
+    let scores = |aggregate| -> Vec<(u64, f32, u64, u32)> {
+        let list = per_document(&hits, None, aggregate);
+        list.documents.iter().map(|d| (d.document_no, d.score, d.chunk_id, d.chunks)).collect()
+    };
+    assert_eq!(scores(Aggregate::Max), [(1, 0.75, 10, 1), (3, 0.625, 30, 1), (2, 0.5, 20, 1)]);
+    assert_eq!(scores(Aggregate::TopMean(2)), [(3, 0.625, 30, 1), (1, 0.5, 10, 2), (2, 0.5, 20, 2)]);
+    assert_eq!(scores(Aggregate::Sum), [(1, 1.125, 10, 3), (2, 1.0, 20, 2), (3, 0.625, 30, 1)]);
+    let chunks: Vec<_> = per_chunk(&hits, None).documents.iter().map(|d| (d.document_no, d.rank)).collect();
+    assert_eq!(chunks, [(10, 1), (30, 2), (20, 3), (21, 4), (11, 5), (12, 6)]);
+}
+
+#[test]
+fn scales_by_hand() {
+    let dense = whole(&[(1, 10, 0.8), (2, 20, 0.6), (3, 30, 0.4)]);
+    let lexical = whole(&[(1, 10, 12.0), (2, 20, 6.0)]).under(24.0);
+    let parts = |normalize| -> Vec<(f32, f32)> {
+        let fused = fuse(&dense, &lexical, &[], &Fusion::Convex { dense_weight: 0.5, normalize });
+        let round = |part: f32| (part * 2e3).round() / 1e3;
+        fused.iter().map(|document| (round(document.parts().0), round(document.parts().1))).collect()
+    };
+    assert_eq!(parts(Normalize::Max), [(0.8, 1.0), (0.6, 0.5), (0.4, 0.0)]);
+    assert_eq!(parts(Normalize::MinMax), [(1.0, 1.0), (0.5, 0.0), (0.0, 0.0)]);
+    assert_eq!(parts(Normalize::ZScore), [(1.225, 1.0), (0.0, -1.0), (-1.225, -1.0)]);
+    assert_eq!(parts(Normalize::Bounds), [(0.9, 0.5), (0.8, 0.25), (0.7, 0.0)]);
+}
+
 proptest! {
     #[test]
     fn the_arithmetic_adds_up(dense in half(1.0), lexical in half(30.0), fusion in any_fusion()) {
         for fused in fuse(&whole(&dense), &whole(&lexical), &hits(&dense), &fusion) {
-            let explanation = explain(&fused);
+            let explanation = explain(&fused, None, None);
             prop_assert_eq!(explanation.value, fused.score);
             readd(&explanation);
         }
@@ -165,6 +222,46 @@ proptest! {
     }
 
     #[test]
+    fn scales_that_follow_the_list_know_no_unit(
+        dense in half(1.0), lexical in half(30.0), weight in 0.0..=1.0_f32, factor in 1..9_u32,
+    ) {
+        // A power of two, so that nothing is rounded.
+        let factor = 2f32.powi(factor as i32);
+        let scaled: Vec<_> = lexical.iter().map(|&(d, c, s)| (d, c, s * factor)).collect();
+        let scores = |lexical: &[(u64, u64, f32)], fusion: &Fusion| {
+            let fused = fuse(&whole(&dense), &whole(lexical), &[], fusion);
+            fused.iter().map(|document| (document.document_no, document.score)).collect::<Vec<_>>()
+        };
+        let convex = |normalize| Fusion::Convex { dense_weight: weight, normalize };
+        let scales = [Normalize::Max, Normalize::MinMax, Normalize::ZScore].map(convex);
+        for fusion in scales.into_iter().chain([Fusion::Adaptive { dense_weight: weight }]) {
+            prop_assert_eq!(scores(&lexical, &fusion), scores(&scaled, &fusion), "{:?}", fusion);
+        }
+    }
+
+    #[test]
+    fn bounds_keep_scores_between_0_and_1(dense in half(1.0), lexical in half(30.0), weight in 0.0..=1.0_f32) {
+        let fusion = Fusion::Convex { dense_weight: weight, normalize: Normalize::Bounds };
+        for fused in fuse(&whole(&dense), &whole(&lexical).under(40.0), &[], &fusion) {
+            prop_assert!((0.0..=1.0).contains(&fused.score), "{fused:?}");
+        }
+    }
+
+    #[test]
+    fn a_mean_lies_between_the_least_and_the_best(scores in half(1.0), count in 1..5_usize) {
+        let list = per_document(&hits(&scores), None, Aggregate::TopMean(count));
+        for document in &list.documents {
+            prop_assert!(document.chunks as usize <= count);
+            let own = || scores.iter().filter(|hit| hit.0 == document.document_no).map(|hit| hit.2);
+            prop_assert!(document.score <= document.best + 1e-6 && document.score >= own().fold(1.0, f32::min) - 1e-6);
+        }
+        prop_assert_eq!(
+            order_of(&per_document(&hits(&scores), None, Aggregate::TopMean(1))),
+            order_of(&best_per_document(&hits(&scores), usize::MAX))
+        );
+    }
+
+    #[test]
     fn a_whole_weight_leaves_one_half(dense in half(1.0), lexical in half(30.0)) {
         let (dense, lexical) = (whole(&dense), whole(&lexical));
         let listed = |list: &HalfList| list.documents.iter().map(|d| d.document_no).collect::<Vec<_>>();
@@ -172,10 +269,11 @@ proptest! {
             let listed = listed(list);
             order(&fused).into_iter().filter(|document| listed.contains(document)).collect::<Vec<_>>()
         };
-        for fusion in [Fusion::Convex { dense_weight: 1.0 }, Fusion::Adaptive { dense_weight: 1.0 }] {
+        let whole_weight = Fusion::Convex { dense_weight: 1.0, normalize: Normalize::Max };
+        for fusion in [whole_weight, Fusion::Adaptive { dense_weight: 1.0 }] {
             prop_assert_eq!(within(fuse(&dense, &lexical, &[], &fusion), &dense), listed(&dense));
         }
-        let fused = fuse(&dense, &lexical, &[], &Fusion::Convex { dense_weight: 0.0 });
+        let fused = fuse(&dense, &lexical, &[], &Fusion::Convex { dense_weight: 0.0, normalize: Normalize::Max });
         prop_assert_eq!(within(fused, &lexical), listed(&lexical));
     }
 }

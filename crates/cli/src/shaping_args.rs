@@ -1,0 +1,77 @@
+//! The words that say what is shown of what a search found.
+
+use berth_types::{Aggregate, Shaping};
+use clap::{Args, ValueEnum};
+
+use crate::args::parse_share;
+
+/// Passages that `top-mean` takes when it is not said.
+const TOP_MEAN: usize = 3;
+
+#[derive(Debug, Args)]
+pub(crate) struct ShapingArgs {
+    /// What a document scores by its passages: max, top-mean[:N] (the mean of the best N, 3 unless said), sum or first
+    #[arg(long, value_name = "RULE", default_value = "max", value_parser = parse_aggregate)]
+    pub(crate) aggregate: Aggregate,
+    /// Show passages, several of a document where they are good, instead of documents
+    #[arg(long)]
+    pub(crate) passages: bool,
+    /// How much likeness to hits above costs, 0 to 1; 0 orders by score alone
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = parse_share)]
+    pub(crate) diversity: f32,
+    /// Fold hits into those above that they repeat, when so much of their words is shared, 0 to 1 [without a value: 0.8]
+    #[arg(long, value_name = "SHARE", num_args = 0..=1, require_equals = true, default_missing_value = "0.8", value_parser = parse_share)]
+    pub(crate) collapse: Option<f32>,
+    /// Leave out hits of less relevance, 0 to 1
+    #[arg(long, value_name = "RELEVANCE", value_parser = parse_share)]
+    pub(crate) min_relevance: Option<f32>,
+    /// What is highlighted: lexical (the question's words), or semantic (also the sentence and words that carry the match in
+    /// meaning; the model runs once more for each hit)
+    #[arg(long, value_name = "KIND", value_enum, default_value = "lexical")]
+    pub(crate) highlight: HighlightKind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum HighlightKind {
+    /// The question's words
+    Lexical,
+    /// Also the sentence and words that carry the match in meaning
+    Semantic,
+}
+
+impl ShapingArgs {
+    pub(crate) fn shaping(&self) -> Shaping {
+        let Self { aggregate, passages, diversity, collapse, min_relevance, highlight } = *self;
+        let semantic_highlights = highlight == HighlightKind::Semantic;
+        Shaping { aggregate, passages, diversity, collapse, min_relevance, semantic_highlights }
+    }
+}
+
+fn parse_aggregate(word: &str) -> Result<Aggregate, String> {
+    match word.split_once(':').map_or((word, None), |(rule, count)| (rule, Some(count))) {
+        ("max", None) => Ok(Aggregate::Max),
+        ("sum", None) => Ok(Aggregate::Sum),
+        ("first", None) => Ok(Aggregate::First),
+        ("top-mean", None) => Ok(Aggregate::TopMean(TOP_MEAN)),
+        ("top-mean", Some(count)) => match count.parse() {
+            Ok(count @ 1..=1000) => Ok(Aggregate::TopMean(count)),
+            _ => Err("top-mean:N takes a number from 1 to 1000".to_owned()),
+        },
+        _ => Err("possible values: max, top-mean, top-mean:N, sum, first".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_are_words_with_or_without_a_number() {
+        assert_eq!(parse_aggregate("max"), Ok(Aggregate::Max));
+        assert_eq!(parse_aggregate("top-mean"), Ok(Aggregate::TopMean(3)));
+        assert_eq!(parse_aggregate("top-mean:5"), Ok(Aggregate::TopMean(5)));
+        for word in ["", "mean", "max:2", "top-mean:", "top-mean:0", "top-mean:1001", "sum:"] {
+            assert!(parse_aggregate(word).is_err(), "{word}");
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! How scores become an answer: the joining of two lists, and what is made of a document's passages.
+
+use serde::{Deserialize, Serialize};
+
+/// How the two lists become one.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", tag = "kind")]
+pub enum Fusion {
+    /// Cosine plus BM25 scaled by how far it can be trusted for the question. Needs no labels and is the default.
+    Adaptive {
+        /// Share of the cosine, 0 to 1.
+        dense_weight: f32,
+    },
+    /// Fixed share of both halves, each put on a common scale.
+    Convex {
+        /// Share of the dense half, 0 to 1.
+        dense_weight: f32,
+        /// The common scale.
+        normalize: Normalize,
+    },
+    /// Reciprocal rank fusion: sum of weight / (k + rank).
+    Rrf {
+        /// Damps the head of the lists; 60 in Cormack, Clarke and Büttcher (2009).
+        k: f32,
+        /// Share of the dense half, 0 to 1; at 0.5 both ranks count once, as published.
+        dense_weight: f32,
+    },
+}
+
+/// How convex fusion puts cosine and BM25 on one scale.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Normalize {
+    /// BM25 over the highest of the question; a cosine stays as it is.
+    #[default]
+    Max,
+    /// Each half from 0, its list's lowest score, to 1, its highest.
+    MinMax,
+    /// Each half in standard deviations of its list from the list's mean.
+    ZScore,
+    /// Each half over what could be: (cosine + 1) / 2, and BM25 over the sum of what the question's terms can give.
+    Bounds,
+}
+
+/// What a document scores in each half, by its passages that the half listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Aggregate {
+    /// The best passage (MaxP in Dai and Callan, 2019).
+    #[default]
+    Max,
+    /// The mean of the best so many, or of all where there are fewer.
+    TopMean(usize),
+    /// The sum of all (SumP).
+    Sum,
+    /// The first passage of the document, and no other (FirstP).
+    First,
+}
+
+/// What is shown of the documents found, and in which order.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Shaping {
+    /// What a document scores.
+    pub aggregate: Aggregate,
+    /// Hits are passages, several of a document; `aggregate` has nothing to do then.
+    pub passages: bool,
+    /// How much likeness to hits above costs, 0 to 1 (1 − λ of maximal marginal relevance); 0: nothing.
+    pub diversity: f32,
+    /// Likeness in words, above 0 to 1, from which on a passage is folded into the hit above that it repeats; none: nothing is.
+    pub collapse: Option<f32>,
+    /// Least relevance of a hit, 0 to 1.
+    pub min_relevance: Option<f32>,
+    /// Whether hits say which sentence and words carry the match in meaning.
+    pub semantic_highlights: bool,
+}
+
+impl Default for Fusion {
+    /// The combination that is safe without labels on every collection it was measured on.
+    fn default() -> Self {
+        Self::Adaptive { dense_weight: 0.5 }
+    }
+}
