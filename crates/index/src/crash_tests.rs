@@ -396,7 +396,7 @@ fn with_newer_format(dir: &Path, in_payload: bool, in_manifest: bool) {
     if in_manifest {
         let path = dir.join(payload["manifest"]["name"].as_str().unwrap());
         let mut manifest: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-        manifest["format"] = 3.into();
+        manifest["format"] = 4.into();
         manifest["unheard_of"] = true.into();
         let bytes = serde_json::to_vec(&manifest).unwrap();
         payload["manifest"]["bytes"] = bytes.len().into();
@@ -404,7 +404,7 @@ fn with_newer_format(dir: &Path, in_payload: bool, in_manifest: bool) {
         fs::write(&path, bytes).unwrap();
     }
     if in_payload {
-        payload["format"] = 3.into();
+        payload["format"] = 4.into();
     }
     meta["payload"] = payload.to_string().into();
     fs::write(meta_path, seal_text("meta.json", meta.to_string().as_bytes())).unwrap();
@@ -421,7 +421,7 @@ fn a_newer_format_is_named_and_left_alone() {
             IndexWriter::create_or_open(dir.path(), &settings()).map(drop).unwrap_err(),
             verify(dir.path()).map(drop).unwrap_err(),
         ] {
-            assert!(matches!(&error, Error::UnknownFormat { found, .. } if found == "3"), "{error}");
+            assert!(matches!(&error, Error::UnknownFormat { found, .. } if found == "4"), "{error}");
             assert_eq!(error.kind(), ErrorKind::Corrupted);
         }
     }

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use berth_encoder::Encoder;
 use berth_eval::{Dataset, Metrics, Run};
-use berth_types::{Fusion, Mode, Query, Rerank};
+use berth_types::{Fusion, Mode, Narrowing, Query, Rerank};
 use serde::{Deserialize, Serialize};
 
 use crate::encoding::{EncoderChoice, open_encoder};
@@ -156,7 +156,15 @@ fn rank(
     text: &str,
     (mode, fusion, rerank): (Mode, Fusion, Option<Rerank>),
 ) -> Result<Vec<(String, f32)>, Error> {
-    let query = Query { text: text.to_owned(), k: RANKED_DOCUMENTS, mode, fusion, rerank, explain: false };
+    let query = Query {
+        text: text.to_owned(),
+        k: RANKED_DOCUMENTS,
+        mode,
+        fusion,
+        rerank,
+        explain: false,
+        narrowing: Narrowing::default(),
+    };
     match searcher.rank(&query) {
         // A query without words finds nothing; it counts as such.
         Err(Error::EmptyQuery) => Ok(Vec::new()),

@@ -16,6 +16,7 @@ mod import;
 mod ingest;
 mod late;
 mod models;
+mod narrow;
 mod prepare;
 mod quantize;
 mod rerank;
@@ -56,4 +57,4 @@ pub use berth_encoder::{
     Tensor, TextTokenizer, TokensAnswer,
 };
 pub use berth_index::highlight::snippet;
-pub use berth_index::{IndexReader, IndexStatus, VerifyReport, verify as verify_index};
+pub use berth_index::{FieldKinds, IndexReader, IndexStatus, VerifyReport, verify as verify_index};

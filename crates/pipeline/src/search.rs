@@ -7,12 +7,13 @@ use std::time::Instant;
 
 use berth_encoder::Encoder;
 use berth_index::fusion::{self, DocScore, Fused, HalfList};
-use berth_index::{ChunkHit, IndexReader, Snapshot, StoredPassage};
+use berth_index::{ChunkHit, IndexReader, Question, Snapshot, StoredPassage};
 use berth_types::{
     Embedding, Explanation, Fingerprint, Fusion, Hit, HitChunk, Mode, Query, Rerank, SearchReply, SourceScore,
 };
 
 use crate::encoding::{EncoderChoice, open_encoder_for};
+use crate::narrow::{facets, half, listing, sort_ranked};
 use crate::rerank::{Blend, LateScore, rerank};
 use crate::{Error, Home, TokenEncoder};
 
@@ -34,6 +35,7 @@ pub struct Searcher {
 /// A query's way through both halves, up to fusion.
 struct Ranking {
     snapshot: Arc<Snapshot>,
+    question: Question,
     ranked: Vec<Ranked>,
     warnings: Vec<String>,
 }
@@ -111,16 +113,20 @@ impl Searcher {
     /// Answers with hits that can be shown.
     ///
     /// # Errors
-    /// `EmptyQuery`, a dense mode without a model, damage that was met while reading.
+    /// `EmptyQuery`, a filter that cannot be used, a dense mode without a model, damage that was met while reading.
     pub fn search(&self, query: &Query) -> Result<SearchReply, Error> {
         let started = Instant::now();
-        let Ranking { snapshot, ranked, warnings } = self.ranking(query)?;
+        if let Some(listing) = listing(&self.reader.snapshot(), query, started)? {
+            return Ok(listing);
+        }
+        let Ranking { snapshot, question, ranked, warnings } = self.ranking(query)?;
         let mut hits = Vec::with_capacity(query.k.min(ranked.len()));
         for (position, ranked) in ranked.iter().take(query.k).enumerate() {
-            hits.push(read_hit(&snapshot, query, position + 1, ranked)?);
+            hits.push(read_hit(&snapshot, (query, &question), position + 1, ranked)?);
         }
+        let facets = facets(&snapshot, query, &question)?;
         let took_ms = started.elapsed().as_secs_f64() * 1e3;
-        Ok(SearchReply { query: query.text.clone(), mode: query.mode, took_ms, hits, warnings })
+        Ok(SearchReply { query: query.text.clone(), mode: query.mode, took_ms, hits, facets, warnings })
     }
 
     /// Answers with ids and scores only, best first.
@@ -137,22 +143,32 @@ impl Searcher {
     }
 
     fn ranking(&self, query: &Query) -> Result<Ranking, Error> {
-        if !query.text.chars().any(char::is_alphanumeric) {
+        let snapshot = self.reader.snapshot();
+        let mut question = snapshot.question(&query.text);
+        if !question.has_words() {
             return Err(Error::EmptyQuery);
         }
-        let snapshot = self.reader.snapshot();
+        let filter = query.narrowing.filter.as_deref();
+        let selection = snapshot.selection(filter, Some(&question))?;
+        let narrowed = filter.is_some() || question.has_operators();
         let depth = LEAST_DEPTH.max(query.k.saturating_mul(DEPTH_PER_DOCUMENT));
-        let mut warnings = Vec::new();
+        let mut warnings = std::mem::take(&mut question.warnings);
         let (mut dense, mut lexical) = (HalfList::default(), HalfList::default());
         if query.mode != Mode::Dense {
-            let answer = snapshot.lexical(&query.text, depth)?;
-            warnings.extend(answer.warnings);
-            lexical = fusion::best_per_document(&answer.hits, depth);
+            let mut said = Vec::new();
+            lexical = half(narrowed, depth, query.k, |depth| {
+                let answer = snapshot.lexical_within(&question, filter, depth)?;
+                said = answer.warnings;
+                Ok(answer.hits)
+            })?;
+            warnings.extend(said);
         }
         let mut embedding = None;
         if query.mode != Mode::Lexical {
-            let row = self.embed(&query.text, &mut warnings)?;
-            dense = fusion::best_per_document(&snapshot.dense(&row, depth)?, depth);
+            let row = self.embed(&question.text, &mut warnings)?;
+            dense = half(narrowed, depth, query.k, |depth| {
+                Ok(snapshot.dense_within(&row, selection.as_deref(), depth)?)
+            })?;
             embedding = Some(row);
         }
         let mut ranked: Vec<Ranked> = match (query.mode, embedding) {
@@ -170,7 +186,7 @@ impl Searcher {
                     "opened without late interaction; open it again with it".to_owned(),
                 ));
             };
-            let matrix = tokens.query(&query.text)?;
+            let matrix = tokens.query(&question.text)?;
             let blend = Blend {
                 depth: depth.max(query.k),
                 weight: weight.unwrap_or(tokens.weight()).clamp(0.0, 1.0),
@@ -178,7 +194,10 @@ impl Searcher {
             };
             rerank(&snapshot, &matrix, &blend, &mut ranked)?;
         }
-        Ok(Ranking { snapshot, ranked, warnings })
+        if let Some(sort) = &query.narrowing.sort {
+            sort_ranked(&snapshot, sort, &mut ranked)?;
+        }
+        Ok(Ranking { snapshot, question, ranked, warnings })
     }
 
     fn embed(&self, text: &str, warnings: &mut Vec<String>) -> Result<Embedding, Error> {
@@ -261,10 +280,15 @@ impl From<Fused> for Ranked {
     }
 }
 
-fn read_hit(snapshot: &Snapshot, query: &Query, rank: usize, ranked: &Ranked) -> Result<Hit, Error> {
+fn read_hit(
+    snapshot: &Snapshot,
+    (query, question): (&Query, &Question),
+    rank: usize,
+    ranked: &Ranked,
+) -> Result<Hit, Error> {
     let lost = Error::ChunkLost { chunk_id: ranked.chunk_id };
     let StoredPassage { chunk, id, title, source, text, .. } = snapshot.passage(ranked.chunk_id)?.ok_or(lost)?;
-    let highlights = snapshot.highlight(&query.text, &text);
+    let highlights = snapshot.highlight(&question.text, &text);
     let source_score = |document: DocScore| SourceScore { rank: document.rank, score: document.score };
     Ok(Hit {
         rank,
@@ -278,12 +302,12 @@ fn read_hit(snapshot: &Snapshot, query: &Query, rank: usize, ranked: &Ranked) ->
         lexical: ranked.lexical.map(source_score),
         late: ranked.late.as_ref().map(|late| SourceScore { rank, score: late.max_sim }),
         highlights: highlights.into_iter().map(|range| (range.start, range.end)).collect(),
-        explanation: if query.explain { Some(explain(snapshot, query, ranked)?) } else { None },
+        explanation: if query.explain { Some(explain(snapshot, question, ranked)?) } else { None },
     })
 }
 
 /// The arithmetic of a score; BM25 is taken apart by terms.
-fn explain(snapshot: &Snapshot, query: &Query, ranked: &Ranked) -> Result<Explanation, Error> {
+fn explain(snapshot: &Snapshot, question: &Question, ranked: &Ranked) -> Result<Explanation, Error> {
     let leaf = |label: String, value: f32| Explanation { label, value, children: Vec::new() };
     let score = ranked.late.as_ref().map_or(ranked.score, |late| late.score_before);
     let mut root = match &ranked.fused {
@@ -292,7 +316,7 @@ fn explain(snapshot: &Snapshot, query: &Query, ranked: &Ranked) -> Result<Explan
         None => leaf("BM25 of the best chunk".to_owned(), score),
     };
     if let Some(lexical) = ranked.lexical {
-        let terms = snapshot.explain(&query.text, lexical.chunk_id)?;
+        let terms = snapshot.explain(question, lexical.chunk_id)?;
         let terms = terms.iter().map(|term| {
             let label = format!(
                 "{}: {} in {} terms, in {} chunks (idf {:.2})",

@@ -10,7 +10,7 @@ use berth_pipeline::{
     EncoderChoice, Home, IndexReader, IngestOptions, Problem, Progress, ProgressState, Searcher, ingest, open_encoder,
     open_token_encoder,
 };
-use berth_types::{Fusion, Head, LateCard, Mode, ModelCard, Pooling, Precision, Query, Rerank};
+use berth_types::{Fusion, Head, LateCard, Mode, ModelCard, Narrowing, Pooling, Precision, Query, Rerank};
 
 struct Silent;
 
@@ -102,7 +102,15 @@ fn hits_of_a_colbert_score_as_its_vectors_do() {
     let text = "Who walked home to London?".to_owned();
     let query_vectors = vectors(&text, Prompt::Query);
     assert_eq!(query_vectors.rows().count(), 32, "filled up with mask tokens");
-    let query = Query { text, k: 3, mode: Mode::Dense, fusion: Fusion::default(), rerank, explain: false };
+    let query = Query {
+        text,
+        k: 3,
+        mode: Mode::Dense,
+        fusion: Fusion::default(),
+        rerank,
+        explain: false,
+        narrowing: Narrowing::default(),
+    };
     let hits = searcher.search(&query).unwrap().hits;
     let mut expected: Vec<(f32, String)> = texts
         .iter()

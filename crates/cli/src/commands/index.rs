@@ -29,6 +29,7 @@ pub(crate) fn run(home: &Home, args: &IndexArgs) -> anyhow::Result<Outcome> {
         sync: args.sync,
         force: args.force,
         follow_links: args.follow,
+        fields: args.field.clone(),
     };
     // Said before the model is loaded, which takes longer than to see this.
     if let Some(path) = args.paths.iter().find(|path| !args.sync && !path.exists()) {
