@@ -8,6 +8,7 @@ mod support;
 mod bad_input;
 mod configuration;
 mod damage;
+mod fields;
 mod guards;
 mod heads;
 mod importing;

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use berth_pipeline::Home;
-use berth_types::{ByteSize, Device, Fusion, Mode, Normalize, Precision, Rerank, Reranker};
+use berth_types::{
+    ByteSize, Device, Facet, FieldDeclaration, Fusion, Mode, Narrowing, Normalize, Precision, Rerank, Reranker, Sort,
+};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::head_args::{
@@ -148,6 +150,9 @@ pub(crate) struct IndexArgs {
     /// Store a vector for each token too, for `search --rerank late`; an index has them for all its chunks or for none
     #[arg(long)]
     pub(crate) token_rows: bool,
+    /// Kind of a metadata field: text, keyword, integer, float, date or boolean [default: as its first value is]
+    #[arg(long, value_name = "NAME:KIND", value_delimiter = ',')]
+    pub(crate) field: Vec<FieldDeclaration>,
     /// Seconds between commits
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub(crate) commit_seconds: u64,
@@ -176,8 +181,8 @@ pub(crate) struct IndexArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct SearchArgs {
-    /// The question; several words need no quotes
-    #[arg(required = true, value_name = "QUERY")]
+    /// The question; several words need no quotes. Without one, what the filter lets through is listed
+    #[arg(required_unless_present_any = ["filter", "facet", "sort"], value_name = "QUERY")]
     pub(crate) query: Vec<String>,
     /// Folder of the index
     #[arg(long, value_name = "DIR")]
@@ -192,6 +197,8 @@ pub(crate) struct SearchArgs {
     #[command(flatten)]
     pub(crate) shaping: ShapingArgs,
     #[command(flatten)]
+    pub(crate) narrowing: NarrowingArgs,
+    #[command(flatten)]
     pub(crate) encoder: EncoderArgs,
     /// Show how each score came about
     #[arg(long)]
@@ -199,6 +206,26 @@ pub(crate) struct SearchArgs {
     /// Print the answer as one JSON object
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Which documents may be found, and what is said of them together.
+#[derive(Debug, Args)]
+pub(crate) struct NarrowingArgs {
+    /// Find only documents that fulfil this, such as 'lang:ko AND year:[2020 TO *]'
+    #[arg(long, value_name = "FILTER")]
+    pub(crate) filter: Option<String>,
+    /// Count the values of a field among the matching documents; several are separated by commas
+    #[arg(long, value_name = "FIELD[:COUNT]", value_delimiter = ',')]
+    pub(crate) facet: Vec<Facet>,
+    /// Sort the hits by a field instead of their score
+    #[arg(long, value_name = "FIELD[:asc|:desc]")]
+    pub(crate) sort: Option<Sort>,
+}
+
+impl NarrowingArgs {
+    pub(crate) fn narrowing(&self) -> Narrowing {
+        Narrowing { filter: self.filter.clone(), facets: self.facet.clone(), sort: self.sort.clone() }
+    }
 }
 
 /// How the halves of the index are joined.

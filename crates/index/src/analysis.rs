@@ -58,6 +58,13 @@ pub(crate) fn terms(text: &str) -> Vec<AnalysedTerm> {
     })
 }
 
+/// A word as terms begin with it: folded, not stemmed.
+pub(crate) fn folded(word: &str) -> String {
+    let mut term = String::new();
+    fold::fold(word, &mut term);
+    term
+}
+
 /// Whether a term is one character of a run, which stands in documents as part of pairs unless it is alone there too.
 pub(crate) fn is_lone(term: &str) -> bool {
     let mut characters = term.chars();

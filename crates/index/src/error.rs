@@ -4,10 +4,12 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use berth_types::ErrorKind;
+use berth_types::{ErrorKind, FieldKind};
 use tantivy::TantivyError;
 use tantivy::directory::error::{OpenReadError, OpenWriteError};
 use thiserror::Error;
+
+use crate::{LanguageFault, Unsearchable};
 
 /// Why an index could not be opened, read or written.
 #[derive(Debug, Error)]
@@ -127,6 +129,52 @@ pub enum Error {
         /// The index directory.
         path: PathBuf,
     },
+    /// The index was made before there were metadata fields.
+    #[error(
+        "{} was built by a release without metadata fields: index again into a new folder to have them", path.display()
+    )]
+    NoFields {
+        /// The index directory.
+        path: PathBuf,
+    },
+    /// A field is of another kind than was said.
+    #[error(
+        "field '{field}' of {} is of kind {stored}, not {requested}: declare it so, or build a new index", path.display()
+    )]
+    FieldKindMismatch {
+        /// The index directory.
+        path: PathBuf,
+        /// Name of the field.
+        field: String,
+        /// Its kind in the index.
+        stored: FieldKind,
+        /// The kind asked for.
+        requested: FieldKind,
+    },
+    /// No field can be made of this.
+    #[error("field '{}' cannot be made: {reason}", shortened(field))]
+    InvalidField {
+        /// The name.
+        field: String,
+        /// Why.
+        reason: Unsearchable,
+    },
+    /// A filter is not one that the index can answer.
+    #[error("the filter '{}' cannot be used: {fault}", shortened(filter))]
+    BadFilter {
+        /// As typed.
+        filter: String,
+        /// What is wrong with it.
+        fault: LanguageFault,
+    },
+    /// A field that documents are to be sorted or counted by.
+    #[error("cannot {action} by field: {fault}")]
+    BadField {
+        /// What was asked for: "sort" or "count".
+        action: &'static str,
+        /// What is wrong with the field.
+        fault: LanguageFault,
+    },
     /// A document cannot be stored as it is.
     #[error("document '{}' cannot be stored: {reason}", shortened(document))]
     InvalidDocument {
@@ -186,6 +234,11 @@ impl Error {
             | Self::DimensionMismatch { .. }
             | Self::NoTokenRows { .. }
             | Self::TokenRowsNeeded { .. }
+            | Self::NoFields { .. }
+            | Self::FieldKindMismatch { .. }
+            | Self::InvalidField { .. }
+            | Self::BadFilter { .. }
+            | Self::BadField { .. }
             | Self::InvalidDocument { .. } => ErrorKind::InvalidInput,
             Self::Locked { .. } => ErrorKind::Overloaded,
             Self::Corrupted { .. }

@@ -11,6 +11,7 @@
 
 mod query;
 mod top;
+mod within;
 
 use tantivy::postings::Postings;
 use tantivy::query::{Bm25StatisticsProvider, Bm25Weight};
@@ -21,7 +22,10 @@ use crate::{ChunkHit, Error, LexicalAnswer};
 use query::{Plan, QueryTerm};
 use top::Candidate;
 
-pub(crate) use query::query_terms;
+pub(crate) use query::{plain_terms, query_terms};
+pub(crate) use within::Within;
+/// A term of a question, and whether it is to be in the title.
+pub(crate) type Asked = query::Term;
 
 /// k1 of BM25, as the engine has it.
 pub(crate) const K1: f32 = 1.2;
@@ -58,22 +62,34 @@ pub struct TermScore {
     pub score: f32,
 }
 
-/// Finds the `depth` chunks of highest BM25, best first, ties by chunk number.
+/// Finds the `depth` chunks of highest BM25, best first, ties by chunk number; of what is let through alone, where that
+/// is given.
 ///
 /// Equal chunks score equally in whichever segments they lie: what the engine's pruned search finds is scored once
 /// more, term by term in a fixed order.
 ///
 /// # Errors
 /// `Lexical`, `Corrupted` and `Io` when the index cannot be read.
-pub(crate) fn search(searcher: &Searcher, fields: &Fields, text: &str, depth: usize) -> Result<LexicalAnswer, Error> {
-    let Plan { terms, warnings } = query::plan(searcher, fields, text)?;
+pub(crate) fn search_terms(
+    searcher: &Searcher,
+    fields: &Fields,
+    terms: &[Asked],
+    within: Option<Within<'_>>,
+    depth: usize,
+) -> Result<LexicalAnswer, Error> {
+    let Plan { terms, warnings } = query::plan(searcher, fields, terms)?;
     let names = terms.iter().map(|term| term.name(fields)).collect();
     let chunks = searcher.total_num_docs()?;
     let term_weights = terms.iter().map(|term| term.count as f32 * idf(term, chunks)).collect();
     let mut hits = Vec::new();
-    if depth > 0 && terms.iter().any(|term| term.document_frequency > 0) {
+    let may_be_unscored = within.is_some_and(|within| within.unscored);
+    if depth > 0 && (may_be_unscored || terms.iter().any(|term| term.document_frequency > 0)) {
         let weights = weights(searcher, &terms)?;
-        for (segment, candidates) in top::candidates(searcher, &terms, depth)? {
+        let candidates = match within {
+            None => top::candidates(searcher, &terms, depth, None)?,
+            Some(within) => within::candidates(searcher, &terms, &weights, within, depth)?,
+        };
+        for (segment, candidates) in candidates {
             score_segment(searcher.segment_reader(segment), fields, &terms, &weights, &candidates, &mut hits)?;
         }
         hits.sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then(a.chunk_id.cmp(&b.chunk_id)));
@@ -84,17 +100,17 @@ pub(crate) fn search(searcher: &Searcher, fields: &Fields, text: &str, depth: us
 
 /// Takes the score of one chunk apart, by terms that it has, in the question's order.
 ///
-/// The scores, added in double precision, are the chunk's score in [`search`]. Empty when there is no such chunk.
+/// The scores, added in double precision, are the chunk's score in [`search_terms`]. Empty when there is no such chunk.
 ///
 /// # Errors
-/// As [`search`].
+/// As [`search_terms`].
 pub(crate) fn explain(
     searcher: &Searcher,
     fields: &Fields,
-    text: &str,
+    terms: &[Asked],
     chunk_id: u64,
 ) -> Result<Vec<TermScore>, Error> {
-    let Plan { terms, .. } = query::plan(searcher, fields, text)?;
+    let Plan { terms, .. } = query::plan(searcher, fields, terms)?;
     let Some((reader, document)) = find_chunk(searcher, fields, chunk_id)? else {
         return Ok(Vec::new());
     };
@@ -136,6 +152,10 @@ fn score_segment(
     let chunk_ids = reader.fast_fields().u64(reader.schema().get_field_name(fields.chunk_id))?;
     let document_nos = reader.fast_fields().u64(reader.schema().get_field_name(fields.document_no))?;
     for (&document, &score) in documents.iter().zip(&scores) {
+        // The head of a document without text is no chunk; it has no term either.
+        if score == 0.0 && chunk_ids.first(document).is_none() {
+            continue;
+        }
         hits.push(ChunkHit {
             chunk_id: number(reader, &chunk_ids, document)?,
             document_no: number(reader, &document_nos, document)?,

@@ -14,6 +14,7 @@ mod disk;
 pub mod diversity;
 pub mod duplicates;
 mod error;
+mod fields;
 pub mod fusion;
 mod garbage;
 pub mod highlight;
@@ -25,10 +26,12 @@ mod lock;
 mod lookup;
 mod manifest;
 mod open;
+mod query_language;
 mod reader;
 mod records;
 pub mod relevance;
 mod schema;
+mod select;
 mod settings;
 mod snapshot;
 mod stored;
@@ -37,14 +40,17 @@ mod writer;
 
 pub use dense::{DenseOptions, GraphBuilder, GraphParameters};
 pub use error::{Error, FingerprintDifference};
+pub use fields::{FieldKinds, FieldWarning, Unsearchable};
 pub use fusion::{DocScore, Fused, HalfList};
 pub use hits::{ChunkHit, LexicalAnswer, StoredChunk, StoredDocument, StoredPassage};
 pub use kept::{
     Keeping, KeptSnapshot, ListedSnapshot, keep_snapshot, list_snapshots, restore_snapshot, verify_snapshot,
 };
 pub use lexical::TermScore;
+pub use query_language::LanguageFault;
 pub use reader::{IndexReader, exists};
 pub use records::EmbeddedChunk;
+pub use select::{FieldValue, Question, Selection};
 pub use settings::{IndexSettings, IndexStatus, NewChunk, TokenSettings};
 pub use snapshot::Snapshot;
 pub use verify::{VerifiedFile, VerifyProblem, VerifyReport, verify};

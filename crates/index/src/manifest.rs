@@ -11,16 +11,16 @@ use serde::{Deserialize, Serialize};
 use crate::blocks::{BlockFile, Seal};
 use crate::directory::{LEXICAL_FOLDER, META_FILE};
 use crate::late::MAX_DIMENSIONS;
-use crate::{Error, IndexSettings};
+use crate::{Error, FieldKinds, IndexSettings};
 
 /// Versions of everything on disk that this release reads. A change that an older release would misread raises it.
-pub(crate) const FORMATS: RangeInclusive<u32> = FORMAT..=FORMAT_WITH_GRAPHS;
-/// Of an index without token rows: nothing has changed for it since the first release.
+pub(crate) const FORMATS: RangeInclusive<u32> = FORMAT..=NEWEST_FORMAT;
+/// Of an index without token rows that was made before there were metadata fields.
 const FORMAT: u32 = 1;
-/// Of an index with token rows, which releases that do not know them would lose at the next merge.
+/// Of an index with token rows that was made before there were metadata fields.
 const FORMAT_WITH_TOKENS: u32 = 2;
-/// Of an index with a graph, with token rows or without: releases that do not know graphs would lose them.
-const FORMAT_WITH_GRAPHS: u32 = 3;
+/// Of an index that is made now: metadata fields, graphs, with token rows or without.
+pub(crate) const NEWEST_FORMAT: u32 = 3;
 /// Folder of the dense half inside an index.
 pub(crate) const DENSE_FOLDER: &str = "dense";
 
@@ -31,6 +31,9 @@ pub(crate) struct Manifest {
     pub(crate) format: u32,
     pub(crate) generation: u64,
     pub(crate) settings: IndexSettings,
+    /// Kinds of the metadata fields, declared or seen so far.
+    #[serde(default, skip_serializing_if = "FieldKinds::is_empty")]
+    pub(crate) fields: FieldKinds,
     pub(crate) lexical: LexicalEntry,
     pub(crate) counts: Counts,
     pub(crate) next: NextNumbers,
@@ -152,14 +155,12 @@ pub(crate) struct Payload {
 }
 
 impl Manifest {
-    /// The oldest format that has a place for all that an index of these settings and segments holds.
-    pub(crate) fn format_of(settings: &IndexSettings, segments: &[SegmentEntry]) -> u32 {
-        if segments.iter().any(|segment| segment.graph.is_some()) {
-            FORMAT_WITH_GRAPHS
-        } else if settings.tokens.is_some() {
-            FORMAT_WITH_TOKENS
-        } else {
-            FORMAT
+    /// Whether an index of these settings may have this format.
+    fn is_format_of(format: u32, settings: &IndexSettings) -> bool {
+        match format {
+            FORMAT => settings.tokens.is_none(),
+            FORMAT_WITH_TOKENS => settings.tokens.is_some(),
+            _ => true,
         }
     }
 
@@ -222,8 +223,9 @@ impl Manifest {
         {
             return Err(Error::corrupted(path, format!("its token rows have {} values", tokens.dimensions)));
         }
-        if self.format != Self::format_of(&self.settings, &self.segments) {
-            return Err(Error::corrupted(path, format!("what it names is not of format {}", self.format)));
+        let has_new = !self.fields.is_empty() || self.segments.iter().any(|segment| segment.graph.is_some());
+        if !Self::is_format_of(self.format, &self.settings) || has_new && self.format != NEWEST_FORMAT {
+            return Err(Error::corrupted(path, format!("its settings are not of format {}", self.format)));
         }
         Ok(())
     }
@@ -242,6 +244,16 @@ impl Manifest {
     pub(crate) fn tokens(&self) -> impl Iterator<Item = &TokensEntry> {
         self.segments.iter().filter_map(|segment| segment.tokens.as_ref())
     }
+}
+
+/// Whether an index of this format has metadata fields.
+pub(crate) fn has_fields(format: u32) -> bool {
+    format >= NEWEST_FORMAT
+}
+
+/// Whether large segments of an index of this format have graphs.
+pub(crate) fn has_graphs(format: u32) -> bool {
+    format >= NEWEST_FORMAT
 }
 
 /// The formats that this release reads, in words.

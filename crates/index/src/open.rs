@@ -16,9 +16,9 @@ use crate::disk::{Disk, parent_of};
 use crate::late::MAX_DIMENSIONS;
 use crate::lock::{LOCK_FILE, WriterLock};
 use crate::lookup::Lookup;
-use crate::manifest::{Counts, DENSE_FOLDER, Manifest, NextNumbers, missing_is_corrupted, supported};
+use crate::manifest::{Counts, DENSE_FOLDER, Manifest, NEWEST_FORMAT, NextNumbers, missing_is_corrupted, supported};
 use crate::schema::LexicalSchema;
-use crate::{Error, FingerprintDifference, IndexSettings, TokenSettings, analysis, garbage, kept};
+use crate::{Error, FieldKinds, FingerprintDifference, IndexSettings, TokenSettings, analysis, garbage, kept};
 
 /// An index that is open for writing, before anything runs.
 pub(crate) struct OpenedForWriting {
@@ -37,7 +37,7 @@ pub(crate) fn for_writing(dir: &Path, settings: &IndexSettings, disk: &Disk) -> 
     // Under the lock, so that two that create the same index do it one after the other.
     let manifest = match last_manifest(dir)? {
         Some(manifest) => manifest,
-        None => create(dir, settings, disk, &lock)?,
+        None => create(dir, settings, NEWEST_FORMAT, disk, &lock)?,
     };
     check_settings(dir, &manifest.settings, settings)?;
     garbage::remove_unfinished_meta(dir, disk);
@@ -114,7 +114,13 @@ pub(crate) fn any_manifest(dir: &Path) -> Result<Option<String>, Error> {
 }
 
 /// Makes an index without documents. Until its first commit, nothing of it counts.
-fn create(dir: &Path, settings: &IndexSettings, disk: &Disk, lock: &Arc<WriterLock>) -> Result<Manifest, Error> {
+fn create(
+    dir: &Path,
+    settings: &IndexSettings,
+    format: u32,
+    disk: &Disk,
+    lock: &Arc<WriterLock>,
+) -> Result<Manifest, Error> {
     let token_dimensions = settings.tokens.as_ref().map_or(1, |tokens| tokens.dimensions);
     assert!((1..=MAX_DIMENSIONS).contains(&token_dimensions), "token rows of {token_dimensions} values");
     garbage::clear(dir, disk);
@@ -123,16 +129,17 @@ fn create(dir: &Path, settings: &IndexSettings, disk: &Disk, lock: &Arc<WriterLo
     disk.create_directory(&dir.join(LEXICAL_FOLDER))?;
     disk.create_directory(&dir.join(DENSE_FOLDER))?;
     disk.sync_directory(dir)?;
-    let schema = LexicalSchema::new();
+    let schema = LexicalSchema::of_format(format);
     let directory = LexicalDirectory::writable(dir, disk.clone(), Arc::clone(lock));
     let fault = directory.first_fault();
     let explain = |error| fault.explain(error);
     let index = Index::create(directory, schema.schema.clone(), LexicalSchema::engine_settings()).map_err(explain)?;
     analysis::register(&index);
     let manifest = Manifest {
-        format: Manifest::format_of(settings, &[]),
+        format,
         generation: 1,
         settings: settings.clone(),
+        fields: FieldKinds::new(),
         lexical: schema.entry(),
         counts: Counts { documents: 0, textless: 0, chunks: 0 },
         next: NextNumbers { document_no: 0, chunk_id: 0, segment: 0 },
@@ -160,7 +167,7 @@ pub(crate) fn write_manifest(dir: &Path, disk: &Disk, manifest: &Manifest) -> Re
 
 /// Opens the engine's segments of a commit.
 pub(crate) fn lookup(dir: &Path, index: &Index, manifest: &Manifest, files: &OpenFiles) -> Result<Lookup, Error> {
-    let schema = LexicalSchema::new();
+    let schema = LexicalSchema::of_format(manifest.format);
     if schema.entry() != manifest.lexical {
         return Err(Error::UnknownFormat {
             file: dir.join(Manifest::file_name(manifest.generation)),
@@ -234,5 +241,53 @@ fn check_token_settings(
         }
         (None, Some(_)) => Err(Error::NoTokenRows { path }),
         (Some(_), None) => Err(Error::TokenRowsNeeded { path }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use berth_types::{Chunk, ContentKey, Document, DocumentRecord, Embedding};
+
+    use super::*;
+    use crate::crash_tests::settings;
+    use crate::{IndexReader, IndexWriter, NewChunk, verify};
+
+    /// What releases without metadata fields made is read and written as they did.
+    #[test]
+    fn an_index_of_an_older_format_stays_what_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let lock = Arc::new(WriterLock::take(dir.path()).unwrap());
+        create(dir.path(), &settings(), 1, &Disk::default(), &lock).unwrap();
+        drop(lock);
+        for (id, text) in [("a", "some text"), ("b", "other text"), ("a", "new text")] {
+            let mut writer = IndexWriter::create_or_open(dir.path(), &settings()).unwrap();
+            let error = writer.declare_fields(&["year:integer".parse().unwrap()]).unwrap_err();
+            assert!(matches!(error, Error::NoFields { .. }), "{error}");
+            let (title, metadata) = ("North quay".to_owned(), serde_json::from_str("{\"year\":[2020]}").unwrap());
+            let document = Document { id: id.to_owned(), title, text: text.to_owned(), metadata, source: None };
+            let chunk = NewChunk {
+                chunk: Chunk { ordinal: 0, byte_range: 0..text.len(), tokens: 2 },
+                key: ContentKey([7; 16]),
+                embedding: Embedding::normalized(vec![1.0, 2.0, 3.0]).unwrap(),
+                tokens: None,
+            };
+            writer.put(&document, &DocumentRecord::default(), vec![chunk]).unwrap();
+            assert_eq!(writer.take_field_warnings(), []);
+            writer.finish().unwrap();
+        }
+        let snapshot = IndexReader::open(dir.path()).unwrap().snapshot();
+        assert_eq!((snapshot.status().format, snapshot.status().documents, snapshot.fields().len()), (1, 2, 0));
+        assert_eq!(snapshot.lexical("new text", 9).unwrap().hits.len(), 2);
+        assert_eq!(snapshot.document("a").unwrap().unwrap().document.metadata["year"][0], 2020);
+        let error = snapshot.selection(Some("year:2020"), None).unwrap_err().to_string();
+        assert!(error.contains("no field 'year'") && error.contains("index again into a new folder"), "{error}");
+        let count = |filter: &str| snapshot.selection(Some(filter), None).unwrap().unwrap().documents();
+        assert_eq!((count("id:a"), count("title:\"quay north\""), count("NOT title:quay")), (1, 2, 0));
+        assert!(!snapshot.question("year:2020 text").has_operators());
+        let question = snapshot.question("+new -other");
+        assert_eq!(snapshot.lexical_within(&question, Some("id:*"), 9).unwrap().hits.len(), 1);
+        assert_eq!(verify(dir.path()).unwrap().problems, []);
+        let manifest = fs::read_to_string(dir.path().join(Manifest::file_name(4))).unwrap();
+        assert!(!manifest.contains("fields"), "{manifest}");
     }
 }

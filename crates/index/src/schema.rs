@@ -3,14 +3,18 @@
 //! Each chunk is one document of the engine. A document's first chunk is its head and carries the document too; a
 //! document without text has a head that is no chunk.
 
+use std::collections::BTreeMap;
+
 use berth_types::{Chunk, Document, DocumentRecord};
 use tantivy::schema::{
-    BytesOptions, FAST, Field, IndexRecordOption, NumericOptions, STORED, Schema, TextFieldIndexing, TextOptions,
+    BytesOptions, FAST, Field, IndexRecordOption, JsonObjectOptions, NumericOptions, OwnedValue, STORED, Schema,
+    TextFieldIndexing, TextOptions,
 };
 use tantivy::{IndexSettings, TantivyDocument, Term};
 
+use crate::fields::Value;
 use crate::lexical::Fields;
-use crate::manifest::LexicalEntry;
+use crate::manifest::{LexicalEntry, has_fields};
 use crate::{analysis, stored};
 
 /// Names of the columns that are read by name.
@@ -26,6 +30,8 @@ pub(crate) mod column {
     pub(crate) const START: &str = "start";
     pub(crate) const END: &str = "end";
     pub(crate) const TOKENS: &str = "tokens";
+    /// The object whose members are the columns of metadata fields.
+    pub(crate) const FIELDS: &str = "fields";
 }
 
 /// The schema of the lexical half with its fields at hand.
@@ -47,10 +53,22 @@ pub(crate) struct LexicalSchema {
     file: Field,
     modified_ns: Field,
     chunks: Field,
+    /// Of an index that has metadata fields.
+    pub(crate) metadata: Option<MetadataFields>,
+}
+
+/// Where the values of metadata fields are, on heads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct MetadataFields {
+    /// Columns, one a field: what is no text, and for a text that it is there.
+    columns: Field,
+    /// Words of texts.
+    pub(crate) texts: Field,
 }
 
 impl LexicalSchema {
-    pub(crate) fn new() -> Self {
+    /// The schema that an index of this format has for ever.
+    pub(crate) fn of_format(format: u32) -> Self {
         let text = |record: IndexRecordOption| {
             let indexing = TextFieldIndexing::default().set_tokenizer(analysis::ANALYZER).set_index_option(record);
             TextOptions::default().set_indexing_options(indexing)
@@ -64,7 +82,10 @@ impl LexicalSchema {
         let column = NumericOptions::from(FAST);
         let mut builder = Schema::builder();
         let body = builder.add_text_field("body", text(IndexRecordOption::WithFreqsAndPositions));
-        let title = builder.add_text_field("title", text(IndexRecordOption::WithFreqs));
+        // An index with metadata fields also has a language that knows phrases.
+        let of_title =
+            if has_fields(format) { IndexRecordOption::WithFreqsAndPositions } else { IndexRecordOption::WithFreqs };
+        let title = builder.add_text_field("title", text(of_title));
         let id = builder.add_text_field(column::ID, TextOptions::default().set_indexing_options(raw).set_fast("raw"));
         let head = builder.add_u64_field("head", looked_up.clone());
         let document_no = builder.add_u64_field(column::DOCUMENT_NO, looked_up.clone().set_fast());
@@ -78,6 +99,17 @@ impl LexicalSchema {
         let file = builder.add_text_field(column::FILE, FAST);
         let modified_ns = builder.add_i64_field(column::MODIFIED_NS, column.clone());
         let chunks = builder.add_u64_field(column::CHUNKS, column);
+        let metadata = has_fields(format).then(|| {
+            let words = TextFieldIndexing::default()
+                .set_tokenizer(analysis::ANALYZER)
+                .set_fieldnorms(false)
+                .set_index_option(IndexRecordOption::WithFreqsAndPositions);
+            let texts = JsonObjectOptions::default().set_indexing_options(words);
+            MetadataFields {
+                columns: builder.add_json_field(column::FIELDS, JsonObjectOptions::default().set_fast("raw")),
+                texts: builder.add_json_field("texts", texts),
+            }
+        });
         let schema = builder.build();
         Self {
             schema,
@@ -96,6 +128,7 @@ impl LexicalSchema {
             file,
             modified_ns,
             chunks,
+            metadata,
         }
     }
 
@@ -113,6 +146,13 @@ impl LexicalSchema {
     /// The fields that lexical search reads.
     pub(crate) fn fields(&self) -> Fields {
         Fields { body: self.body, title: self.title, chunk_id: self.chunk_id, document_no: self.document_no }
+    }
+
+    /// The term of a word in a field of kind text; the start of one, where the word is.
+    pub(crate) fn text_term(&self, name: &str, word: &str) -> Option<Term> {
+        let mut term = Term::from_field_json_path(self.metadata?.texts, &escaped(name), false);
+        term.append_type_and_str(word);
+        Some(term)
     }
 
     pub(crate) fn id_term(&self, id: &str) -> Term {
@@ -135,7 +175,7 @@ impl LexicalSchema {
     pub(crate) fn engine_documents<'a>(
         &'a self,
         document: &'a Document,
-        record: &'a DocumentRecord,
+        (record, values): (&'a DocumentRecord, BTreeMap<String, Vec<Value>>),
         document_no: u64,
         first_chunk_id: u64,
         chunks: impl Iterator<Item = &'a Chunk> + 'a,
@@ -149,6 +189,9 @@ impl LexicalSchema {
         head.add_text(self.file, &record.file);
         head.add_i64(self.modified_ns, record.modified_ns);
         head.add_u64(self.chunks, u64::from(record.chunks));
+        if let Some(metadata) = self.metadata {
+            metadata.add(&mut head, values);
+        }
         let lone_head = if chunks.peek().is_none() {
             let mut lone = std::mem::take(&mut head);
             lone.add_u64(self.document_no, document_no);
@@ -177,18 +220,69 @@ impl LexicalSchema {
     }
 }
 
+impl MetadataFields {
+    fn add(self, head: &mut TantivyDocument, values: BTreeMap<String, Vec<Value>>) {
+        let (mut columns, mut texts) = (Vec::new(), Vec::new());
+        for (name, values) in values {
+            let mut words = Vec::new();
+            let mut column = Vec::new();
+            for value in values {
+                match value {
+                    Value::Text(text) => words.push(OwnedValue::Str(text)),
+                    Value::Keyword(text) => column.push(OwnedValue::Str(text)),
+                    Value::Integer(number) | Value::Date(number) => column.push(OwnedValue::I64(number)),
+                    Value::Float(number) => column.push(OwnedValue::F64(number)),
+                    Value::Boolean(yes) => column.push(OwnedValue::Bool(yes)),
+                }
+            }
+            if !words.is_empty() {
+                column.push(OwnedValue::Bool(true));
+                texts.push((name.clone(), OwnedValue::Array(words)));
+            }
+            columns.push((name, OwnedValue::Array(column)));
+        }
+        for (field, object) in [(self.columns, columns), (self.texts, texts)] {
+            if !object.is_empty() {
+                head.add_field_value(field, &OwnedValue::Object(object));
+            }
+        }
+    }
+}
+
+/// The name under which the engine knows the column of a metadata field.
+pub(crate) fn column_name(name: &str) -> String {
+    format!("{}.{}", column::FIELDS, escaped(name))
+}
+
+/// A name without levels: the engine splits at dots.
+fn escaped(name: &str) -> String {
+    name.replace('.', "\\.")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// A change here changes what is on disk: raise the formats in `manifest` or the analyser's name with it.
     #[test]
-    fn the_schema_is_the_one_of_this_format() {
-        // A change here changes what is on disk: raise the formats in `manifest` or the analyser's name with it.
-        let fields: Vec<String> =
-            LexicalSchema::new().schema.fields().map(|(_, entry)| entry.name().to_string()).collect();
-        assert_eq!(
-            fields.join(" "),
-            "body title id head document_no chunk_id ordinal start end tokens stored content_hash file modified_ns chunks"
-        );
+    fn the_schema_is_the_one_of_its_format() {
+        let names = |schema: &LexicalSchema| {
+            let names: Vec<String> = schema.schema.fields().map(|(_, entry)| entry.name().to_string()).collect();
+            names.join(" ")
+        };
+        let of_the_first = "body title id head document_no chunk_id ordinal start end tokens stored content_hash file \
+                            modified_ns chunks";
+        for format in [1, 2] {
+            let schema = LexicalSchema::of_format(format);
+            assert_eq!(names(&schema), of_the_first);
+            assert_eq!(
+                schema.entry().schema,
+                "da41c3f78c3cecee33dff3bc0217d91fc7e13b0e5e04cc41099fab6eef9677b3",
+                "as the first release wrote it"
+            );
+        }
+        let with_fields = LexicalSchema::of_format(3);
+        assert_eq!(names(&with_fields), format!("{of_the_first} fields texts"));
+        assert_eq!(with_fields.entry().schema, "fb57e636095874141bf9282476bae42765450d12311b2c41fecd71f029a01f48");
     }
 }

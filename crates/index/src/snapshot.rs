@@ -13,6 +13,7 @@ use crate::dense::{self, Effort, LiveSegment, open_segments};
 use crate::directory::{LexicalDirectory, OpenFiles};
 use crate::lookup::Lookup;
 use crate::manifest::Manifest;
+use crate::select::Selections;
 use crate::{
     ChunkHit, Error, IndexSettings, IndexStatus, LexicalAnswer, StoredChunk, StoredDocument, StoredPassage, analysis,
     lexical, open,
@@ -26,6 +27,7 @@ pub struct Snapshot {
     lookup: Lookup,
     dense: Vec<LiveSegment>,
     status: IndexStatus,
+    selections: Selections,
 }
 
 impl fmt::Debug for Snapshot {
@@ -52,7 +54,7 @@ impl Snapshot {
             );
             return Err(Error::corrupted(&dir.join(Manifest::file_name(manifest.generation)), reason));
         }
-        Ok(Self { dir: dir.to_path_buf(), meta, manifest, lookup, dense, status })
+        Ok(Self { dir: dir.to_path_buf(), meta, manifest, lookup, dense, status, selections: Selections::default() })
     }
 
     pub(crate) fn meta(&self) -> &[u8] {
@@ -65,6 +67,10 @@ impl Snapshot {
 
     pub(crate) fn lookup(&self) -> &Lookup {
         &self.lookup
+    }
+
+    pub(crate) fn selections(&self) -> &Selections {
+        &self.selections
     }
 
     pub(crate) fn dense_segments(&self) -> &[LiveSegment] {
@@ -158,25 +164,18 @@ impl Snapshot {
         dense::late_scores(&self.dense, query, chunk_ids)
     }
 
-    fn check_dimensions(&self, query: &Embedding) -> Result<(), Error> {
+    pub(crate) fn check_dimensions(&self, query: &Embedding) -> Result<(), Error> {
         let (expected, received) = (self.manifest.settings.dimensions, query.dimensions());
         if expected == received { Ok(()) } else { Err(Error::DimensionMismatch { expected, received }) }
     }
 
-    /// The `depth` chunks of highest BM25 score, best first, ties by chunk number.
+    /// The `depth` chunks of highest BM25 score, best first, ties by chunk number. There are no operators.
     ///
     /// # Errors
     /// `Corrupted`, `Lexical`.
     pub fn lexical(&self, text: &str, depth: usize) -> Result<LexicalAnswer, Error> {
-        lexical::search(&self.lookup.searcher, &self.lookup.schema.fields(), text, depth)
-    }
-
-    /// Takes the BM25 score of one chunk apart, by terms.
-    ///
-    /// # Errors
-    /// `Corrupted`, `Lexical`.
-    pub fn explain(&self, text: &str, chunk_id: u64) -> Result<Vec<lexical::TermScore>, Error> {
-        lexical::explain(&self.lookup.searcher, &self.lookup.schema.fields(), text, chunk_id)
+        let (fields, terms) = (self.lookup.schema.fields(), lexical::plain_terms(text));
+        lexical::search_terms(&self.lookup.searcher, &fields, &terms, None, depth)
     }
 
     /// One chunk with its document; `None` when this commit does not hold it.

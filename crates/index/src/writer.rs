@@ -11,18 +11,21 @@ use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use berth_types::{Chunk, ContentKey, Document, DocumentRecord, Embedding, TokenRows};
+use berth_types::{Chunk, ContentKey, Document, DocumentRecord, Embedding, FieldDeclaration, TokenRows};
 use tantivy::Index;
 use tantivy::indexer::LogMergePolicy;
 
 use crate::dense::{DenseStore, RowLabel};
 use crate::directory::{FirstFault, OpenFiles};
 use crate::disk::Disk;
+use crate::fields::{MAX_FIELDS, WarningLog, extract, is_searchable_name};
 use crate::lock::WriterLock;
 use crate::lookup::Known;
 use crate::manifest::{Counts, Manifest, NextNumbers, missing_is_corrupted};
 use crate::schema::LexicalSchema;
-use crate::{DenseOptions, Error, IndexSettings, NewChunk, garbage, open, stored};
+use crate::{
+    DenseOptions, Error, FieldKinds, FieldWarning, IndexSettings, NewChunk, Unsearchable, garbage, open, stored,
+};
 
 pub use purge::PurgeReport;
 
@@ -50,6 +53,9 @@ pub struct IndexWriter {
     manifest: Manifest,
     documents: BTreeMap<String, Known>,
     counts: Counts,
+    /// Kinds of the metadata fields, those that are not committed yet included.
+    fields: FieldKinds,
+    warnings: WarningLog,
     next_document_no: u64,
     next_chunk_id: u64,
     changed: bool,
@@ -102,6 +108,8 @@ impl IndexWriter {
             dense,
             documents,
             counts: found,
+            fields: manifest.fields.clone(),
+            warnings: WarningLog::default(),
             next_document_no: manifest.next.document_no,
             next_chunk_id: manifest.next.chunk_id,
             manifest,
@@ -123,6 +131,48 @@ impl IndexWriter {
     /// What the index was built with.
     pub fn settings(&self) -> &IndexSettings {
         &self.manifest.settings
+    }
+
+    /// Says of which kind metadata fields are, for documents to come.
+    ///
+    /// # Errors
+    /// `NoFields` when the index was made before there were any, `FieldKindMismatch` when it has one of another kind,
+    /// `InvalidField` for a name that no field can have, and for one too many.
+    pub fn declare_fields(&mut self, declared: &[FieldDeclaration]) -> Result<(), Error> {
+        if declared.is_empty() {
+            return Ok(());
+        }
+        if self.schema.metadata.is_none() {
+            return Err(Error::NoFields { path: self.dir.clone() });
+        }
+        let mut fields = self.fields.clone();
+        for FieldDeclaration { name, kind } in declared {
+            let invalid = |reason| Err(Error::InvalidField { field: name.clone(), reason });
+            if !is_searchable_name(name) {
+                return invalid(Unsearchable::Name);
+            }
+            let stored = *fields.entry(name.clone()).or_insert(*kind);
+            if stored != *kind {
+                let (path, field, requested) = (self.dir.clone(), name.clone(), *kind);
+                return Err(Error::FieldKindMismatch { path, field, stored, requested });
+            }
+            if fields.len() > MAX_FIELDS {
+                return invalid(Unsearchable::TooManyFields);
+            }
+        }
+        self.changed |= fields != self.fields;
+        self.fields = fields;
+        Ok(())
+    }
+
+    /// What could not be searched of the documents put since this was last asked, the first few for each field.
+    pub fn take_field_warnings(&mut self) -> Vec<FieldWarning> {
+        self.warnings.take()
+    }
+
+    /// Forgets what could not be searched of the documents put since this was last asked: they will be put again.
+    pub fn forget_field_warnings(&mut self) {
+        self.warnings.forget();
     }
 
     /// Every document with its record, by id; includes changes that are not committed yet.
@@ -199,7 +249,12 @@ impl IndexWriter {
     ) -> Result<(), Error> {
         let first = self.next_chunk_id;
         let plain = chunks.iter().map(|new| &new.chunk);
-        for entry in self.schema.engine_documents(document, record, document_no, first, plain) {
+        let mut values = BTreeMap::new();
+        if self.schema.metadata.is_some() {
+            let mut note = |field: &str, reason| self.warnings.add(&document.id, field, reason);
+            values = extract(&document.metadata, &mut self.fields, &mut note);
+        }
+        for entry in self.schema.engine_documents(document, (record, values), document_no, first, plain) {
             engine(self.engine.as_ref()).add_document(entry).map_err(|error| self.fault.explain(error))?;
         }
         for (chunk_id, new) in (first..).zip(chunks) {
@@ -251,8 +306,8 @@ impl IndexWriter {
         let generation = self.manifest.generation + 1;
         let segments = self.dense.prepare(generation)?;
         let manifest = Manifest {
-            format: Manifest::format_of(&self.manifest.settings, &segments),
             generation,
+            fields: self.fields.clone(),
             counts: self.counts,
             next: NextNumbers {
                 document_no: self.next_document_no,

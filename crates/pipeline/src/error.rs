@@ -155,6 +155,12 @@ pub enum Error {
         /// Number of the chunk.
         chunk_id: u64,
     },
+    /// A document was found that cannot be read back.
+    #[error("document {document_no} was found but is not stored; run `berth verify` on the index")]
+    DocumentLost {
+        /// Number of the document.
+        document_no: u64,
+    },
     /// A query has no letters or digits at all.
     #[error("the query has no letters or digits; type some words")]
     EmptyQuery,
@@ -247,6 +253,7 @@ impl Error {
             | Self::BadModelName { .. }
             | Self::ModelNameTaken { .. } => ErrorKind::InvalidInput,
             Self::ChunkLost { .. }
+            | Self::DocumentLost { .. }
             | Self::WrongHash { .. }
             | Self::DamagedModel { .. }
             | Self::BadCheckpoint { .. }

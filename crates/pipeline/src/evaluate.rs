@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use berth_encoder::Encoder;
 use berth_eval::{Dataset, Metrics, Run};
-use berth_types::{Fusion, Mode, Query, Rerank, Reranker, Shaping};
+use berth_types::{Fusion, Mode, Narrowing, Query, Rerank, Reranker, Shaping};
 use serde::{Deserialize, Serialize};
 
 use crate::encoding::{EncoderChoice, open_encoder};
@@ -167,6 +167,7 @@ fn rank(
         rerank,
         shaping: Shaping::default(),
         explain: false,
+        narrowing: Narrowing::default(),
     };
     match searcher.rank(&query) {
         // A query without words finds nothing; it counts as such.

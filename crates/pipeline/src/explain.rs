@@ -1,7 +1,7 @@
 //! How a score came about, as a tree of numbers that can be added up.
 
 use berth_index::fusion::{self, DocScore};
-use berth_index::{ChunkHit, Snapshot};
+use berth_index::{ChunkHit, Question, Snapshot};
 use berth_types::{Aggregate, Explanation, Query};
 
 use crate::Error;
@@ -12,12 +12,12 @@ use crate::search::{Found, Ranked};
 /// What the value of a node is of its children's, the label says behind `=`.
 pub(crate) fn explain(
     snapshot: &Snapshot,
-    query: &Query,
+    (query, question): (&Query, &Question),
     found: &Found,
     ranked: &Ranked,
 ) -> Result<Explanation, Error> {
     let half = |document: DocScore, hits: &[ChunkHit], lexical| {
-        half_score(snapshot, query, document, Found::of_document(hits, document), lexical)
+        half_score(snapshot, (query, question), document, Found::of_document(hits, document), lexical)
     };
     let cosine = ranked.dense.map(|document| half(document, &found.dense_hits, false)).transpose()?;
     let bm25 = ranked.lexical.map(|document| half(document, &found.lexical_hits, true)).transpose()?;
@@ -40,7 +40,7 @@ pub(crate) fn explain(
 /// What a document scores in one half: a chunk's score, or what was made of several.
 fn half_score(
     snapshot: &Snapshot,
-    query: &Query,
+    (query, question): (&Query, &Question),
     document: DocScore,
     mut hits: Vec<ChunkHit>,
     lexical: bool,
@@ -51,7 +51,7 @@ fn half_score(
         if !lexical {
             return Ok(leaf(format!("cosine of {of}"), score));
         }
-        let terms = snapshot.explain(&query.text, chunk_id)?.into_iter().map(|term| {
+        let terms = snapshot.explain(question, chunk_id)?.into_iter().map(|term| {
             let label = format!(
                 "{}: {} in {} terms, in {} chunks (idf {:.2})",
                 term.term, term.term_frequency, term.field_length, term.document_frequency, term.idf

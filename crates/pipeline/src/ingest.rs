@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use berth_encoder::Encoder;
 use berth_index::{IndexReader, IndexSettings, IndexWriter};
+use berth_types::FieldDeclaration;
 use serde::Serialize;
 
 use crate::prepare::Cutting;
@@ -38,6 +39,8 @@ pub struct IngestOptions {
     pub force: bool,
     /// Follow symbolic links.
     pub follow_links: bool,
+    /// Kinds of metadata fields; those of others follow from their first values.
+    pub fields: Vec<FieldDeclaration>,
 }
 
 impl Default for IngestOptions {
@@ -50,6 +53,7 @@ impl Default for IngestOptions {
             sync: false,
             force: false,
             follow_links: false,
+            fields: Vec::new(),
         }
     }
 }
@@ -166,7 +170,8 @@ pub fn ingest(
             settings.window_tokens
         )));
     }
-    let writer = IndexWriter::create_or_open(index, &settings)?;
+    let mut writer = IndexWriter::create_or_open(index, &settings)?;
+    writer.declare_fields(&options.fields)?;
     let cutting = Cutting { window_tokens: settings.window_tokens, overlap_tokens: settings.overlap_tokens };
     let mut run = Run::new((encoder, tokens), writer, progress, cancel, &listing, options.commit_every);
     run.read_all(listing, cutting)?;

@@ -21,6 +21,7 @@ mod import;
 mod ingest;
 mod late;
 mod models;
+mod narrow;
 mod plan;
 mod prepare;
 mod purge;
@@ -73,6 +74,6 @@ pub use berth_encoder::{
 };
 pub use berth_index::highlight::snippet;
 pub use berth_index::{
-    IndexReader, IndexStatus, Keeping, KeptSnapshot, PurgeReport, VerifyReport, keep_snapshot, list_snapshots,
-    restore_snapshot, verify as verify_index, verify_snapshot,
+    FieldKinds, IndexReader, IndexStatus, Keeping, KeptSnapshot, PurgeReport, VerifyReport, keep_snapshot,
+    list_snapshots, restore_snapshot, verify as verify_index, verify_snapshot,
 };

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use berth_encoder::Encoder;
 use berth_index::fusion::{self, DocScore, Fused, HalfList};
 use berth_index::relevance::Curve;
-use berth_index::{ChunkHit, IndexReader, Snapshot, StoredPassage};
+use berth_index::{ChunkHit, IndexReader, Question, Snapshot, StoredPassage};
 use berth_types::{
     Aggregate, Embedding, Fingerprint, Fusion, Hit, HitChunk, Mode, Query, Rerank, Reranker, SearchReply, SourceScore,
 };
@@ -17,6 +17,7 @@ use crate::carried::carried_by;
 use crate::cross::{CrossScore, pair_scores, rerank_across};
 use crate::encoding::{EncoderChoice, open_encoder_for};
 use crate::explain::explain;
+use crate::narrow::{facets, listing, sort_ranked, widening};
 use crate::rerank::{Blend, LateScore, rerank};
 use crate::shaping::{Novelty, Shown, keep_relevant, order_by_novelty, read_shown};
 use crate::{Error, Home, TokenEncoder};
@@ -41,6 +42,7 @@ pub struct Searcher {
 /// A query's way through both halves, up to fusion.
 struct Ranking {
     snapshot: Arc<Snapshot>,
+    question: Question,
     ranked: Vec<Ranked>,
     found: Found,
     warnings: Vec<String>,
@@ -144,18 +146,22 @@ impl Searcher {
     /// Answers with hits that can be shown.
     ///
     /// # Errors
-    /// `EmptyQuery`, a dense mode without a model, damage that was met while reading.
+    /// `EmptyQuery`, a filter that cannot be used, a dense mode without a model, damage that was met while reading.
     pub fn search(&self, query: &Query) -> Result<SearchReply, Error> {
         let started = Instant::now();
-        let Ranking { snapshot, ranked, found, warnings } = self.ranking(query)?;
+        if let Some(listing) = listing(&self.reader.snapshot(), query, started)? {
+            return Ok(listing);
+        }
+        let Ranking { snapshot, question, ranked, found, warnings } = self.ranking(query)?;
         let shown = read_shown(&snapshot, query, ranked)?.into_iter();
-        let hits = shown.zip(1..).map(|(shown, rank)| hit(&snapshot, query, rank, shown, &found));
+        let hits = shown.zip(1..).map(|(shown, rank)| hit(&snapshot, (query, &question), rank, shown, &found));
         let mut hits = hits.collect::<Result<Vec<Hit>, Error>>()?;
         if query.shaping.semantic_highlights {
-            self.highlight_meaning(&query.text, &mut hits)?;
+            self.highlight_meaning(&question.text, &mut hits)?;
         }
+        let facets = facets(&snapshot, query, &question)?;
         let took_ms = started.elapsed().as_secs_f64() * 1e3;
-        Ok(SearchReply { query: query.text.clone(), mode: query.mode, took_ms, hits, warnings })
+        Ok(SearchReply { query: query.text.clone(), mode: query.mode, took_ms, hits, facets, warnings })
     }
 
     /// Answers with ids and scores only, best first.
@@ -172,25 +178,35 @@ impl Searcher {
     }
 
     fn ranking(&self, query: &Query) -> Result<Ranking, Error> {
-        if !query.text.chars().any(char::is_alphanumeric) {
+        let snapshot = self.reader.snapshot();
+        let mut question = snapshot.question(&query.text);
+        if !question.has_words() {
             return Err(Error::EmptyQuery);
         }
-        let snapshot = self.reader.snapshot();
+        let filter = query.narrowing.filter.as_deref();
+        let selection = snapshot.selection(filter, Some(&question))?;
+        let narrowed = filter.is_some() || question.has_operators();
         let depth = LEAST_DEPTH.max(query.k.saturating_mul(DEPTH_PER_DOCUMENT));
-        let mut warnings = Vec::new();
+        let mut warnings = std::mem::take(&mut question.warnings);
         let (mut dense, mut lexical) = (HalfList::default(), HalfList::default());
         let mut found = Found::default();
         if query.mode != Mode::Dense {
-            let answer = snapshot.lexical(&query.text, depth)?;
-            found.ceiling = answer.ceiling();
-            (lexical, found.lexical_hits) = half(&snapshot, query, answer.hits, depth)?;
+            let mut said = Vec::new();
+            (lexical, found.lexical_hits) = widening(narrowed, depth, query.k, |depth| {
+                let answer = snapshot.lexical_within(&question, filter, depth)?;
+                found.ceiling = answer.ceiling();
+                said = answer.warnings;
+                half(&snapshot, query, answer.hits, depth)
+            })?;
             lexical = lexical.under(found.ceiling);
-            warnings.extend(answer.warnings);
+            warnings.extend(said);
         }
         let mut embedding = None;
         if query.mode != Mode::Lexical {
-            let row = self.embed(&query.text, &mut warnings)?;
-            (dense, found.dense_hits) = half(&snapshot, query, snapshot.dense(&row, depth)?, depth)?;
+            let row = self.embed(&question.text, &mut warnings)?;
+            (dense, found.dense_hits) = widening(narrowed, depth, query.k, |depth| {
+                half(&snapshot, query, snapshot.dense_within(&row, selection.as_deref(), depth)?, depth)
+            })?;
             embedding = Some(row);
         }
         let mut ranked: Vec<Ranked> = match (query.mode, embedding) {
@@ -212,7 +228,7 @@ impl Searcher {
                     "opened without late interaction; open it again with it".to_owned(),
                 ));
             };
-            let matrix = tokens.query(&query.text)?;
+            let matrix = tokens.query(&question.text)?;
             let blend = Blend {
                 depth: depth.max(query.k),
                 weight: weight.unwrap_or(tokens.weight()).clamp(0.0, 1.0),
@@ -232,7 +248,7 @@ impl Searcher {
             };
             ranked.truncate(blend.depth);
             let budget = budget_ms.map(Duration::from_millis);
-            let scores = pair_scores(&snapshot, cross, &query.text, &ranked, budget)?;
+            let scores = pair_scores(&snapshot, cross, &question.text, &ranked, budget)?;
             if scores.len() < ranked.len() {
                 let (reached, all) = (scores.len(), ranked.len());
                 warnings.push(format!(
@@ -245,7 +261,10 @@ impl Searcher {
             let scaled = query.rerank.is_none() && !is_like_cosine(query);
             order_by_novelty(&snapshot, query, scaled, &mut ranked)?;
         }
-        Ok(Ranking { snapshot, ranked, found, warnings })
+        if let Some(sort) = &query.narrowing.sort {
+            sort_ranked(&snapshot, sort, &mut ranked)?;
+        }
+        Ok(Ranking { snapshot, question, ranked, found, warnings })
     }
 
     /// Says of each hit which sentence and words carry the match in meaning: a run of the model for each.
@@ -387,10 +406,16 @@ impl From<Fused> for Ranked {
     }
 }
 
-fn hit(snapshot: &Snapshot, query: &Query, rank: usize, shown: Shown, found: &Found) -> Result<Hit, Error> {
+fn hit(
+    snapshot: &Snapshot,
+    (query, question): (&Query, &Question),
+    rank: usize,
+    shown: Shown,
+    found: &Found,
+) -> Result<Hit, Error> {
     let Shown { ranked, passage, folded } = shown;
     let StoredPassage { chunk, id, title, source, text, .. } = passage;
-    let highlights = snapshot.highlight(&query.text, &text);
+    let highlights = snapshot.highlight(&question.text, &text);
     let source_score = |document: DocScore| SourceScore { rank: document.rank, score: document.score };
     Ok(Hit {
         rank,
@@ -408,6 +433,6 @@ fn hit(snapshot: &Snapshot, query: &Query, rank: usize, shown: Shown, found: &Fo
         folded,
         semantic: None,
         highlights: highlights.into_iter().map(|range| (range.start, range.end)).collect(),
-        explanation: if query.explain { Some(explain(snapshot, query, found, &ranked)?) } else { None },
+        explanation: if query.explain { Some(explain(snapshot, (query, question), found, &ranked)?) } else { None },
     })
 }

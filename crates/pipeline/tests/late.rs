@@ -10,7 +10,7 @@ use berth_pipeline::{
     EncoderChoice, Home, IndexReader, IngestOptions, Problem, Progress, ProgressState, Searcher, ingest, open_encoder,
     open_token_encoder,
 };
-use berth_types::{Fusion, Head, LateCard, Mode, ModelCard, Pooling, Precision, Query, Rerank, Shaping};
+use berth_types::{Fusion, Head, LateCard, Mode, ModelCard, Narrowing, Pooling, Precision, Query, Rerank, Shaping};
 
 struct Silent;
 
@@ -110,6 +110,7 @@ fn hits_of_a_colbert_score_as_its_vectors_do() {
         rerank,
         shaping: Shaping::default(),
         explain: false,
+        narrowing: Narrowing::default(),
     };
     let hits = searcher.search(&query).unwrap().hits;
     let mut expected: Vec<(f32, String)> = texts

@@ -1,8 +1,10 @@
 //! Questions and answers.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use crate::{Fusion, Shaping};
+use crate::{FacetCount, Fusion, Narrowing, Shaping};
 
 /// Which halves of the index answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -86,6 +88,8 @@ pub struct Query {
     pub shaping: Shaping,
     /// Whether hits carry their arithmetic.
     pub explain: bool,
+    /// Which documents may be found, what is counted among them, and in which order they come.
+    pub narrowing: Narrowing,
 }
 
 /// Rank and score in one half; rank starts at 1, a higher score is better.
@@ -185,6 +189,9 @@ pub struct SearchReply {
     pub took_ms: f64,
     /// Best first.
     pub hits: Vec<Hit>,
+    /// Values of the fields that were to be counted, the commonest first; absent when there are none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub facets: BTreeMap<String, Vec<FacetCount>>,
     /// What the reader should know: a query cut to the model's limit, for instance.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,

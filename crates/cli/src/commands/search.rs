@@ -4,13 +4,13 @@ use std::fmt::Write;
 use std::path::Path;
 
 use berth_pipeline::{Encoder, EncoderChoice, Home, Searcher, open_head, snippet};
-use berth_types::{Explanation, Head, Hit, Query, Rerank, Reranker, SearchReply};
+use berth_types::{Explanation, FacetCount, Head, Hit, Mode, Query, Rerank, Reranker, SearchReply};
 use unicode_width::UnicodeWidthStr;
 
 use crate::Outcome;
 use crate::args::SearchArgs;
 use crate::commands::index::encoder_choice;
-use crate::output::{self, Terms, WrongUsage, paint, printable, say};
+use crate::output::{self, Terms, WrongUsage, grouped, paint, printable, say};
 
 /// Most characters of a chunk that are shown.
 const SNIPPET_CHARS: usize = 320;
@@ -27,12 +27,17 @@ pub(crate) fn run(home: &Home, args: &SearchArgs, terms: Terms) -> anyhow::Resul
         rerank: args.rerank.rerank(),
         shaping: args.shaping.shaping(),
         explain: args.explain,
+        narrowing: args.narrowing.narrowing(),
     };
     let mut choice = encoder_choice(&args.encoder);
     // One query needs one worker, and one session opens sooner than two.
     choice.workers = choice.workers.or(Some(1));
-    let searcher = Searcher::open(home, &args.index, &choice, mode, query.rerank, query.shaping.semantic_highlights)?;
-    let searcher = match query.rerank {
+    // What only lists needs no model.
+    let lists = query.text.is_empty();
+    let (opened, rerank) = if lists { (Mode::Lexical, None) } else { (mode, query.rerank) };
+    let highlights = query.shaping.semantic_highlights && !lists;
+    let searcher = Searcher::open(home, &args.index, &choice, opened, rerank, highlights)?;
+    let searcher = match rerank {
         Some(Rerank { by: Reranker::Cross, .. }) => searcher.with_cross_encoder(cross_encoder(home, args)?),
         _ => searcher,
     };
@@ -66,6 +71,9 @@ fn render(reply: &SearchReply, terms: Terms) -> String {
         render_hit(&mut page, hit, terms);
         page.push('\n');
     }
+    for (field, counts) in &reply.facets {
+        render_facet(&mut page, field, counts, terms);
+    }
     if !reply.hits.is_empty() {
         let count = reply.hits.len();
         let noun = if count == 1 { "hit" } else { "hits" };
@@ -73,6 +81,13 @@ fn render(reply: &SearchReply, terms: Terms) -> String {
         let _ = writeln!(page, "{}", paint(terms.quiet, line));
     }
     page
+}
+
+fn render_facet(page: &mut String, field: &str, counts: &[FacetCount], terms: Terms) {
+    let value = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let counts = counts.iter().map(|of| format!("{} {}", printable(&value(&of.value)), grouped(of.count)));
+    let counts = counts.collect::<Vec<_>>().join(" · ");
+    let _ = writeln!(page, "{}  {counts}\n", paint(terms.title, printable(field)));
 }
 
 fn render_hit(page: &mut String, hit: &Hit, terms: Terms) {
@@ -199,7 +214,9 @@ fn explain(page: &mut String, explanation: &Explanation, depth: usize, terms: Te
 
 #[cfg(test)]
 mod tests {
-    use berth_types::{HitChunk, Mode, SourceScore};
+    use std::collections::BTreeMap;
+
+    use berth_types::{HitChunk, SourceScore};
 
     use super::*;
     use crate::args::ColorChoice;
@@ -225,9 +242,13 @@ mod tests {
         }
     }
 
+    fn empty() -> SearchReply {
+        let (query, facets, warnings) = (String::new(), BTreeMap::new(), Vec::new());
+        SearchReply { query, mode: Mode::Hybrid, took_ms: 0.0, hits: Vec::new(), facets, warnings }
+    }
+
     fn page(hit: Hit, color: ColorChoice) -> String {
-        let reply =
-            SearchReply { query: "q".into(), mode: Mode::Hybrid, took_ms: 1.25, hits: vec![hit], warnings: vec![] };
+        let reply = SearchReply { query: "q".into(), mode: Mode::Hybrid, took_ms: 1.25, hits: vec![hit], ..empty() };
         render(&reply, Terms { columns: 60, ..Terms::of(color) })
     }
 
@@ -242,6 +263,21 @@ mod tests {
             the quay by her lines.
 
         1 hit in 1.2 ms (hybrid)
+        ");
+    }
+
+    #[test]
+    fn shows_counts_below_the_hits() {
+        let count = |value: serde_json::Value, count| FacetCount { value, count };
+        let facets = [
+            ("lang".to_owned(), vec![count("ko".into(), 1200), count("en".into(), 3)]),
+            ("year".to_owned(), vec![count(2020.into(), 1)]),
+        ];
+        let reply = SearchReply { facets: facets.into(), ..empty() };
+        insta::assert_snapshot!(render(&reply, Terms { columns: 60, ..Terms::of(ColorChoice::Never) }), @r"
+        lang  ko 1,200 · en 3
+
+        year  2020 1
         ");
     }
 

@@ -1,11 +1,14 @@
 //! `berth status --index DIR`.
 
+use std::collections::BTreeMap;
+
 use berth_pipeline::{Error, IndexReader, IndexStatus, fingerprint_hash};
+use berth_types::FieldKind;
 use serde::Serialize;
 
 use crate::Outcome;
 use crate::args::StatusArgs;
-use crate::output::{self, bytes, grouped};
+use crate::output::{self, bytes, grouped, printable};
 
 /// The contract of `berth status --json`.
 #[derive(Debug, Serialize)]
@@ -19,13 +22,23 @@ struct Status {
     /// Values in a token's row; absent in an index without token rows.
     #[serde(skip_serializing_if = "Option::is_none")]
     token_dimensions: Option<usize>,
+    /// Metadata fields by name.
+    fields: BTreeMap<String, Field>,
     #[serde(flatten)]
     index: IndexStatus,
+}
+
+#[derive(Debug, Serialize)]
+struct Field {
+    kind: FieldKind,
+    /// How many have a value of it.
+    documents: u64,
 }
 
 pub(crate) fn run(args: &StatusArgs) -> anyhow::Result<Outcome> {
     let snapshot = IndexReader::open(&args.index).map_err(Error::from)?.snapshot();
     let settings = snapshot.settings();
+    let counts = snapshot.field_counts().map_err(Error::from)?;
     let status = Status {
         model: settings.fingerprint.model.clone(),
         fingerprint: fingerprint_hash(&settings.fingerprint),
@@ -33,6 +46,10 @@ pub(crate) fn run(args: &StatusArgs) -> anyhow::Result<Outcome> {
         window_tokens: settings.window_tokens,
         overlap_tokens: settings.overlap_tokens,
         token_dimensions: settings.tokens.as_ref().map(|tokens| tokens.dimensions),
+        fields: counts
+            .into_iter()
+            .map(|(name, kind, documents)| (name.to_owned(), Field { kind, documents }))
+            .collect(),
         index: snapshot.status(),
     };
     if args.json {
@@ -62,6 +79,9 @@ pub(crate) fn run(args: &StatusArgs) -> anyhow::Result<Outcome> {
     if let Some(tokens) = &settings.tokens {
         let (count, size) = (grouped(status.index.token_rows), bytes(status.index.token_bytes));
         rows.insert(5, ("token rows", format!("{count} of {} values, {size}", tokens.dimensions)));
+    }
+    for (name, Field { kind, documents }) in &status.fields {
+        rows.push(("field", printable(&format!("{name} ({kind}), {} documents", grouped(*documents)))));
     }
     let page: String = rows.iter().map(|(name, value)| format!("{name:<13} {value}\n")).collect();
     output::print(&page)?;

@@ -17,7 +17,7 @@ use crate::Error;
 use crate::directory::OpenFiles;
 use crate::disk::Disk;
 use crate::late;
-use crate::manifest::{DENSE_FOLDER, DeletedEntry, FileEntry, Manifest, SegmentEntry};
+use crate::manifest::{DENSE_FOLDER, DeletedEntry, FileEntry, Manifest, SegmentEntry, has_graphs};
 
 /// Bytes of rows, token rows included, that are held in memory before they go to a segment of their own.
 const SPILL_BYTES: usize = 32 * 1024 * 1024;
@@ -49,6 +49,14 @@ impl Default for DenseOptions {
     }
 }
 
+impl DenseOptions {
+    /// These, without graphs in an index that has no place for them.
+    fn of_format(self, has_graphs: bool) -> Self {
+        let graph_from_rows = if has_graphs { self.graph_from_rows } else { u64::MAX };
+        Self { graph_from_rows, ..self }
+    }
+}
+
 /// Rows that are in memory only.
 #[derive(Debug, Default)]
 struct Buffer {
@@ -65,6 +73,8 @@ struct Buffer {
 pub(crate) struct DenseStore {
     place: SegmentPlace,
     options: DenseOptions,
+    /// Whether the index is of a format that has graphs.
+    has_graphs: bool,
     /// Committed segments, then those spilled since; chunk numbers ascend throughout.
     segments: Vec<LiveSegment>,
     buffer: Buffer,
@@ -80,9 +90,11 @@ impl DenseStore {
     /// Opens the dense half of a commit for writing.
     pub(crate) fn open(index: &Path, disk: Disk, files: Arc<OpenFiles>, manifest: &Manifest) -> Result<Self, Error> {
         let segments = open_segments(index, &files, manifest)?;
+        let has_graphs = has_graphs(manifest.format);
         Ok(Self {
             place: SegmentPlace { folder: index.join(DENSE_FOLDER), disk, files, shape: Shape::of(&manifest.settings) },
-            options: DenseOptions::default(),
+            options: DenseOptions::default().of_format(has_graphs),
+            has_graphs,
             segments,
             buffer: Buffer::default(),
             removed: HashSet::new(),
@@ -158,7 +170,7 @@ impl DenseStore {
 
     /// Arranges segments otherwise from now on.
     pub(crate) fn set_options(&mut self, options: DenseOptions) {
-        self.options = options;
+        self.options = options.of_format(self.has_graphs);
     }
 
     /// Brings rows, deletions and merges to the disk. The files count only once a manifest names them.

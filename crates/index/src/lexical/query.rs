@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use tantivy::Searcher;
 use tantivy::schema::Field;
-use tantivy::{Searcher, Term};
 
 use super::Fields;
 use crate::Error;
@@ -61,16 +61,25 @@ pub(crate) fn query_terms(text: &str) -> Vec<Wanted> {
     wanted
 }
 
+/// A term, and whether it is to be in the title.
+pub(crate) type Term = (bool, String);
+
+/// The terms of a question in plain words.
+pub(crate) fn plain_terms(text: &str) -> Vec<Term> {
+    query_terms(text).into_iter().map(|wanted| (wanted.in_title, wanted.term.text)).collect()
+}
+
 /// Counts a question's terms and asks the index how rare they are.
-pub(super) fn plan(searcher: &Searcher, fields: &Fields, text: &str) -> Result<Plan, Error> {
+pub(super) fn plan(searcher: &Searcher, fields: &Fields, wanted: &[Term]) -> Result<Plan, Error> {
     let mut terms: Vec<QueryTerm> = Vec::new();
-    let mut positions: HashMap<(bool, String), usize> = HashMap::new();
-    for Wanted { in_title, term } in query_terms(text) {
-        let field = if in_title { fields.title } else { fields.body };
+    let mut positions: HashMap<&Term, usize> = HashMap::new();
+    for term in wanted {
+        let (in_title, text) = term;
+        let field = if *in_title { fields.title } else { fields.body };
         let next = terms.len();
-        let position = *positions.entry((in_title, term.text.clone())).or_insert(next);
+        let position = *positions.entry(term).or_insert(next);
         if position == next {
-            terms.push(QueryTerm { field, text: term.text, count: 0, document_frequency: 0 });
+            terms.push(QueryTerm { field, text: text.clone(), count: 0, document_frequency: 0 });
         }
         terms[position].count += 1;
     }
@@ -81,7 +90,7 @@ pub(super) fn plan(searcher: &Searcher, fields: &Fields, text: &str) -> Result<P
         add_pairs(searcher, &mut terms)?;
     }
     for term in &mut terms {
-        term.document_frequency = searcher.doc_freq(&Term::from_field_text(term.field, &term.text))?;
+        term.document_frequency = searcher.doc_freq(&term.as_term())?;
     }
     let warnings = keep_rarest(&mut terms);
     Ok(Plan { terms, warnings })

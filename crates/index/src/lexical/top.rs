@@ -10,6 +10,7 @@ use tantivy::{DocId, Searcher, SegmentOrdinal, SegmentReader};
 
 use super::query::QueryTerm;
 use crate::Error;
+use crate::select::Bits;
 
 /// k1 · b of the engine's BM25.
 const K1_B: f64 = 1.2 * 0.75;
@@ -21,18 +22,19 @@ const REMEMBERED: f64 = 8.0 / 9.0;
 /// A chunk within one segment, with its score as the engine added it up.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Candidate {
-    segment: SegmentOrdinal,
+    pub(super) segment: SegmentOrdinal,
     pub(super) document: DocId,
-    score: f32,
+    pub(super) score: f32,
 }
 
 /// All chunks that may belong to the best `depth`, by segment, rising within it.
 ///
-/// `depth` is at least 1.
+/// `depth` is at least 1. Where `within` is given, of these entries alone: a set for each segment.
 pub(super) fn candidates(
     searcher: &Searcher,
     terms: &[QueryTerm],
     depth: usize,
+    within: Option<&[Bits]>,
 ) -> Result<BTreeMap<SegmentOrdinal, Vec<Candidate>>, Error> {
     let clauses = terms.iter().map(|term| (Occur::Should, clause(term))).collect();
     let weight = BooleanQuery::new(clauses).weight(EnableScoring::enabled_from_searcher(searcher))?;
@@ -41,9 +43,15 @@ pub(super) fn candidates(
     let mut best = Best::new(depth, (terms.len() + 16) as f32 * f32::EPSILON);
     for (segment, reader) in (0..).zip(searcher.segment_readers()) {
         let alive = reader.alive_bitset();
+        let within = within.map(|sets| &sets[segment as usize]);
+        let is_wanted = |document: DocId| match within {
+            None => alive.is_none_or(|alive| alive.is_alive(document)),
+            // What is deleted is in no set.
+            Some(entries) => entries.contains(document as usize),
+        };
         let trust = bound_trust(reader, &averages)?;
         weight.for_each_pruning(best.floor * trust, reader, &mut |document, score| {
-            if score > best.floor && alive.is_none_or(|alive| alive.is_alive(document)) {
+            if score > best.floor && is_wanted(document) {
                 best.offer(Candidate { segment, document, score });
             }
             best.floor * trust

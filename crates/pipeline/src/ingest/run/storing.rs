@@ -31,6 +31,9 @@ impl Run<'_> {
             }
             Err(error) => return Err(error.into()),
         }
+        for warning in self.writer.take_field_warnings() {
+            self.note(Problem { place: record.file.clone(), reason: warning.to_string(), lost: false });
+        }
         match change {
             Change::Added => {
                 self.report.added += 1;
@@ -62,6 +65,8 @@ impl Run<'_> {
             Err(berth_index::Error::InvalidDocument { .. }) => return Ok(false),
             Err(error) => return Err(error.into()),
         }
+        // They are said when the document is whole.
+        self.writer.forget_field_warnings();
         document.stored_chunks = document.chunks.len();
         self.report.embedded += take(&mut document.embedded);
         self.report.reused += take(&mut document.reused);

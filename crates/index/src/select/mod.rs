@@ -1,0 +1,201 @@
+//! Which documents a filter, or the operators of a query, let through: exactly, in both halves.
+//!
+//! A filter lets documents through, not chunks: metadata belongs to a document, and a word that is demanded may stand
+//! in another chunk than the one that is shown. So every condition becomes a set of documents, and a set of documents one
+//! of entries of the lexical half and one of rows of the dense half.
+
+mod bits;
+mod cache;
+mod condition;
+mod evaluate;
+mod question;
+mod table;
+mod values;
+mod words;
+
+use std::sync::{Arc, OnceLock};
+
+use crate::dense::{self, Effort, RowSet};
+use crate::lexical::{self, Within};
+use crate::query_language;
+use crate::{ChunkHit, Error, FieldKinds, LexicalAnswer, Snapshot, TermScore};
+use berth_types::Embedding;
+use condition::{Condition, Names};
+use table::DocumentTable;
+
+pub(crate) use bits::Bits;
+pub(crate) use cache::Selections;
+pub use question::Question;
+pub use values::FieldValue;
+
+/// Most terms that an open word ranks by; the commonest, as of a lone character.
+const MAX_EXPANSIONS: usize = 64;
+
+/// A set of documents of one snapshot.
+#[derive(Debug)]
+pub struct Selection {
+    documents: Bits,
+    /// Made when the lexical half is asked.
+    entries: OnceLock<Vec<Bits>>,
+    /// Made when the dense half is asked.
+    rows: OnceLock<Vec<RowSet>>,
+}
+
+impl Selection {
+    fn new(documents: Bits) -> Self {
+        Self { documents, entries: OnceLock::new(), rows: OnceLock::new() }
+    }
+
+    /// How many documents there are in it.
+    pub fn documents(&self) -> usize {
+        self.documents.len()
+    }
+
+    fn entries(&self, table: &DocumentTable) -> &[Bits] {
+        self.entries.get_or_init(|| table.entries(&self.documents))
+    }
+
+    fn rows(&self, table: &DocumentTable) -> &[RowSet] {
+        self.rows.get_or_init(|| table.rows(&self.documents))
+    }
+}
+
+impl Snapshot {
+    /// The metadata fields with their kinds.
+    pub fn fields(&self) -> &FieldKinds {
+        &self.manifest().fields
+    }
+
+    fn names(&self) -> Names<'_> {
+        Names { fields: self.fields(), has_fields: self.lookup().schema.metadata.is_some() }
+    }
+
+    /// Understands a query: plain words, or words with operators.
+    pub fn question(&self, text: &str) -> Question {
+        Question::of(text, self.names())
+    }
+
+    /// The documents that fulfil a filter and what the question demands; `None` when all do.
+    ///
+    /// # Errors
+    /// `BadFilter`, `Corrupted`, `Lexical`.
+    pub fn selection(
+        &self,
+        filter: Option<&str>,
+        question: Option<&Question>,
+    ) -> Result<Option<Arc<Selection>>, Error> {
+        let demands = question.and_then(|question| question.operators.as_ref()?.demands.clone());
+        self.select_all(filter, demands)
+    }
+
+    /// As [`selection`](Self::selection), but those that match the question as well: what the lexical half finds, in whatever
+    /// order.
+    ///
+    /// # Errors
+    /// As [`selection`](Self::selection).
+    pub fn matches(&self, filter: Option<&str>, question: &Question) -> Result<Option<Arc<Selection>>, Error> {
+        let matches = match &question.operators {
+            Some(operators) => operators.matches.clone(),
+            None => condition::any_term(&question.terms),
+        };
+        self.select_all(filter, Some(matches))
+    }
+
+    fn select_all(&self, filter: Option<&str>, more: Option<Condition>) -> Result<Option<Arc<Selection>>, Error> {
+        let conditions: Vec<Condition> =
+            filter.map(|filter| self.condition(filter)).transpose()?.into_iter().chain(more).collect();
+        if conditions.is_empty() {
+            return Ok(None);
+        }
+        let selections = self.selections();
+        let table = selections.table(self.lookup(), self.dense_segments())?;
+        let select = |condition: &Condition| evaluate::evaluate(condition, self.lookup(), table).map(Selection::new);
+        selections.get_or_make(Condition::And(conditions), select).map(Some)
+    }
+
+    fn condition(&self, filter: &str) -> Result<Condition, Error> {
+        let condition = query_language::filter(filter).and_then(|node| self.names().filter(&node));
+        condition.map_err(|fault| Error::BadFilter { filter: filter.to_owned(), fault })
+    }
+
+    fn table(&self) -> Result<&DocumentTable, Error> {
+        self.selections().table(self.lookup(), self.dense_segments())
+    }
+
+    /// As [`dense`](Self::dense), of the chunks of these documents alone.
+    ///
+    /// # Errors
+    /// `DimensionMismatch`, `Corrupted`.
+    pub fn dense_within(
+        &self,
+        query: &Embedding,
+        selection: Option<&Selection>,
+        depth: usize,
+    ) -> Result<Vec<ChunkHit>, Error> {
+        match selection.filter(|selection| !selection.documents.is_all()) {
+            None => self.dense(query, depth),
+            Some(selection) => {
+                self.check_dimensions(query)?;
+                let rows = selection.rows(self.table()?);
+                dense::nearest(self.dense_segments(), query.as_slice(), depth, Some(rows), Effort::default())
+            }
+        }
+    }
+
+    /// The `depth` chunks of highest BM25 score that match a question and lie within the documents that fulfil a filter,
+    /// best first, ties by chunk number. A question without operators matches where any of its words stands.
+    ///
+    /// # Errors
+    /// `BadFilter`, `Corrupted`, `Lexical`.
+    pub fn lexical_within(
+        &self,
+        question: &Question,
+        filter: Option<&str>,
+        depth: usize,
+    ) -> Result<LexicalAnswer, Error> {
+        let fields = self.lookup().schema.fields();
+        let searcher = &self.lookup().searcher;
+        let terms = self.terms(question)?;
+        let Some(operators) = &question.operators else {
+            let selection = self.selection(filter, None)?.filter(|selection| !selection.documents.is_all());
+            let Some(selection) = selection else {
+                return lexical::search_terms(searcher, &fields, &terms, None, depth);
+            };
+            let within = Within { entries: selection.entries(self.table()?), unscored: false };
+            return lexical::search_terms(searcher, &fields, &terms, Some(within), depth);
+        };
+        let table = self.table()?;
+        let Some(selection) = self.matches(filter, question)? else { return Ok(LexicalAnswer::default()) };
+        let mut entries = selection.entries(table).to_vec();
+        if let Some(words) = &operators.words {
+            let mut with_words = table.no_entries();
+            for words in words {
+                let found = words.entries(self.lookup(), table.no_entries())?;
+                with_words.iter_mut().zip(&found).for_each(|(all, found)| all.or(found));
+            }
+            entries.iter_mut().zip(&with_words).for_each(|(entries, with_words)| entries.and(with_words));
+        }
+        let within = Within { entries: &entries, unscored: true };
+        lexical::search_terms(searcher, &fields, &terms, Some(within), depth)
+    }
+
+    /// The terms that a question ranks by, those of open words included.
+    fn terms(&self, question: &Question) -> Result<Vec<lexical::Asked>, Error> {
+        let mut terms = question.terms.clone();
+        for words in &question.open {
+            let in_title = words.place == words::Place::Title;
+            let expansions = words.expansions(self.lookup(), MAX_EXPANSIONS)?.into_iter().map(|term| (in_title, term));
+            terms.extend(expansions.filter(|term| !question.terms.contains(term)));
+        }
+        Ok(terms)
+    }
+
+    /// Takes the BM25 score of one chunk apart, by the terms that a question ranks by.
+    ///
+    /// # Errors
+    /// `Corrupted`, `Lexical`.
+    pub fn explain(&self, question: &Question, chunk_id: u64) -> Result<Vec<TermScore>, Error> {
+        let fields = self.lookup().schema.fields();
+        lexical::explain(&self.lookup().searcher, &fields, &self.terms(question)?, chunk_id)
+    }
+}
