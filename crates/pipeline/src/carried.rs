@@ -93,7 +93,7 @@ mod tests {
         let found = carried_by(&towards(&[10.0, 50.0]), &passage, &offsets, &[0..7, 7..13]).unwrap();
         assert_eq!(found.tokens, [(7, 9), (10, 12)]);
         assert_eq!(carried_by(&towards(&[0.0]), &passage, &offsets, &[]), None);
-        assert_eq!(carried_by(&towards(&[0.0]), &passage, &offsets, &[20..30]), None);
+        assert_eq!(carried_by(&towards(&[0.0]), &passage, &offsets, &[13..20, 20..30]), None);
         // The first of equal sentences.
         let found = carried_by(&towards(&[200.0]), &passage, &offsets, &[0..7, 7..13]).unwrap();
         assert_eq!((found.sentence, &found.tokens[..]), ((0, 7), &[(5, 6)][..]));
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn pieces_of_a_word_are_one_range() {
-        let found = carried_by(&towards(&[0.0, 90.0]), &towards(&[0.0, 90.0]), &[0..3, 3..6], &[0..6]).unwrap();
+        let found = carried_by(&towards(&[0.0, 90.0]), &towards(&[0.0, 90.0]), &[0..3, 3..6], &[0..6, 6..9]).unwrap();
         assert_eq!(found.tokens, [(0, 6)]);
     }
 }
