@@ -16,6 +16,7 @@ pub(super) enum Kernel {
 
 impl Kernel {
     /// Those that this processor has, the best last.
+    #[cfg(test)]
     pub(super) fn all() -> Vec<Self> {
         #[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), expect(unused_mut))]
         let mut kernels = vec![Self::Scalar];
