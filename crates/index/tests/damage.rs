@@ -253,8 +253,10 @@ fn damaged(bytes: &[u8], damage: usize, others: &[&Vec<u8>], state: &mut u64) ->
     let mut changed = bytes.to_vec();
     match damage {
         0 => {
-            let places: Vec<usize> = (0..1 + random(state) % 3).map(|_| random(state) % bytes.len()).collect();
-            places.iter().for_each(|&place| changed[place] ^= 1 << (random(state) % 8));
+            let places: Vec<usize> = (0..=random(state) % 3).map(|_| random(state) % bytes.len()).collect();
+            for &place in &places {
+                changed[place] ^= 1 << (random(state) % 8);
+            }
             (changed, format!("bits of bytes {places:?}"))
         }
         1 => {
@@ -283,6 +285,7 @@ fn put_file(path: &Path, bytes: &[u8]) {
 }
 
 #[test]
+#[expect(clippy::print_stderr, reason = "the figures are for whoever asks for them")]
 fn random_corruptions_of_every_kind_of_file_are_noticed_and_named() {
     let memory = Path::new("/dev/shm");
     let base = tempfile::tempdir_in(memory).or_else(|_| tempfile::tempdir()).unwrap();
@@ -323,7 +326,7 @@ fn random_corruptions_of_every_kind_of_file_are_noticed_and_named() {
             put_file(&place.join(file), &changed);
             let checked = catch_unwind(AssertUnwindSafe(|| check_reading(&place, &[file], &what, &sound_answers)));
             assert!(checked.is_ok(), "{what}");
-            if number % WRITER_EVERY == 0 {
+            if number.is_multiple_of(WRITER_EVERY) {
                 let copied = base.path().join(format!("written {worker}"));
                 copy(&place, &copied);
                 check(&copied, &[file], &what, &sound_answers);

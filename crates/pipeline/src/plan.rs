@@ -215,7 +215,9 @@ impl Planning<'_> {
         let mut moved: HashMap<String, usize> = HashMap::new();
         if options.sync {
             let mut by_hash: HashMap<String, usize> = HashMap::new();
-            hashes.into_iter().for_each(|hash| *by_hash.entry(hash).or_default() += 1);
+            for hash in hashes {
+                *by_hash.entry(hash).or_default() += 1;
+            }
             for id in gone {
                 let hash = records.remove(&id).map(|record| record.content_hash).unwrap_or_default();
                 match by_hash.get_mut(&hash) {

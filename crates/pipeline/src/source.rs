@@ -204,7 +204,7 @@ fn holds_index(folder: &Path) -> bool {
 /// Reads one file and hands its documents, in order, to `emit`; stops early when `emit` returns false.
 pub(crate) fn read_file(path: &Path, emit: &mut dyn FnMut(Item) -> bool) {
     let outcome = if is_standard_input(path) {
-        read_rows(io::stdin().lock(), path_text(path), 0, emit)
+        read_rows(io::stdin().lock(), &path_text(path), 0, emit)
     } else if is_jsonl(path) {
         read_jsonl(path, emit)
     } else {
@@ -295,12 +295,12 @@ fn first_heading(text: &str) -> String {
 fn read_jsonl(path: &Path, emit: &mut dyn FnMut(Item) -> bool) -> io::Result<()> {
     let file = File::open(path)?;
     let modified_ns = modified_ns(&file);
-    read_rows(BufReader::with_capacity(1 << 18, file), path_text(path), modified_ns, emit)
+    read_rows(BufReader::with_capacity(1 << 18, file), &path_text(path), modified_ns, emit)
 }
 
 fn read_rows(
     mut reader: impl BufRead,
-    file_name: String,
+    file_name: &str,
     modified_ns: i64,
     emit: &mut dyn FnMut(Item) -> bool,
 ) -> io::Result<()> {
@@ -321,9 +321,9 @@ fn read_rows(
         {
             return Ok(());
         }
-        let item = match parse_row(&text, &place, &file_name) {
+        let item = match parse_row(&text, &place, file_name) {
             Ok((document, vectors)) => {
-                let record = record_of(&document, file_name.clone(), modified_ns);
+                let record = record_of(&document, file_name.to_owned(), modified_ns);
                 Item::Document { document, record, bytes: length, vectors }
             }
             Err(reason) => {

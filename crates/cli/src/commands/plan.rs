@@ -32,7 +32,7 @@ pub(crate) fn run(
 }
 
 fn page(plan: &PlanOfRun) -> String {
-    let mut page = String::new();
+    let mut lines = Vec::new();
     for planned in &plan.changes {
         let word = match planned.change {
             Planned::Added => "add",
@@ -40,14 +40,14 @@ fn page(plan: &PlanOfRun) -> String {
             Planned::Moved => "move",
             Planned::Removed => "remove",
         };
-        page.push_str(&format!("{word:<7} {}\n", printable(&planned.document)));
+        lines.push(format!("{word:<7} {}\n", printable(&planned.document)));
     }
     let total = plan.added + plan.changed + plan.moved + plan.removed;
     if total > plan.changes.len() {
-        page.push_str(&format!("… and {} more\n", grouped((total - plan.changes.len()) as u64)));
+        lines.push(format!("… and {} more\n", grouped((total - plan.changes.len()) as u64)));
     }
     let count = |count: usize| grouped(count as u64);
-    page.push_str(&format!(
+    lines.push(format!(
         "{} documents: {} to add, {} to change, {} moved, {} to remove, {} unchanged\n",
         count(plan.documents),
         count(plan.added),
@@ -60,11 +60,11 @@ fn page(plan: &PlanOfRun) -> String {
         Some(seconds) => format!("about {seconds:.0} s"),
         None => "no telling how long: this model has not indexed here yet".to_owned(),
     };
-    page.push_str(&format!(
+    lines.push(format!(
         "{} chunks to embed, {} reused · {} tokens, {time}\n",
         count(plan.to_embed),
         count(plan.reused),
         grouped(plan.tokens),
     ));
-    page
+    lines.concat()
 }

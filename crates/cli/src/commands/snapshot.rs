@@ -32,7 +32,7 @@ impl<'a> Line<'a> {
 
 /// The contract of `restore --json`.
 #[derive(Debug, Serialize)]
-struct Restored<'a> {
+struct RestoreLine<'a> {
     snapshot: &'a Path,
     index: &'a Path,
     /// False when the index was that very commit already.
@@ -53,7 +53,7 @@ pub(crate) fn run(args: &SnapshotArgs) -> anyhow::Result<Outcome> {
         SnapshotAction::Restore(args) => {
             let restored = restore_snapshot(&args.snapshot, &args.index, keeping(args.copy)).map_err(Error::from)?;
             if args.json {
-                output::print_json(&Restored { snapshot: &args.snapshot, index: &args.index, restored })?;
+                output::print_json(&RestoreLine { snapshot: &args.snapshot, index: &args.index, restored })?;
             } else {
                 let what = if restored { "restored" } else { "as it is in the snapshot already" };
                 output::print(&format!("{}: {what}\n", args.index.display()))?;
