@@ -152,8 +152,8 @@ impl Running {
         if live.entry.number == self.sources[0] {
             // A graph: the rows are as they were, and so is what was deleted of them.
             live.deleted = Arc::clone(&segments[first].deleted);
-            live.deleted_file = segments[first].deleted_file.clone();
-            live.entry.deleted = segments[first].entry.deleted.clone();
+            live.deleted_file.clone_from(&segments[first].deleted_file);
+            live.entry.deleted.clone_from(&segments[first].entry.deleted);
         } else {
             delete(&mut live, &self.removed)?;
         }

@@ -56,7 +56,7 @@ pub(crate) fn nearest(
         }
         match &live.graph {
             Some(graph) if is_worth_a_walk(live, depth, allowed, effort) => {
-                tasks.push(Task::Walk(live, graph, allowed))
+                tasks.push(Task::Walk(live, graph, allowed));
             }
             _ => tasks.extend(scans(live, allowed)),
         }

@@ -110,6 +110,18 @@ mod x86 {
 
     use super::{CodeQuery, Codes};
 
+    /// Sixteen codes, widened.
+    ///
+    /// # Safety
+    /// Sixteen bytes can be read from `codes`.
+    #[target_feature(enable = "avx2")]
+    #[inline]
+    #[expect(clippy::cast_ptr_alignment, reason = "the load is an unaligned one")]
+    unsafe fn widened(codes: *const u8) -> __m256i {
+        // SAFETY: as the caller promises.
+        _mm256_cvtepu8_epi16(unsafe { _mm_loadu_si128(codes.cast::<__m128i>()) })
+    }
+
     /// Two rows at a time, so that the query is loaded once for both and two sums hide each other's latency.
     ///
     /// # Safety
@@ -131,8 +143,8 @@ mod x86 {
                     for half in 0..2 {
                         let at = offset + half * 16;
                         let query: __m256i = _mm256_loadu_si256(wide.add(at).cast());
-                        let a = _mm256_cvtepu8_epi16(_mm_loadu_si128(first.add(at).cast::<__m128i>()));
-                        let b = _mm256_cvtepu8_epi16(_mm_loadu_si128(second.add(at).cast::<__m128i>()));
+                        let a = widened(first.add(at));
+                        let b = widened(second.add(at));
                         sums[half] = _mm256_add_epi32(sums[half], _mm256_madd_epi16(a, query));
                         sums[half + 2] = _mm256_add_epi32(sums[half + 2], _mm256_madd_epi16(b, query));
                     }
@@ -153,7 +165,7 @@ mod x86 {
                     for (half, sum) in sums.iter_mut().enumerate() {
                         let at = offset + half * 16;
                         let query: __m256i = _mm256_loadu_si256(wide.add(at).cast());
-                        let row = _mm256_cvtepu8_epi16(_mm_loadu_si128(codes.add(at).cast::<__m128i>()));
+                        let row = widened(codes.add(at));
                         *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(row, query));
                     }
                     offset += 32;

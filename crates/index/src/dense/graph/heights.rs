@@ -21,7 +21,7 @@ impl Order {
         let height = |row: usize| {
             let mut draw = mix(row as u64);
             let mut height = 0;
-            while height + 1 < MOST_LAYERS && draw % m as u64 == 0 {
+            while height + 1 < MOST_LAYERS && draw.is_multiple_of(m as u64) {
                 draw = mix(draw);
                 height += 1;
             }

@@ -34,8 +34,7 @@ pub(crate) struct Probed {
 
 /// Makes every node of the lowest layer reachable from the first, and most be found by a search for themselves.
 pub(crate) fn probe(codes: &Codes<'_>, layers: &mut [Layer]) -> Probed {
-    let mut probed = Probed::default();
-    probed.linked = link_unreached(codes, layers);
+    let mut probed = Probed { linked: link_unreached(codes, layers), ..Probed::default() };
     let all: Vec<u32> = (0..layers[0].nodes() as u32).collect();
     let mut unfound = missed(codes, layers, &all);
     probed.sought = unfound.len();

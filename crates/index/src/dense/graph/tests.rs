@@ -104,7 +104,7 @@ fn finds_what_a_scan_finds() {
     let found = recall(&graph, &rows, 100, None);
     assert!(found >= 0.98, "recall@10 {found}");
     for share in [2, 4, 8] {
-        let allowed = move |row: usize| mix(row as u64) % share == 0;
+        let allowed = move |row: usize| mix(row as u64).is_multiple_of(share);
         let found = recall(&graph, &rows, 100, Some(&allowed));
         assert!(found >= 0.9, "recall@10 {found} of one in {share}");
     }
@@ -116,8 +116,8 @@ fn segment(dir: &std::path::Path, rows: &[Vec<f32>]) -> LiveSegment {
     let place = SegmentPlace { folder: dir.to_path_buf(), disk: Disk::default(), files: Arc::default(), shape };
     let label = |row: usize| RowLabel { chunk_id: row as u64, document_no: row as u64, key: ContentKey([0; 16]) };
     let labels: Vec<RowLabel> = (0..rows.len()).map(label).collect();
-    let tokens: Option<(Vec<u64>, std::iter::Empty<Result<&[u8], Error>>)> = None;
-    place.write(0, &labels, rows.iter().map(|row| Ok(&row[..])), tokens).unwrap()
+    let without_tokens = None::<(Vec<u64>, std::iter::Empty<Result<&[u8], Error>>)>;
+    place.write(0, &labels, rows.iter().map(|row| Ok(&row[..])), without_tokens).unwrap()
 }
 
 #[test]
