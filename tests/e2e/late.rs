@@ -84,7 +84,7 @@ fn token_rows_follow_their_documents() {
     write_harbour(&place);
     place.index_json("docs", &["--token-rows"]);
     let status = place.status_json();
-    assert_eq!((number(&status, "format"), number(&status, "token_dimensions")), (2, 384));
+    assert_eq!((number(&status, "format"), number(&status, "token_dimensions")), (3, 384));
     assert!(number(&status, "token_rows") > 40 && number(&status, "token_bytes") > 40 * 388, "{status}");
     let page = place.run(&["status", "--index", "index"]).expect_code(0);
     assert!(page.stdout.contains("token rows") && page.stdout.contains(" of 384 values, "), "{}", page.stdout);
@@ -107,7 +107,7 @@ fn an_index_without_token_rows_says_so() {
     write_harbour(&place);
     place.index_json("docs", &[]);
     let status = place.status_json();
-    assert_eq!((number(&status, "format"), number(&status, "token_rows")), (1, 0));
+    assert_eq!((number(&status, "format"), number(&status, "token_rows")), (3, 0));
     let advice = ["built without token rows", "--token-rows"];
     place.run(&["search", "ship", "--index", "index", "--rerank", "late"]).expect_code(2).expect_message(&advice);
     place.run(&["index", "docs", "--index", "index", "--token-rows"]).expect_code(2).expect_message(&advice);

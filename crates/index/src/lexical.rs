@@ -1,8 +1,9 @@
 //! BM25 over chunks: a question's words become a disjunction of terms, answered exactly, in one order.
 //!
 //! Words are looked for in the chunk's `body` (title and text). `title:word`, without a space, looks for that word in
-//! the title instead. Everything else that is not a word is a separator: there are no operators and no phrases, so that
-//! nothing that can be typed is an error. A question of lone Han or Hangul characters also finds what begins with them.
+//! the title instead. Everything else that is not a word is a separator, so that nothing that can be typed is an error; what
+//! operators let through is found elsewhere (`select`). A question of lone Han or Hangul characters also finds what
+//! begins with them.
 //! A word that stands twice in the question counts twice (counting it once: +.005 nDCG@10 on SciFact's train questions,
 //! −.004 on CoSQA's dev ones).
 //!

@@ -363,6 +363,8 @@ fn kinds_are_remembered_with_the_commit() {
         ("author.name:kim", 0),
         ("day:5", 1),
         ("year:2020", 1),
+        ("year:<2020", 0),
+        ("year:[2021 TO *]", 0),
         ("id:a", 1),
         ("id:[a TO b]", 1),
         ("source:/documents/*", 2),
