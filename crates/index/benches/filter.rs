@@ -1,6 +1,5 @@
 //! Filters of every width over 100,000 documents: the slowest of many answers of both halves together, without encoding.
 #![allow(missing_docs, clippy::print_stdout, reason = "a bench of one table, which it prints")]
-
 use std::path::Path;
 use std::time::{Duration, Instant};
 

@@ -49,7 +49,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let whole: f32 = answer.weights.iter().sum();
         let mut covered = Vec::new();
         for document in lexical.documents.iter().take(10) {
-            let terms = snapshot.explain(&query.text, document.chunk_id)?;
+            let terms = snapshot.explain(&snapshot.question(&query.text), document.chunk_id)?;
             let sum: f32 = terms.iter().map(|term| term.query_frequency as f32 * term.idf).sum();
             covered.push(sum / whole);
         }

@@ -43,20 +43,17 @@ const PLAN: &str = "BERTH_KILLED_PLAN";
 const MARK: &str = "berth> ";
 
 #[test]
-#[expect(clippy::print_stderr, reason = "the figures are for whoever asks for them")]
 fn kill_9_loses_nothing_and_brings_nothing_back() {
     if let (Ok(folder), Ok(plan)) = (std::env::var(FOLDER), std::env::var(PLAN)) {
         live(Path::new(&folder), &Plan::parse(&plan));
     }
     let wanted = if std::env::var_os("BERTH_LONG").is_some() { KILLS_LONG } else { KILLS };
-    let started = Instant::now();
     let halves = [settings(), settings_with_tokens()];
     let tallies: Vec<Tally> = thread::scope(|scope| {
         let lives: Vec<_> = halves.iter().map(|settings| scope.spawn(move || kill(wanted / 2, settings))).collect();
         lives.into_iter().map(|life| life.join().unwrap()).collect()
     });
     for tally in &tallies {
-        eprintln!("{tally:?} in {:.0} s", started.elapsed().as_secs_f64());
         assert!(tally.between_commits * 20 > tally.random, "kills that meet a commit: {tally:?}");
         assert!(tally.advanced > 0 && tally.snapshots > 0, "{tally:?}");
     }

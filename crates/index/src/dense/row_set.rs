@@ -21,7 +21,6 @@ impl RowSet {
         *word |= bit;
     }
 
-    #[allow(dead_code, reason = "whoever walks rows in another order than theirs asks this")]
     pub(crate) fn contains(&self, row: usize) -> bool {
         self.words[row / 64] >> (row % 64) & 1 == 1
     }
