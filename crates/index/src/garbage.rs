@@ -15,15 +15,12 @@ const META_TEMPORARY: &str = "meta.json.tmp";
 
 /// Removes dense files and manifests that the commit does not name.
 ///
-/// A segment that is being worked on belongs to no commit yet; its files stay. Files of the lexical half are the engine's to remove. A file that cannot be removed stays until the next time.
-pub(crate) fn collect(dir: &Path, disk: &Disk, manifest: &Manifest, in_progress: Option<u64>) {
+/// What a writer will name in its next commit stays: `is_held` says so of a file in `dense/`. Files of the lexical half are the engine's to remove. A file that cannot be removed stays until the next time.
+pub(crate) fn collect(dir: &Path, disk: &Disk, manifest: &Manifest, is_held: impl Fn(&str) -> bool) {
     let current = Manifest::file_name(manifest.generation);
     remove_where(dir, disk, |name| is_manifest(name) && name != current);
     let named: HashSet<&str> = manifest.dense_files().map(|file| file.name.as_str()).collect();
-    let stays = in_progress.map(|number| format!("{number:08}."));
-    let is_garbage = |name: &str| {
-        is_dense_file(name) && !named.contains(name) && !stays.as_ref().is_some_and(|stays| name.starts_with(stays))
-    };
+    let is_garbage = |name: &str| is_dense_file(name) && !named.contains(name) && !is_held(name);
     remove_where(&dir.join(DENSE_FOLDER), disk, is_garbage);
 }
 
@@ -155,7 +152,7 @@ mod tests {
         let temporary = dir.path().join(LEXICAL_FOLDER).join(META_TEMPORARY);
         fs::write(&temporary, "half of it").unwrap();
         let manifest = crate::IndexReader::open(dir.path()).unwrap().snapshot().manifest().clone();
-        collect(dir.path(), &Disk::default(), &manifest, None);
+        collect(dir.path(), &Disk::default(), &manifest, |_| false);
         assert!(temporary.exists());
         drop(crate::IndexWriter::create_or_open(dir.path(), &settings).unwrap());
         assert!(!temporary.exists());

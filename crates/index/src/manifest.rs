@@ -131,6 +131,16 @@ pub(crate) struct FileEntry {
     pub(crate) hash: String,
 }
 
+impl SegmentEntry {
+    /// Every file of it.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &FileEntry> {
+        std::iter::once(&self.file)
+            .chain(self.tokens.as_ref().map(|tokens| &tokens.file))
+            .chain(self.graph.as_ref().map(|graph| &graph.file))
+            .chain(self.deleted.as_ref().map(|deleted| &deleted.file))
+    }
+}
+
 impl FileEntry {
     pub(crate) fn new(name: String, seal: &Seal) -> Self {
         Self { name, bytes: seal.bytes, hash: seal.hash.to_hex().to_string() }
@@ -232,12 +242,7 @@ impl Manifest {
 
     /// Names of all files in the dense folder.
     pub(crate) fn dense_files(&self) -> impl Iterator<Item = &FileEntry> {
-        self.segments.iter().flat_map(|segment| {
-            std::iter::once(&segment.file)
-                .chain(segment.tokens.as_ref().map(|tokens| &tokens.file))
-                .chain(segment.graph.as_ref().map(|graph| &graph.file))
-                .chain(segment.deleted.as_ref().map(|deleted| &deleted.file))
-        })
+        self.segments.iter().flat_map(SegmentEntry::files)
     }
 
     /// Token rows of all segments, deleted ones included.

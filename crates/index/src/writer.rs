@@ -344,7 +344,7 @@ impl IndexWriter {
 
     /// Removes what the last commit does not name. What cannot be removed is left for the next time.
     fn collect_garbage(&self) {
-        garbage::collect(&self.dir, &self.disk, &self.manifest, self.dense.in_progress());
+        garbage::collect(&self.dir, &self.disk, &self.manifest, |name| self.dense.holds(name));
     }
 
     fn check_running(&self) -> Result<(), Error> {

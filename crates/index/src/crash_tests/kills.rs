@@ -20,7 +20,7 @@ use super::{Contents, Random, SEED, contents, put, quick_directory, settings, se
 use crate::directory::META_FILE;
 use crate::disk::{Disk, Step};
 use crate::kept::{Keeping, keep_on, list_snapshots, verify_snapshot};
-use crate::{IndexReader, IndexSettings, IndexWriter};
+use crate::{DenseOptions, GraphParameters, IndexReader, IndexSettings, IndexWriter};
 
 /// Kills in all, half of them before a named step; with `BERTH_LONG` set, `KILLS_LONG`.
 const KILLS: usize = 2_000;
@@ -134,6 +134,7 @@ fn live(folder: &Path, plan: &Plan) -> ! {
     });
     let mut random = Random(plan.seed);
     let mut writer = IndexWriter::on_disk(&folder.join("index"), &plan.settings(), disk.clone()).unwrap();
+    writer.set_dense_options(options());
     say("open");
     for round in 0..COMMITS {
         for change in 0..=random.below(3) {
@@ -152,6 +153,7 @@ fn live(folder: &Path, plan: &Plan) -> ! {
         say("committed");
         match random.below(6) {
             0 => drop(writer.purge().unwrap()),
+            2 => drop(writer.compact().unwrap()),
             1 => {
                 let name = format!("{}-{round}", plan.seed);
                 let keeping = if random.below(2) == 0 { Keeping::Link } else { Keeping::Copy };
@@ -167,6 +169,13 @@ fn live(folder: &Path, plan: &Plan) -> ! {
         say(&format!("step {times} {name}"));
     }
     std::process::exit(0)
+}
+
+/// Graphs and work in the background for indexes of a few rows.
+fn options() -> DenseOptions {
+    let graph = GraphParameters { m: 4, ef_construction: 16, ..GraphParameters::default() };
+    let (graph_from_rows, background_from_rows, most_segments) = (12, 10, 6);
+    DenseOptions { graph_from_rows, graph, background_from_rows, most_segments, ..DenseOptions::default() }
 }
 
 /// Names a step by what is done to what kind of file.

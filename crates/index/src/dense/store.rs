@@ -192,9 +192,11 @@ impl DenseStore {
         }
     }
 
-    /// Number of the segment that is written to in the background.
-    pub(crate) fn in_progress(&self) -> Option<u64> {
-        self.running.as_ref().map(Running::number)
+    /// Whether a file belongs to a segment that the next commit will name, or that is being worked on.
+    pub(crate) fn holds(&self, name: &str) -> bool {
+        let in_progress = self.running.as_ref().map(|running| format!("{:08}.", running.number()));
+        in_progress.is_some_and(|prefix| name.starts_with(&prefix))
+            || self.segments.iter().any(|live| live.entry.files().any(|file| file.name == name))
     }
 
     /// Waits until the work in the background is done, if there is any; says whether there was.

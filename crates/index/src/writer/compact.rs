@@ -27,7 +27,6 @@ impl IndexWriter {
             let is_compact = segments.len() < 2 && !segments.iter().any(SegmentMeta::has_deletes);
             if is_compact { Vec::new() } else { vec![segments.iter().map(SegmentMeta::id).collect()] }
         })?;
-        self.collect_garbage();
         Ok(())
     }
 

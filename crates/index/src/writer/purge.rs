@@ -33,7 +33,7 @@ impl IndexWriter {
     fn rewrite_deleted(&mut self) -> Result<PurgeReport, Error> {
         let mut report = PurgeReport::default();
         (report.dense_segments, report.rows) = self.dense.rewrite_deleted()?;
-        if report.dense_segments > 0 {
+        if self.dense.wants_commit() {
             self.commit_changes()?;
         }
         report.lexical_segments = self.merge_deleted()?;

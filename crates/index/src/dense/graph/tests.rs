@@ -133,9 +133,9 @@ fn finds_as_much_as_the_graph_of_hnsw_rs() {
     write_graph(&Disk::default(), &path, DIMENSIONS, &encoded.codes(), &order, &layers).unwrap();
     let theirs = GraphFile::open(Arc::new(BlockFile::open(&path).unwrap()), rows.len(), DIMENSIONS).unwrap();
     let (_dir, ours) = frozen(&rows, parameters);
-    for ef in [12, 24, 48] {
+    for ef in [16, 32, 64] {
         let (ours, theirs) = (recall(&ours, &rows, ef, None), recall(&theirs, &rows, ef, None));
-        assert!(ours >= theirs - 0.015, "recall@10 {ours} against {theirs} at {ef}");
+        assert!(ours >= theirs - 0.02, "recall@10 {ours} against {theirs} at {ef}");
     }
 }
 

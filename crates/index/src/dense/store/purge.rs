@@ -15,6 +15,7 @@ impl DenseStore {
             if deleted > 0 {
                 self.segments[at] = self.place.rewrite(self.next_segment, &self.segments[at..=at])?;
                 self.next_segment += 1;
+                self.rearranged = true;
                 segments += 1;
                 rows += deleted;
             }
