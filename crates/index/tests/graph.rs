@@ -36,19 +36,23 @@ fn check(snapshot: &Snapshot, wanted: &BTreeSet<usize>) {
     let all = snapshot.dense(&embed("anything"), usize::MAX).unwrap();
     let found: BTreeSet<u64> = all.iter().map(|hit| hit.document_no).collect();
     assert_eq!((all.len(), found.len()), (wanted.len(), wanted.len()), "each once");
-    let (mut hits, mut places) = (0, 0);
-    for number in wanted.iter().step_by(17) {
-        let query = embed(&format!("{} or so", text(*number)));
-        let exact = snapshot.dense_exact(&query, 10).unwrap();
-        let found = snapshot.dense(&query, 10).unwrap();
+    // So narrow that large segments are worth a walk over their graphs.
+    let narrow = |text: &str, depth| snapshot.dense_with_ef(&embed(text), depth, 12).unwrap();
+    let (mut hits, mut places, mut itself, mut asked) = (0, 0, 0, 0);
+    for number in wanted.iter().step_by(7) {
+        let question = format!("{} or so", text(*number));
+        let exact = snapshot.dense_exact(&embed(&question), 10).unwrap();
+        let found = narrow(&question, 10);
         assert_eq!(found.len(), exact.len());
         places += exact.len();
         hits += found.iter().filter(|hit| exact.contains(hit)).count();
-        let own = snapshot.dense(&embed(&text(*number)), 1).unwrap();
+        let own = narrow(&text(*number), 1);
         let chunk = snapshot.passage(own[0].chunk_id).unwrap().expect("a chunk that was found");
-        assert_eq!(chunk.id, number.to_string());
+        asked += 1;
+        itself += usize::from(chunk.id == number.to_string());
     }
-    assert!(hits * 100 >= places * 95, "{hits} of {places}");
+    assert!(hits * 100 >= places * 75, "{hits} of {places} nearest");
+    assert!(itself * 100 >= asked * 95, "{itself} of {asked} find themselves");
 }
 
 #[test]

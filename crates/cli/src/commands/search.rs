@@ -93,7 +93,10 @@ fn render_facet(page: &mut String, field: &str, counts: &[FacetCount], terms: Te
 fn render_hit(page: &mut String, hit: &Hit, terms: Terms) {
     let name = if hit.title.is_empty() { file_name(&hit.document) } else { hit.title.clone() };
     let title = paint(terms.title, shorten(&printable(&name), terms.columns.saturating_sub(14)));
-    let _ = writeln!(page, "{:>2}. {title}  {}", hit.rank, paint(terms.quiet, format!("{:.3}", hit.score)));
+    // What was only listed has neither score nor relevance.
+    let is_found = hit.dense.is_some() || hit.lexical.is_some();
+    let score = if is_found { paint(terms.quiet, format!("{:.3}", hit.score)) } else { String::new() };
+    let _ = writeln!(page, "{}", format!("{:>2}. {title}  {score}", hit.rank).trim_end());
 
     let mut facts = vec![place(hit), format!("bytes {}–{}", hit.chunk.start, hit.chunk.end)];
     for (name, source) in [("cross", hit.cross), ("late", hit.late), ("dense", hit.dense), ("lexical", hit.lexical)] {
@@ -101,7 +104,9 @@ fn render_hit(page: &mut String, hit: &Hit, terms: Terms) {
             facts.push(format!("{name} #{} {:.2}", source.rank, source.score));
         }
     }
-    facts.push(format!("relevance {:.2}", hit.relevance));
+    if is_found {
+        facts.push(format!("relevance {:.2}", hit.relevance));
+    }
     let _ = writeln!(page, "{INDENT}{}", paint(terms.quiet, facts.join(" · ")));
     if !hit.folded.is_empty() {
         let ids: Vec<String> = hit.folded.iter().map(|id| printable(id)).collect();
