@@ -14,6 +14,7 @@ use berth_index::Snapshot;
 use berth_types::Explanation;
 
 use crate::Error;
+use crate::explain::{explain_share, share_before};
 use crate::rerank::Blend;
 use crate::search::Ranked;
 
@@ -96,24 +97,14 @@ impl CrossScore {
     }
 
     fn share_before(&self) -> f32 {
-        match self.highest_before {
-            None => self.score_before,
-            Some(highest) if highest > 0.0 => self.score_before / highest,
-            Some(_) => 0.0,
-        }
+        share_before(self.score_before, self.highest_before)
     }
 
     /// The arithmetic, with that of the score before inside.
     pub(crate) fn explain(&self, before: Explanation) -> Explanation {
         let node = |label: &str, value, children| Explanation { label: label.to_owned(), value, children };
         let leaf = |label: &str, value| node(label, value, Vec::new());
-        let share = match self.highest_before {
-            None => before,
-            Some(highest) => {
-                let children = vec![before, leaf("highest score before", highest)];
-                node("share = score before / highest score before", self.share_before(), children)
-            }
-        };
+        let share = explain_share(before, self.score_before, self.highest_before);
         let pair = vec![leaf("weight of the cross-encoder", self.weight), leaf("score of the pair", self.score)];
         let before = vec![leaf("weight of the score before", 1.0 - self.weight), share];
         let (pair_part, before_part) = self.parts();

@@ -77,6 +77,23 @@ fn half_score(
     Ok(Explanation { label, value: document.score, children: children.collect::<Result<_, _>>()? })
 }
 
+/// The score before as what orders anew takes it: as it is, or as a share of the highest of the list.
+pub(crate) fn share_before(score: f32, highest: Option<f32>) -> f32 {
+    match highest {
+        None => score,
+        Some(highest) if highest > 0.0 => score / highest,
+        Some(_) => 0.0,
+    }
+}
+
+/// The arithmetic of [`share_before`], with that of the score before inside.
+pub(crate) fn explain_share(before: Explanation, score: f32, highest: Option<f32>) -> Explanation {
+    let Some(value) = highest else { return before };
+    let label = "share = score before / highest score before".to_owned();
+    let children = vec![before, leaf("highest score before".to_owned(), value)];
+    Explanation { label, value: share_before(score, highest), children }
+}
+
 fn leaf(label: String, value: f32) -> Explanation {
     Explanation { label, value, children: Vec::new() }
 }

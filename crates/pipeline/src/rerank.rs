@@ -10,6 +10,7 @@ use berth_index::Snapshot;
 use berth_types::{Explanation, TokenMatrix};
 
 use crate::Error;
+use crate::explain::{explain_share, share_before};
 use crate::search::Ranked;
 
 /// How MaxSim and the score before become one.
@@ -109,11 +110,7 @@ impl LateScore {
     }
 
     fn share_before(&self) -> f32 {
-        match self.highest_before {
-            None => self.score_before,
-            Some(highest) if highest > 0.0 => self.score_before / highest,
-            Some(_) => 0.0,
-        }
+        share_before(self.score_before, self.highest_before)
     }
 
     /// The arithmetic, with that of the score before inside: the root is the sum of its two children, each the product of
@@ -127,13 +124,7 @@ impl LateScore {
             leaf("weight of late interaction", self.weight),
             node("mean cosine = MaxSim / tokens of the query", self.mean_cosine(), mean_cosine),
         ];
-        let share_before = match self.highest_before {
-            None => before,
-            Some(highest) => {
-                let label = "share = score before / highest score before";
-                node(label, self.share_before(), vec![before, leaf("highest score before", highest)])
-            }
-        };
+        let share_before = explain_share(before, self.score_before, self.highest_before);
         let label = format!("score before (place {}) = product", self.rank_before);
         let before = vec![leaf("weight of the score before", 1.0 - self.weight), share_before];
         let (late_part, before_part) = self.parts();

@@ -6,6 +6,7 @@ use berth_index::{Snapshot, StoredPassage};
 use berth_types::{Explanation, Query};
 
 use crate::Error;
+use crate::explain::{explain_share, share_before};
 use crate::search::Ranked;
 
 /// Fewest documents among which novelty is looked for.
@@ -59,7 +60,7 @@ pub(crate) fn order_by_novelty(
     for (&chunk_id, vector) in chunk_ids.iter().zip(snapshot.vectors_of(&chunk_ids)?) {
         vectors.extend(vector.ok_or(Error::ChunkLost { chunk_id })?);
     }
-    let share = |document: &Ranked| share(document.score, highest_before);
+    let share = |document: &Ranked| share_before(document.score, highest_before);
     let relevance: Vec<f32> = ranked.iter().map(share).collect();
     let dimensions = vectors.len().checked_div(ranked.len()).unwrap_or(0);
     // Near-copies make room for what comes after.
@@ -73,26 +74,12 @@ pub(crate) fn order_by_novelty(
     Ok(())
 }
 
-fn share(score: f32, highest: Option<f32>) -> f32 {
-    match highest {
-        None => score,
-        Some(highest) if highest > 0.0 => score / highest,
-        Some(_) => 0.0,
-    }
-}
-
 impl Novelty {
     /// The arithmetic, with that of the score before inside.
     pub(crate) fn explain(&self, before: Explanation) -> Explanation {
         let node = |label: &str, value, children| Explanation { label: label.to_owned(), value, children };
         let leaf = |label: &str, value| node(label, value, Vec::new());
-        let share = match self.highest_before {
-            None => before,
-            Some(highest) => {
-                let children = vec![before, leaf("highest score before", highest)];
-                node("share = score before / highest score before", share(self.score_before, Some(highest)), children)
-            }
-        };
+        let share = explain_share(before, self.score_before, self.highest_before);
         let (kept, lost) = (1.0 - self.diversity, -self.diversity);
         let likeness = match self.pick.like {
             Some(like) => format!("cosine with place {}, the most alike above", like + 1),

@@ -7,6 +7,7 @@ mod graph;
 mod live;
 mod merge;
 mod nearest;
+mod plain;
 mod row_set;
 mod scan;
 mod segment;

@@ -5,7 +5,6 @@ use std::cell::RefCell;
 use rayon::prelude::*;
 
 use super::codes::CodeQuery;
-use super::dot::dots;
 use super::graph::{GraphFile, Scratch};
 use super::live::LiveSegment;
 use super::row_set::RowSet;
@@ -129,9 +128,7 @@ impl Search<'_> {
         let mut best = Best::new(self.depth);
         for row in rows {
             if !live.deleted.contains(row) {
-                let mut score = [0.0];
-                dots(self.query, live.segment.vectors(row..row + 1)?, &mut score);
-                best.offer(live, row, score[0])?;
+                best.offer(live, row, live.segment.dot(self.query, row)?)?;
             }
         }
         if best.len() < self.depth.min(allowed.map_or(alive, RowSet::len)) {

@@ -44,10 +44,8 @@ pub(super) fn scan_set(
 ) -> Result<Best, Error> {
     let mut best = Best::new(depth);
     for row in set.rows_in(start..live.segment.rows().min(start + ROWS_A_TASK)) {
-        let mut score = [0.0];
-        dots(query, live.segment.vectors(row..row + 1)?, &mut score);
         if !live.deleted.contains(row) {
-            best.offer(live, row, score[0])?;
+            best.offer(live, row, live.segment.dot(query, row)?)?;
         }
     }
     Ok(best)
@@ -60,9 +58,7 @@ pub(crate) fn scores(segments: &[LiveSegment], query: &[f32], chunk_ids: &[u64])
 
 fn score(segments: &[LiveSegment], query: &[f32], chunk_id: u64) -> Result<Option<f32>, Error> {
     let Some((live, row)) = find(segments, chunk_id)? else { return Ok(None) };
-    let mut score = [0.0];
-    dots(query, live.segment.vectors(row..row + 1)?, &mut score);
-    Ok(Some(score[0]))
+    live.segment.dot(query, row).map(Some)
 }
 
 /// The vector of each of the chunks; `None` for a chunk that is not there, or deleted.

@@ -7,13 +7,11 @@ use std::sync::Arc;
 
 use berth_types::ContentKey;
 
+use super::dot::dots;
+use super::plain::{Plain, bytes_of, numbers_of};
 use crate::Error;
 use crate::blocks::{BlockFile, BlockWriter, Seal};
 use crate::disk::Disk;
-
-// Numbers are read in place, so the machine must order their bytes as the files do.
-#[cfg(target_endian = "big")]
-compile_error!("index files are little-endian and are mapped as they are");
 
 const MAGIC: [u8; 8] = *b"BerthRow";
 const VERSION: u32 = 1;
@@ -124,11 +122,6 @@ pub(crate) fn write_segment<'a>(
     file.finish()
 }
 
-fn bytes_of(vector: &[f32]) -> &[u8] {
-    // SAFETY: any bytes of an `f32` are valid `u8`s, the range is the slice's own, and `u8` needs no alignment.
-    unsafe { std::slice::from_raw_parts(vector.as_ptr().cast(), std::mem::size_of_val(vector)) }
-}
-
 /// A segment that is open for reading.
 #[derive(Debug)]
 pub(crate) struct Segment {
@@ -192,6 +185,13 @@ impl Segment {
         self.section(self.layout.vectors, rows, self.layout.dimensions)
     }
 
+    /// The dot product of a query with one row.
+    pub(crate) fn dot(&self, query: &[f32], row: usize) -> Result<f32, Error> {
+        let mut score = [0.0];
+        dots(query, self.vectors(row..row + 1)?, &mut score);
+        Ok(score[0])
+    }
+
     /// What belongs to a row beside its vector.
     pub(crate) fn label(&self, row: usize) -> Result<RowLabel, Error> {
         Ok(RowLabel {
@@ -242,16 +242,6 @@ impl Segment {
         assert!(rows.start <= rows.end && rows.end <= self.layout.rows, "rows {rows:?} of {}", self.layout.rows);
         let size = size_of::<T>() * width;
         let bytes = self.file.read(start + rows.start * size..start + rows.end * size)?;
-        assert_eq!(bytes.as_ptr().align_offset(align_of::<T>()), 0, "sections are aligned");
-        // SAFETY: `T: Plain` takes any bytes, the alignment was just checked, and the length is a multiple of the size
-        // of `T`; the slice borrows the mapping through `self`.
-        Ok(unsafe { std::slice::from_raw_parts(bytes.as_ptr().cast(), rows.len() * width) })
+        Ok(numbers_of(bytes))
     }
 }
-
-/// Types for which any bytes are a value.
-trait Plain: Copy {}
-impl Plain for u32 {}
-impl Plain for u64 {}
-impl Plain for f32 {}
-impl Plain for [u8; 16] {}

@@ -11,7 +11,7 @@ use super::codes::{Codes, encode, stride_of};
 use super::graph::build_with_hnsw_rs;
 use super::graph::{GraphBuilder, GraphFile, GraphParameters, Order, build, probe, sampled_recall, write_graph};
 use super::live::{LiveSegment, Shape, open_segment};
-use super::segment::{RowLabel, Segment, write_segment};
+use super::segment::{RowLabel, write_segment};
 use crate::Error;
 use crate::directory::OpenFiles;
 use crate::disk::Disk;
@@ -96,7 +96,7 @@ impl SegmentPlace {
         let mut scales = vec![0.0; segment.rows()];
         let places = bytes.par_chunks_exact_mut(stride).zip(&mut scales).zip(&order.rows);
         places.with_min_len(256).try_for_each(|((codes, scale), &row)| -> Result<(), Error> {
-            *scale = encode(row_of(segment, row as usize)?, codes);
+            *scale = encode(segment.vectors(row as usize..row as usize + 1)?, codes);
             Ok(())
         })?;
         let codes = Codes::new(&bytes, &scales, stride);
@@ -125,8 +125,4 @@ impl SegmentPlace {
         live.entry.graph = Some(entry);
         Ok(Some(live))
     }
-}
-
-fn row_of(segment: &Segment, row: usize) -> Result<&[f32], Error> {
-    segment.vectors(row..row + 1)
 }

@@ -9,6 +9,7 @@ use super::{Layer, Order};
 use crate::Error;
 use crate::blocks::{BlockFile, BlockWriter, Seal};
 use crate::dense::codes::{CodeQuery, Codes};
+use crate::dense::plain::{Plain, bytes_of, numbers_of};
 use crate::disk::Disk;
 
 const MAGIC: [u8; 8] = *b"BerthGrf";
@@ -108,25 +109,15 @@ pub(crate) fn write_graph(
         written.map_err(|error| Error::io("write", path, error))
     };
     put(0, &layout.header())?;
-    put(layout.rows, as_bytes(&order.rows))?;
-    put(layout.scales, as_bytes(codes.scales()))?;
+    put(layout.rows, bytes_of(&order.rows))?;
+    put(layout.scales, bytes_of(codes.scales()))?;
     put(layout.codes, codes.bytes())?;
     for (layer, place) in layers.iter().zip(&layout.layers) {
-        put(place.offsets, as_bytes(&layer.offsets))?;
-        put(place.links, as_bytes(&layer.links))?;
+        put(place.offsets, bytes_of(&layer.offsets))?;
+        put(place.links, bytes_of(&layer.links))?;
     }
     put(layout.end, &[])?;
     file.finish()
-}
-
-/// Numbers of four bytes without padding.
-trait Plain: Copy {}
-impl Plain for u32 {}
-impl Plain for f32 {}
-
-fn as_bytes<T: Plain>(numbers: &[T]) -> &[u8] {
-    // SAFETY: `T: Plain` has no padding, any byte is a `u8`, the range is the slice's own, and `u8` needs no alignment.
-    unsafe { std::slice::from_raw_parts(numbers.as_ptr().cast(), size_of_val(numbers)) }
 }
 
 /// A graph that is open for walking.
@@ -232,11 +223,7 @@ impl GraphFile {
 
     /// Numbers of a section, whose blocks somebody else verifies.
     fn unchecked<T: Plain>(&self, start: usize, count: usize) -> &[T] {
-        let bytes = &self.file.unchecked()[start..start + count * size_of::<T>()];
-        assert_eq!(bytes.as_ptr().align_offset(align_of::<T>()), 0, "sections are aligned");
-        // SAFETY: `T: Plain` takes any bytes, the alignment was just checked, the length is that of `count` numbers, and
-        // the slice borrows the mapping through `self`.
-        unsafe { std::slice::from_raw_parts(bytes.as_ptr().cast(), count) }
+        numbers_of(&self.file.unchecked()[start..start + count * size_of::<T>()])
     }
 }
 

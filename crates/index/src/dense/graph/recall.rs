@@ -30,18 +30,12 @@ pub(crate) fn sampled_recall(graph: &GraphFile, segment: &Segment) -> Result<f64
         found.retain(|&other| other != row);
         // Of equal rows any will do.
         let last = exact.last().map_or(f32::MAX, |last| last.0);
-        let scores = found.into_iter().map(|other| score(segment, query, other)).collect::<Result<Vec<_>, _>>()?;
+        let scores = found.into_iter().map(|other| segment.dot(query, other)).collect::<Result<Vec<_>, _>>()?;
         Ok(scores.iter().filter(|&&score| score >= last).count().min(exact.len()))
     };
     let counts = sample.par_iter().zip(&exact).map_init(Scratch::default, count).collect::<Result<Vec<_>, _>>()?;
     let wanted: usize = exact.iter().map(Vec::len).sum();
     Ok(if wanted == 0 { 1.0 } else { counts.iter().sum::<usize>() as f64 / wanted as f64 })
-}
-
-fn score(segment: &Segment, query: &[f32], row: usize) -> Result<f32, Error> {
-    let mut score = [0.0];
-    dots(query, segment.vectors(row..row + 1)?, &mut score);
-    Ok(score[0])
 }
 
 /// For each of the sample its nearest other rows, best first, by a scan.
