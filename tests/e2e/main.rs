@@ -13,6 +13,7 @@ mod guards;
 mod heads;
 mod importing;
 mod indexing;
+mod languages;
 mod late;
 mod life;
 mod ranking;

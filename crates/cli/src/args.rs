@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use anyhow::Context;
 use berth_pipeline::Home;
 use berth_types::{
-    ByteSize, Device, Facet, FieldDeclaration, Fusion, Mode, Narrowing, Normalize, Precision, Rerank, Reranker, Sort,
+    ByteSize, Device, Facet, FieldDeclaration, Fusion, Language, Mode, Narrowing, Normalize, Precision, Rerank,
+    Reranker, Sort,
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -153,6 +154,9 @@ pub(crate) struct IndexArgs {
     /// Kind of a metadata field: text, keyword, integer, float, date or boolean [default: as its first value is]
     #[arg(long, value_name = "NAME:KIND", value_delimiter = ',')]
     pub(crate) field: Vec<FieldDeclaration>,
+    /// Language of the documents, such as en or de, for their words' stems [default: told by each document's text]
+    #[arg(long, value_name = "CODE")]
+    pub(crate) language: Option<Language>,
     /// Seconds between commits
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub(crate) commit_seconds: u64,

@@ -77,7 +77,7 @@ fn analyse(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("highlight");
     for (name, text) in [("latin", english), ("korean", korean)] {
         group.throughput(Throughput::Bytes(text.len() as u64));
-        group.bench_function(name, |bencher| bencher.iter(|| highlight::ranges("absent", &text)));
+        group.bench_function(name, |bencher| bencher.iter(|| highlight::Highlighter::new("absent").ranges(&text)));
     }
     group.finish();
 }

@@ -5,59 +5,118 @@ use std::ops::Range;
 
 use unicode_segmentation::UnicodeSegmentation;
 
-use crate::analysis;
-use crate::lexical::query_terms;
+use crate::Question;
+use crate::analysis::{self, Analyses};
+use crate::lexical::words_of_question;
 
-/// English words that stand in nearly every sentence, sorted: painting them would hide the rest. They are still
-/// searched for.
-const UNPAINTED: [&str; 76] = [
-    "a", "about", "after", "all", "also", "an", "and", "any", "are", "as", "at", "be", "been", "but", "by", "can",
-    "could", "did", "do", "does", "for", "from", "had", "has", "have", "he", "her", "his", "how", "i", "if", "in",
-    "into", "is", "it", "its", "me", "my", "no", "not", "of", "on", "or", "our", "she", "should", "so", "such", "than",
-    "that", "the", "their", "them", "then", "there", "these", "they", "this", "those", "to", "us", "was", "we", "were",
-    "what", "when", "where", "which", "who", "why", "will", "with", "would", "you", "your", "yours",
-];
+/// What is painted for a question.
+#[derive(Debug)]
+pub struct Highlighter {
+    analyses: Analyses,
+    /// Terms, in whichever language.
+    terms: HashSet<String>,
+    /// Whether a word is painted whose first character is one of the terms: such a question does not say how long the word
+    /// is.
+    by_first_character: bool,
+    /// What words of the question with `*` and `~` stand for.
+    open: Vec<Open>,
+}
 
-/// Byte ranges of the words in `text` that the query has too, in whichever form; sorted, without overlap.
-///
-/// The same analysis as in search decides what matches, so that `cafés` in a text answers to `cafe`. Overlapping pairs
-/// of characters become one range. English function words are left out unless the query has nothing else.
-pub fn ranges(query: &str, text: &str) -> Vec<Range<usize>> {
-    let mut wanted = HashSet::new();
-    let mut unpainted = HashSet::new();
-    for found in query_terms(query) {
-        let word = query[found.term.byte_range].to_ascii_lowercase();
-        let terms = if UNPAINTED.binary_search(&word.as_str()).is_ok() { &mut unpainted } else { &mut wanted };
-        terms.insert(found.term.text);
+/// Words that are not spelt out, folded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Open {
+    /// That begin so.
+    Prefix(String),
+    /// That so many changed, swapped, missing or further letters turn into this one.
+    Fuzzy(String, u8),
+}
+
+impl Highlighter {
+    /// Paints the words of a query in plain words, in English texts.
+    pub fn new(query: &str) -> Self {
+        Self::with(query, Vec::new(), &Analyses::default())
     }
-    let wanted = if wanted.is_empty() { unpainted } else { wanted };
-    if wanted.is_empty() {
-        return Vec::new();
+
+    pub(crate) fn of(question: &Question, analyses: &Analyses) -> Self {
+        Self::with(&question.text, question.open_words(), analyses)
     }
-    // Such a question finds pairs that begin with its characters; it does not say how long the word is.
-    let by_first_character = wanted.iter().all(|term| analysis::is_lone(term));
-    let mut ranges: Vec<Range<usize>> = Vec::new();
-    for mut term in analysis::terms(text) {
-        if !wanted.contains(&term.text) {
-            let Some(first) = term.text.chars().next().filter(|_| by_first_character) else { continue };
-            if !wanted.contains(first.encode_utf8(&mut [0; 4]) as &str) {
-                continue;
+
+    /// Function words are left out unless the query has nothing else.
+    fn with(query: &str, open: Vec<Open>, analyses: &Analyses) -> Self {
+        let mut wanted = HashSet::new();
+        let mut function_words = HashSet::new();
+        for word in words_of_question(query, analyses) {
+            let written = query[word.byte_range.clone()].to_lowercase();
+            let terms = if analyses.is_function_word(&written) { &mut function_words } else { &mut wanted };
+            terms.extend(word.distinct());
+        }
+        let terms = if wanted.is_empty() && open.is_empty() { function_words } else { wanted };
+        let by_first_character = !terms.is_empty() && terms.iter().all(|term| analysis::is_lone(term));
+        Self { analyses: analyses.clone(), terms, by_first_character, open }
+    }
+
+    /// Byte ranges of the words in `text` that the query has too, in whichever form; sorted, without overlap.
+    ///
+    /// The same analysis as in search decides what matches, so that `cafés` in a text answers to `cafe`. Overlapping pairs
+    /// of characters become one range.
+    pub fn ranges(&self, text: &str) -> Vec<Range<usize>> {
+        let mut ranges: Vec<Range<usize>> = Vec::new();
+        if self.terms.is_empty() && self.open.is_empty() {
+            return ranges;
+        }
+        for word in analysis::words(text, &self.analyses) {
+            let mut range = word.byte_range.clone();
+            if !word.terms.iter().any(|term| self.terms.contains(term)) && !self.is_open(&text[range.clone()]) {
+                let Some(first) = word.terms[0].chars().next().filter(|_| self.by_first_character) else { continue };
+                if !self.terms.contains(first.encode_utf8(&mut [0; 4]) as &str) {
+                    continue;
+                }
+                range.end = range.start + text[range.clone()].graphemes(true).next().map_or(0, str::len);
             }
-            let painted = text[term.byte_range.clone()].graphemes(true).next().map_or(0, str::len);
-            term.byte_range.end = term.byte_range.start + painted;
+            match ranges.last_mut() {
+                Some(last) if range.start < last.end => last.end = last.end.max(range.end),
+                _ => ranges.push(range),
+            }
         }
-        match ranges.last_mut() {
-            Some(last) if term.byte_range.start < last.end => last.end = last.end.max(term.byte_range.end),
-            _ => ranges.push(term.byte_range),
+        ranges
+    }
+
+    /// Whether a word is one of those that are not spelt out.
+    fn is_open(&self, word: &str) -> bool {
+        !self.open.is_empty() && {
+            let word = analysis::folded(word);
+            self.open.iter().any(|open| match open {
+                Open::Prefix(prefix) => word.starts_with(prefix),
+                Open::Fuzzy(wanted, distance) => changes(&word, wanted) <= usize::from(*distance),
+            })
         }
     }
-    ranges
+}
+
+/// Least number of letters to change, leave out, put in or swap with their neighbour to make one word of the other, each
+/// place touched once (optimal string alignment).
+fn changes(left: &str, right: &str) -> usize {
+    let (left, right): (Vec<char>, Vec<char>) = (left.chars().collect(), right.chars().collect());
+    let mut rows: Vec<Vec<usize>> = vec![(0..=right.len()).collect()];
+    for (i, &l) in left.iter().enumerate() {
+        let mut row = vec![i + 1];
+        for (j, &r) in right.iter().enumerate() {
+            let changed = rows[i][j] + usize::from(l != r);
+            let mut least = changed.min(rows[i][j + 1] + 1).min(row[j] + 1);
+            if i > 0 && j > 0 && l == right[j - 1] && left[i - 1] == r {
+                least = least.min(rows[i - 1][j - 1] + 1);
+            }
+            row.push(least);
+        }
+        rows.push(row);
+    }
+    rows[left.len()][right.len()]
 }
 
 /// The part of `text` that says most about its highlights: at most `max_chars` characters, cut between words.
 ///
 /// The part holds as many different highlighted words as fit; among equals as many highlights, and then the first.
-/// `highlights` are byte ranges of `text`, sorted and without overlap, as [`ranges`] returns them. The start of the text
+/// `highlights` are byte ranges of `text`, sorted and without overlap, as [`Highlighter::ranges`] returns them. The start of the text
 /// when there are none.
 pub fn snippet(text: &str, highlights: &[Range<usize>], max_chars: usize) -> Range<usize> {
     if text.chars().nth(max_chars).is_none() {
@@ -173,9 +232,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::analysis::Analysis;
+    use berth_types::Language;
 
     fn check(query: &str, text: &str, expected: &[&str]) {
-        let found: Vec<&str> = ranges(query, text).into_iter().map(|range| &text[range]).collect();
+        let found: Vec<&str> = Highlighter::new(query).ranges(text).into_iter().map(|range| &text[range]).collect();
         assert_eq!(found, expected, "{query:?} in {text:?}");
     }
 
@@ -193,8 +254,33 @@ mod tests {
     }
 
     #[test]
-    fn unpainted_words_are_sorted() {
-        assert!(UNPAINTED.is_sorted());
+    fn paints_what_stands_for_many_words() {
+        let painted = |open: Open, text: &str| {
+            let ranges = Highlighter::with("", vec![open], &Analyses::default()).ranges(text);
+            ranges.into_iter().map(|range| text[range].to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(painted(Open::Prefix("moori".to_owned()), "Mooring, moored, MOORINGS"), ["Mooring", "MOORINGS"]);
+        assert_eq!(
+            painted(Open::Fuzzy("color".to_owned(), 1), "colour cloor colours dolor"),
+            ["colour", "cloor", "dolor"]
+        );
+        assert_eq!((changes("", "ab"), changes("kitten", "sitting"), changes("ab", "ba")), (2, 3, 1));
+    }
+
+    #[test]
+    fn paints_words_of_every_language_of_the_index() {
+        let mut analyses = Analyses::default();
+        for language in [Language::English, Language::German] {
+            analyses.insert(Analysis { language: Some(language), identifiers: false });
+        }
+        let check = |query: &str, text: &str, expected: &[&str]| {
+            let ranges = Highlighter::with(query, Vec::new(), &analyses).ranges(text);
+            let found: Vec<&str> = ranges.into_iter().map(|range| &text[range]).collect();
+            assert_eq!(found, expected, "{query:?} in {text:?}");
+        };
+        check("Häfen", "im Hafen und in den Häfen", &["Hafen", "Häfen"]);
+        check("der Hafen und das Meer", "das Meer und der Hafen", &["Meer", "Hafen"]);
+        check("running", "they run", &["run"]);
     }
 
     #[test]
@@ -206,7 +292,7 @@ mod tests {
     #[test]
     fn shows_the_part_with_most_different_words() {
         let text = format!("heart heart heart {} aspirin and the heart {}", "x ".repeat(100), "y ".repeat(100));
-        let part = &text[snippet(&text, &ranges("heart aspirin", &text), 40)];
+        let part = &text[snippet(&text, &Highlighter::new("heart aspirin").ranges(&text), 40)];
         assert!(part.contains("aspirin and the heart") && part.chars().count() <= 40, "{part:?}");
         let start = snippet(&text, &[], 14);
         assert_eq!(&text[start], "heart heart");
@@ -217,7 +303,7 @@ mod tests {
         let text = "漢".repeat(100);
         assert_eq!(snippet(&text, std::slice::from_ref(&(150..156)), 10).len(), 30);
         let word = "é".repeat(100_000);
-        assert_eq!(snippet(&word, &ranges(&word, &word), 10).len(), 20);
+        assert_eq!(snippet(&word, &Highlighter::new(&word).ranges(&word), 10).len(), 20);
     }
 
     proptest! {
@@ -226,7 +312,7 @@ mod tests {
             query in "[a-z 한국어東京é']{0,12}", text in "[a-z 한국어東京é'\u{301}]{0,60}|\\PC{0,40}",
         ) {
             let mut end = 0;
-            for range in ranges(&query, &text) {
+            for range in Highlighter::new(&query).ranges(&text) {
                 prop_assert!(range.start >= end && range.end > range.start);
                 prop_assert!(text.get(range.clone()).is_some());
                 end = range.end;
@@ -237,7 +323,7 @@ mod tests {
         fn a_snippet_fits_and_shows_a_highlight(
             query in "[a-e]{1,3} [a-e]", text in "([a-e]{1,3}[ .\n]{1,2}|한국|é\u{301}){0,80}", max_chars in 0..60_usize,
         ) {
-            let highlights = ranges(&query, &text);
+            let highlights = Highlighter::new(&query).ranges(&text);
             let range = snippet(&text, &highlights, max_chars);
             let part = text.get(range.clone());
             prop_assert!(part.is_some_and(|part| part.chars().count() <= max_chars));

@@ -72,7 +72,8 @@ pub struct LexicalAnswer {
     pub hits: Vec<ChunkHit>,
     /// The terms that were looked for, as the analyser spells them.
     pub terms: Vec<String>,
-    /// What each of them weighs: how often the question has it, times its idf. A term that no chunk has weighs most.
+    /// What each of them weighs: how often the question has it, times its idf. A term that no chunk has weighs most; a
+    /// further form of the same word adds nothing.
     pub weights: Vec<f32>,
     /// What the reader should know: an unbalanced quote that was taken literally, for instance.
     pub warnings: Vec<String>,

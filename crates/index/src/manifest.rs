@@ -8,6 +8,7 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::analysis::Analyses;
 use crate::blocks::{BlockFile, Seal};
 use crate::directory::{LEXICAL_FOLDER, META_FILE};
 use crate::late::MAX_DIMENSIONS;
@@ -34,6 +35,9 @@ pub(crate) struct Manifest {
     /// Kinds of the metadata fields, declared or seen so far.
     #[serde(default, skip_serializing_if = "FieldKinds::is_empty")]
     pub(crate) fields: FieldKinds,
+    /// The ways in which documents were analysed so far.
+    #[serde(default, skip_serializing_if = "Analyses::is_empty")]
+    pub(crate) analyses: Analyses,
     pub(crate) lexical: LexicalEntry,
     pub(crate) counts: Counts,
     pub(crate) next: NextNumbers,
@@ -233,7 +237,9 @@ impl Manifest {
         {
             return Err(Error::corrupted(path, format!("its token rows have {} values", tokens.dimensions)));
         }
-        let has_new = !self.fields.is_empty() || self.segments.iter().any(|segment| segment.graph.is_some());
+        let has_new = !self.fields.is_empty()
+            || !self.analyses.is_empty()
+            || self.segments.iter().any(|segment| segment.graph.is_some());
         if !Self::is_format_of(self.format, &self.settings) || has_new && self.format != NEWEST_FORMAT {
             return Err(Error::corrupted(path, format!("its settings are not of format {}", self.format)));
         }
@@ -253,6 +259,11 @@ impl Manifest {
 
 /// Whether an index of this format has metadata fields.
 pub(crate) fn has_fields(format: u32) -> bool {
+    format >= NEWEST_FORMAT
+}
+
+/// Whether an index of this format knows the languages of its documents; of others all is English.
+pub(crate) fn has_languages(format: u32) -> bool {
     format >= NEWEST_FORMAT
 }
 

@@ -10,6 +10,7 @@ use berth_types::Fingerprint;
 use tantivy::index::SegmentComponent;
 use tantivy::{Index, ReloadPolicy};
 
+use crate::analysis::Analyses;
 use crate::blocks::BlockFile;
 use crate::directory::{FirstFault, LEXICAL_FOLDER, LexicalDirectory, META_FILE, OpenFiles, read_meta};
 use crate::disk::{Disk, parent_of};
@@ -140,6 +141,7 @@ fn create(
         generation: 1,
         settings: settings.clone(),
         fields: FieldKinds::new(),
+        analyses: Analyses::default(),
         lexical: schema.entry(),
         counts: Counts { documents: 0, textless: 0, chunks: 0 },
         next: NextNumbers { document_no: 0, chunk_id: 0, segment: 0 },
@@ -172,7 +174,7 @@ pub(crate) fn lookup(dir: &Path, index: &Index, manifest: &Manifest, files: &Ope
         return Err(Error::UnknownFormat {
             file: dir.join(Manifest::file_name(manifest.generation)),
             found: format!("{} with analyser {}", manifest.format, manifest.lexical.analyzer),
-            supported: format!("{} with analyser {}", supported(), analysis::ANALYZER),
+            supported: format!("{} with analyser {}", supported(), schema.analyzer),
         });
     }
     let folder = dir.join(LEXICAL_FOLDER);

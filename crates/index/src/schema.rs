@@ -12,9 +12,10 @@ use tantivy::schema::{
 };
 use tantivy::{IndexSettings, TantivyDocument, Term};
 
+use crate::analysis::Analysis;
 use crate::fields::Value;
 use crate::lexical::Fields;
-use crate::manifest::{LexicalEntry, has_fields};
+use crate::manifest::{LexicalEntry, has_fields, has_languages};
 use crate::{analysis, stored};
 
 /// Names of the columns that are read by name.
@@ -32,12 +33,16 @@ pub(crate) mod column {
     pub(crate) const TOKENS: &str = "tokens";
     /// The object whose members are the columns of metadata fields.
     pub(crate) const FIELDS: &str = "fields";
+    /// Code of the document's language.
+    pub(crate) const LANGUAGE: &str = "language";
 }
 
 /// The schema of the lexical half with its fields at hand.
 #[derive(Debug, Clone)]
 pub(crate) struct LexicalSchema {
     pub(crate) schema: Schema,
+    /// Name of the analyser.
+    pub(crate) analyzer: &'static str,
     body: Field,
     title: Field,
     id: Field,
@@ -55,6 +60,8 @@ pub(crate) struct LexicalSchema {
     chunks: Field,
     /// Of an index that has metadata fields.
     pub(crate) metadata: Option<MetadataFields>,
+    /// Of an index that knows languages.
+    pub(crate) languages: Option<LanguageFields>,
 }
 
 /// Where the values of metadata fields are, on heads.
@@ -66,11 +73,28 @@ pub(crate) struct MetadataFields {
     pub(crate) texts: Field,
 }
 
+/// What an index that knows languages has beside the terms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LanguageFields {
+    /// The words of title and text as they are written, folded, runs left out: which chunks have them.
+    pub(crate) words: Field,
+    /// On heads.
+    code: Field,
+}
+
+/// How a document's texts are analysed, and the code of its language where that is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct DocumentLanguage {
+    pub(crate) analysis: Analysis,
+    pub(crate) code: Option<&'static str>,
+}
+
 impl LexicalSchema {
     /// The schema that an index of this format has for ever.
     pub(crate) fn of_format(format: u32) -> Self {
+        let analyzer = analyzer(format);
         let text = |record: IndexRecordOption| {
-            let indexing = TextFieldIndexing::default().set_tokenizer(analysis::ANALYZER).set_index_option(record);
+            let indexing = TextFieldIndexing::default().set_tokenizer(analyzer).set_index_option(record);
             TextOptions::default().set_indexing_options(indexing)
         };
         let raw = TextFieldIndexing::default()
@@ -101,7 +125,7 @@ impl LexicalSchema {
         let chunks = builder.add_u64_field(column::CHUNKS, column);
         let metadata = has_fields(format).then(|| {
             let words = TextFieldIndexing::default()
-                .set_tokenizer(analysis::ANALYZER)
+                .set_tokenizer(analyzer)
                 .set_fieldnorms(false)
                 .set_index_option(IndexRecordOption::WithFreqsAndPositions);
             let texts = JsonObjectOptions::default().set_indexing_options(words);
@@ -110,8 +134,19 @@ impl LexicalSchema {
                 texts: builder.add_json_field("texts", texts),
             }
         });
+        let languages = has_languages(format).then(|| {
+            let words = TextFieldIndexing::default()
+                .set_tokenizer(analysis::WORDS_ANALYZER)
+                .set_fieldnorms(false)
+                .set_index_option(IndexRecordOption::Basic);
+            LanguageFields {
+                words: builder.add_text_field("words", TextOptions::default().set_indexing_options(words)),
+                code: builder.add_text_field(column::LANGUAGE, TextOptions::default().set_fast("raw")),
+            }
+        });
         let schema = builder.build();
         Self {
+            analyzer,
             schema,
             body,
             title,
@@ -129,6 +164,7 @@ impl LexicalSchema {
             modified_ns,
             chunks,
             metadata,
+            languages,
         }
     }
 
@@ -140,7 +176,7 @@ impl LexicalSchema {
     /// What the manifest remembers, so that another schema or analyser is noticed.
     pub(crate) fn entry(&self) -> LexicalEntry {
         let json = serde_json::to_vec(&self.schema).expect("a schema is plain data");
-        LexicalEntry { analyzer: analysis::ANALYZER.to_string(), schema: blake3::hash(&json).to_hex().to_string() }
+        LexicalEntry { analyzer: self.analyzer.to_string(), schema: blake3::hash(&json).to_hex().to_string() }
     }
 
     /// The fields that lexical search reads.
@@ -174,7 +210,7 @@ impl LexicalSchema {
     /// The engine's documents for one of ours, the head first. Chunks are numbered from `first_chunk_id`.
     pub(crate) fn engine_documents<'a>(
         &'a self,
-        document: &'a Document,
+        (document, language): (&'a Document, DocumentLanguage),
         (record, values): (&'a DocumentRecord, BTreeMap<String, Vec<Value>>),
         document_no: u64,
         first_chunk_id: u64,
@@ -189,8 +225,16 @@ impl LexicalSchema {
         head.add_text(self.file, &record.file);
         head.add_i64(self.modified_ns, record.modified_ns);
         head.add_u64(self.chunks, u64::from(record.chunks));
+        // Where there are no languages the analyser reads no marks.
+        let marked = move |text: &str| match self.languages {
+            Some(_) => analysis::marked(text, language.analysis),
+            None => text.to_owned(),
+        };
         if let Some(metadata) = self.metadata {
-            metadata.add(&mut head, values);
+            metadata.add(&mut head, values, &marked);
+        }
+        if let (Some(languages), Some(code)) = (self.languages, language.code) {
+            head.add_text(languages.code, code);
         }
         let lone_head = if chunks.peek().is_none() {
             let mut lone = std::mem::take(&mut head);
@@ -207,13 +251,16 @@ impl LexicalSchema {
             entry.add_u64(self.start, chunk.byte_range.start as u64);
             entry.add_u64(self.end, chunk.byte_range.end as u64);
             entry.add_u64(self.tokens, u64::from(chunk.tokens));
-            let text = &document.text[chunk.byte_range.clone()];
-            if document.title.is_empty() {
-                entry.add_text(self.body, text);
-            } else {
-                entry.add_text(self.title, &document.title);
-                entry.add_text(self.body, format!("{}\n{text}", document.title));
+            let mut body = marked(&document.title);
+            if !document.title.is_empty() {
+                entry.add_text(self.title, &body);
+                body.push('\n');
             }
+            body.push_str(&document.text[chunk.byte_range.clone()]);
+            if let Some(languages) = self.languages {
+                entry.add_text(languages.words, &body);
+            }
+            entry.add_text(self.body, body);
             entry
         });
         lone_head.into_iter().chain(with_text)
@@ -221,14 +268,14 @@ impl LexicalSchema {
 }
 
 impl MetadataFields {
-    fn add(self, head: &mut TantivyDocument, values: BTreeMap<String, Vec<Value>>) {
+    fn add(self, head: &mut TantivyDocument, values: BTreeMap<String, Vec<Value>>, marked: &impl Fn(&str) -> String) {
         let (mut columns, mut texts) = (Vec::new(), Vec::new());
         for (name, values) in values {
             let mut words = Vec::new();
             let mut column = Vec::new();
             for value in values {
                 match value {
-                    Value::Text(text) => words.push(OwnedValue::Str(text)),
+                    Value::Text(text) => words.push(OwnedValue::Str(marked(&text))),
                     Value::Keyword(text) => column.push(OwnedValue::Str(text)),
                     Value::Integer(number) | Value::Date(number) => column.push(OwnedValue::I64(number)),
                     Value::Float(number) => column.push(OwnedValue::F64(number)),
@@ -247,6 +294,11 @@ impl MetadataFields {
             }
         }
     }
+}
+
+/// Name of the analyser of an index of this format.
+fn analyzer(format: u32) -> &'static str {
+    if has_languages(format) { analysis::ANALYZER } else { analysis::ENGLISH_ANALYZER }
 }
 
 /// The name under which the engine knows the column of a metadata field.
@@ -282,7 +334,7 @@ mod tests {
             );
         }
         let with_fields = LexicalSchema::of_format(3);
-        assert_eq!(names(&with_fields), format!("{of_the_first} fields texts"));
+        assert_eq!(names(&with_fields), format!("{of_the_first} fields texts words language"));
         assert_eq!(with_fields.entry().schema, "fb57e636095874141bf9282476bae42765450d12311b2c41fecd71f029a01f48");
     }
 }

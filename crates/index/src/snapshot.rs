@@ -8,9 +8,11 @@ use std::sync::Arc;
 use berth_types::{Embedding, TokenMatrix};
 use tantivy::Index;
 
+use crate::Question;
 use crate::blocks::BlockFile;
 use crate::dense::{self, Effort, LiveSegment, open_segments};
 use crate::directory::{LexicalDirectory, OpenFiles};
+use crate::highlight::Highlighter;
 use crate::lookup::Lookup;
 use crate::manifest::Manifest;
 use crate::select::Selections;
@@ -174,8 +176,9 @@ impl Snapshot {
     /// # Errors
     /// `Corrupted`, `Lexical`.
     pub fn lexical(&self, text: &str, depth: usize) -> Result<LexicalAnswer, Error> {
-        let (fields, terms) = (self.lookup.schema.fields(), lexical::plain_terms(text));
-        lexical::search_terms(&self.lookup.searcher, &fields, &terms, None, depth)
+        let words = lexical::plain_words(text, &self.manifest.analyses);
+        let fields = self.lookup.schema.fields();
+        lexical::search_terms(&self.lookup.searcher, &fields, &words, None, depth)
     }
 
     /// One chunk with its document; `None` when this commit does not hold it.
@@ -228,9 +231,9 @@ impl Snapshot {
         self.lookup.ids(suffix, limit)
     }
 
-    /// Byte ranges of `text` that a query matches by its words, in order and without overlap.
-    pub fn highlight(&self, query: &str, text: &str) -> Vec<Range<usize>> {
-        crate::highlight::ranges(query, text)
+    /// Byte ranges of `text` that a question matches by its words, in order and without overlap.
+    pub fn highlight(&self, question: &Question, text: &str) -> Vec<Range<usize>> {
+        Highlighter::of(question, &self.manifest.analyses).ranges(text)
     }
 }
 

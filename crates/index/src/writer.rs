@@ -11,10 +11,11 @@ use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use berth_types::{Chunk, ContentKey, Document, DocumentRecord, Embedding, FieldDeclaration, TokenRows};
+use berth_types::{Chunk, ContentKey, Document, DocumentRecord, Embedding, FieldDeclaration, Language, TokenRows};
 use tantivy::Index;
 use tantivy::indexer::LogMergePolicy;
 
+use crate::analysis::{Analyses, Analysis, detect, is_source_file};
 use crate::dense::{DenseStore, RowLabel};
 use crate::directory::{FirstFault, OpenFiles};
 use crate::disk::Disk;
@@ -22,7 +23,7 @@ use crate::fields::{MAX_FIELDS, WarningLog, extract, is_searchable_name};
 use crate::lock::WriterLock;
 use crate::lookup::Known;
 use crate::manifest::{Counts, Manifest, NextNumbers, missing_is_corrupted};
-use crate::schema::LexicalSchema;
+use crate::schema::{DocumentLanguage, LexicalSchema};
 use crate::{
     DenseOptions, Error, FieldKinds, FieldWarning, IndexSettings, NewChunk, Unsearchable, garbage, open, stored,
 };
@@ -55,6 +56,10 @@ pub struct IndexWriter {
     counts: Counts,
     /// Kinds of the metadata fields, those that are not committed yet included.
     fields: FieldKinds,
+    /// The ways in which documents were analysed, those that are not committed yet included.
+    analyses: Analyses,
+    /// The language of documents to come; it is told by their texts where it is not given.
+    language: Option<Language>,
     warnings: WarningLog,
     next_document_no: u64,
     next_chunk_id: u64,
@@ -109,6 +114,8 @@ impl IndexWriter {
             documents,
             counts: found,
             fields: manifest.fields.clone(),
+            analyses: manifest.analyses.clone(),
+            language: None,
             warnings: WarningLog::default(),
             next_document_no: manifest.next.document_no,
             next_chunk_id: manifest.next.chunk_id,
@@ -126,6 +133,12 @@ impl IndexWriter {
     /// Arranges dense segments otherwise from now on. What is there stays until it is merged.
     pub fn set_dense_options(&mut self, options: DenseOptions) {
         self.dense.set_options(options);
+    }
+
+    /// Says in which language the documents to come are, instead of telling it by their texts. An index that was made
+    /// before there were languages takes all for English.
+    pub fn set_language(&mut self, language: Option<Language>) {
+        self.language = language;
     }
 
     /// What the index was built with.
@@ -254,7 +267,8 @@ impl IndexWriter {
             let mut note = |field: &str, reason| self.warnings.add(&document.id, field, reason);
             values = extract(&document.metadata, &mut self.fields, &mut note);
         }
-        for entry in self.schema.engine_documents(document, (record, values), document_no, first, plain) {
+        let language = self.language_of(document, record);
+        for entry in self.schema.engine_documents((document, language), (record, values), document_no, first, plain) {
             engine(self.engine.as_ref()).add_document(entry).map_err(|error| self.fault.explain(error))?;
         }
         for (chunk_id, new) in (first..).zip(chunks) {
@@ -263,6 +277,23 @@ impl IndexWriter {
             self.next_chunk_id = chunk_id + 1;
         }
         Ok(())
+    }
+
+    /// How a document is analysed; remembered, so that questions are analysed that way too.
+    fn language_of(&mut self, document: &Document, record: &DocumentRecord) -> DocumentLanguage {
+        if self.schema.languages.is_none() {
+            return DocumentLanguage { analysis: Analysis::ENGLISH, code: None };
+        }
+        let (language, code) = match self.language {
+            Some(language) => (Some(language), Some(language.code())),
+            None => {
+                let detected = detect(&document.title, &document.text);
+                (detected.stems, detected.code)
+            }
+        };
+        let analysis = Analysis { language, identifiers: is_source_file(&record.file) };
+        self.analyses.insert(analysis);
+        DocumentLanguage { analysis, code }
     }
 
     /// Removes a document; false when there is none of this id.
@@ -308,6 +339,7 @@ impl IndexWriter {
         let manifest = Manifest {
             generation,
             fields: self.fields.clone(),
+            analyses: self.analyses.clone(),
             counts: self.counts,
             next: NextNumbers {
                 document_no: self.next_document_no,

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use berth_encoder::Encoder;
 use berth_index::{IndexReader, IndexSettings, IndexWriter};
-use berth_types::FieldDeclaration;
+use berth_types::{FieldDeclaration, Language};
 use serde::Serialize;
 
 use crate::prepare::Cutting;
@@ -41,6 +41,8 @@ pub struct IngestOptions {
     pub follow_links: bool,
     /// Kinds of metadata fields; those of others follow from their first values.
     pub fields: Vec<FieldDeclaration>,
+    /// Language of what is indexed anew; `None`: told by each document's text.
+    pub language: Option<Language>,
 }
 
 impl Default for IngestOptions {
@@ -54,6 +56,7 @@ impl Default for IngestOptions {
             force: false,
             follow_links: false,
             fields: Vec::new(),
+            language: None,
         }
     }
 }
@@ -172,6 +175,7 @@ pub fn ingest(
     }
     let mut writer = IndexWriter::create_or_open(index, &settings)?;
     writer.declare_fields(&options.fields)?;
+    writer.set_language(options.language);
     let cutting = Cutting { window_tokens: settings.window_tokens, overlap_tokens: settings.overlap_tokens };
     let mut run = Run::new((encoder, tokens), writer, progress, cancel, &listing, options.commit_every);
     run.read_all(listing, cutting)?;

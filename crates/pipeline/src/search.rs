@@ -415,7 +415,7 @@ fn hit(
 ) -> Result<Hit, Error> {
     let Shown { ranked, passage, folded } = shown;
     let StoredPassage { chunk, id, title, source, text, .. } = passage;
-    let highlights = snapshot.highlight(&question.text, &text);
+    let highlights = snapshot.highlight(question, &text);
     let source_score = |document: DocScore| SourceScore { rank: document.rank, score: document.score };
     Ok(Hit {
         rank,

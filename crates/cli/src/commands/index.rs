@@ -34,6 +34,7 @@ pub(crate) fn run(home: &Home, args: &IndexArgs) -> anyhow::Result<Outcome> {
         force: args.force,
         follow_links: args.follow,
         fields: args.field.clone(),
+        language: args.language,
     };
     // Said before the model is loaded, which takes longer than to see this.
     let is_missing = |path: &&PathBuf| !args.sync && !path.exists() && !is_standard_input(path);

@@ -1,13 +1,9 @@
-//! How a word is written in the index: compatibility forms resolved, lower case, no accents, English stems.
+//! How a word is written whatever its language: compatibility forms resolved, lower case, no accents.
 
-use frostem::{Algorithm, Stemmer};
 use unicode_normalization::char::{decompose_compatible, is_combining_mark};
 
 /// Longest term, in bytes. Longer words are cut at a character border, so that each still has a term.
 pub(super) const MAX_TERM_BYTES: usize = 255;
-
-/// Slots of the stem cache. Text repeats its common words, so that a few thousand slots answer for most of it.
-const STEM_SLOTS: usize = 4096;
 
 /// Writes the folded form of `word` over `term`.
 ///
@@ -66,56 +62,6 @@ fn push_folded(c: char, term: &mut String) {
     }
 }
 
-/// English stems, with a cache in front: a stem costs more than all the rest of a word's analysis.
-#[derive(Clone)]
-pub(super) struct Stems {
-    stemmer: Stemmer,
-    slots: Vec<Slot>,
-}
-
-/// A word and its stem.
-#[derive(Clone, Default)]
-struct Slot {
-    word: String,
-    stem: String,
-}
-
-impl Default for Stems {
-    fn default() -> Self {
-        Self { stemmer: Stemmer::new(Algorithm::English), slots: vec![Slot::default(); STEM_SLOTS] }
-    }
-}
-
-impl Stems {
-    /// Replaces a folded English word by its stem. Words with digits or other letters, and cut ones, stay.
-    pub(super) fn apply(&mut self, term: &mut String) {
-        // Porter's second algorithm leaves words of one and two letters alone.
-        if term.len() < 3 || term.len() >= MAX_TERM_BYTES || !term.bytes().all(|byte| byte.is_ascii_lowercase()) {
-            return;
-        }
-        let slot = &mut self.slots[slot_of(term)];
-        if slot.word != *term {
-            slot.word.clone_from(term);
-            slot.stem.clear();
-            slot.stem.push_str(&self.stemmer.stem(term));
-        }
-        term.clone_from(&slot.stem);
-    }
-}
-
-/// FNV-1a over eight bytes at a time, folded to the number of slots.
-fn slot_of(word: &str) -> usize {
-    const PRIME: u64 = 0x0000_0100_0000_01b3;
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    for part in word.as_bytes().chunks(8) {
-        let mut eight = [0; 8];
-        eight[..part.len()].copy_from_slice(part);
-        hash = (hash ^ u64::from_le_bytes(eight)).wrapping_mul(PRIME);
-        hash ^= hash >> 29;
-    }
-    (hash >> 32) as usize % STEM_SLOTS
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -144,19 +90,6 @@ mod tests {
             ("हिन्दी", "हिन्दी"),
         ] {
             assert_eq!(folded(word), term, "{word}");
-        }
-    }
-
-    #[test]
-    fn a_stem_does_not_depend_on_what_was_asked_before() {
-        let mut stems = Stems::default();
-        let words = ["running", "connections", "argued", "universities", "cats", "generically"];
-        for number in 0..20_000_u32 {
-            let mut term =
-                format!("{}{}", words[number as usize % 6], "abcdefghij".repeat(2).split_at(number as usize % 11).0);
-            let expected = Stemmer::new(Algorithm::English).stem(&term).into_owned();
-            stems.apply(&mut term);
-            assert_eq!(term, expected);
         }
     }
 }

@@ -1,4 +1,6 @@
 use proptest::prelude::*;
+use tantivy::Index;
+use unicode_normalization::UnicodeNormalization;
 
 use super::*;
 
@@ -103,5 +105,53 @@ proptest! {
         for (at, c) in text.char_indices() {
             prop_assert_eq!(covered[at], c.is_alphanumeric());
         }
+    }
+}
+
+fn analyses(of: &[&str]) -> Analyses {
+    Analyses(of.iter().map(|text| Analysis::try_from((*text).to_owned()).unwrap()).collect())
+}
+
+#[test]
+fn a_word_of_a_query_has_a_form_in_each_language_of_the_index() {
+    let forms = |text: &str, of: &[&str]| -> Vec<Vec<String>> {
+        words(text, &analyses(of)).iter().map(AnalysedWord::distinct).collect()
+    };
+    assert_eq!(forms("Häfen running", &["de", "en"]), [vec!["hafen", "haf"], vec!["run", "running"]]);
+    assert_eq!(forms("Häfen", &[]), [["hafen"]], "an index without documents");
+    assert_eq!(forms("Häfen", &["", "en"]), [["hafen"]]);
+    assert_eq!(forms("한국어", &["de", "en"]), [["한국"], ["국어"]]);
+    assert_eq!(forms("getName", &["en"]), [["getnam"]]);
+    assert_eq!(forms("getName", &["en", "en+code"]), [["getnam"], ["get"], ["name"]]);
+    let parts: Vec<bool> = words("getName x", &analyses(&["en+code"])).iter().map(|word| word.is_part).collect();
+    assert_eq!(parts, [false, true, true, false]);
+}
+
+#[test]
+fn an_analysis_is_written_and_read_back() {
+    for text in ["de", "en+code", "", "+code"] {
+        let analysis = Analysis::try_from(text.to_owned()).unwrap();
+        assert_eq!(String::from(analysis), text);
+    }
+    assert!(Analysis::try_from("xx".to_owned()).is_err());
+}
+
+#[test]
+fn identifiers_end_where_capitals_begin() {
+    for (word, parts) in [
+        ("getHTTPName", vec!["get", "HTTP", "Name"]),
+        ("utf8Decode", vec!["utf8", "Decode"]),
+        ("HELLO", vec!["HELLO"]),
+        ("Hello", vec!["Hello"]),
+        ("größeÄndern", vec!["größe", "Ändern"]),
+        ("", vec![]),
+    ] {
+        let (mut rest, mut found) = (word, Vec::new());
+        while !rest.is_empty() {
+            let (part, behind) = rest.split_at(scanner::first_part(rest));
+            found.push(part);
+            rest = behind;
+        }
+        assert_eq!(found, parts, "{word}");
     }
 }

@@ -1,13 +1,15 @@
 //! What a question asks of the lexical half: which terms, in which field, how often.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
 use tantivy::Searcher;
+use tantivy::query::Bm25StatisticsProvider;
 use tantivy::schema::Field;
 
 use super::Fields;
 use crate::Error;
-use crate::analysis::{self, AnalysedTerm};
+use crate::analysis::{self, AnalysedWord, Analyses};
 
 /// Most distinct terms that one question is answered for. Longer questions are pasted documents; their rarest 1,024
 /// words say what they are about, and the time of an answer stays bounded.
@@ -26,8 +28,11 @@ pub(super) struct QueryTerm {
     pub(super) text: String,
     /// How often the question has it.
     pub(super) count: u32,
-    /// Chunks that have it, over all segments.
+    /// Chunks that have it, over all segments; of a word of several forms those that have any of them, a chunk that has
+    /// two counted twice: the form of a rare language is not a rare word.
     pub(super) document_frequency: u64,
+    /// Whether a form of the same word is before it.
+    pub(super) is_other_form: bool,
 }
 
 /// What will be looked for.
@@ -37,63 +42,111 @@ pub(super) struct Plan {
     pub(super) warnings: Vec<String>,
 }
 
-/// A term of a question, before the index is asked about it.
-pub(crate) struct Wanted {
+/// A word of a question, before the index is asked about it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Asked {
     /// Whether it is to be in the title.
     pub(crate) in_title: bool,
-    /// The term, and where in the question it stands.
-    pub(crate) term: AnalysedTerm,
+    /// Its terms in the languages of the index, each once; at least one.
+    pub(crate) forms: Vec<String>,
 }
 
-/// Takes a question apart, in order of appearance, repetitions included.
-pub(crate) fn query_terms(text: &str) -> Vec<Wanted> {
-    let mut wanted = Vec::new();
+/// The words of a question in plain words, in order of appearance, repetitions included.
+pub(crate) fn plain_words(text: &str, analyses: &Analyses) -> Vec<Asked> {
+    let asked = |(in_title, word): (bool, AnalysedWord)| Asked { in_title, forms: word.distinct() };
+    take_apart(text, analyses).into_iter().map(asked).collect()
+}
+
+/// The words of a question with where they stand in it.
+pub(crate) fn words_of_question(text: &str, analyses: &Analyses) -> impl Iterator<Item = AnalysedWord> {
+    take_apart(text, analyses).into_iter().map(|(_, word)| word)
+}
+
+/// The words of a question, and whether each is to be in the title.
+fn take_apart(text: &str, analyses: &Analyses) -> Vec<(bool, AnalysedWord)> {
+    let mut words = Vec::new();
     let mut at = 0;
     for piece in text.split_inclusive(char::is_whitespace) {
         let in_title = piece.starts_with(TITLE_PREFIX) && !piece[TITLE_PREFIX.len()..].trim().is_empty();
         let skipped = if in_title { TITLE_PREFIX.len() } else { 0 };
-        for mut term in analysis::terms(&piece[skipped..]) {
-            term.byte_range = term.byte_range.start + at + skipped..term.byte_range.end + at + skipped;
-            wanted.push(Wanted { in_title, term });
+        for mut word in analysis::words(&piece[skipped..], analyses) {
+            word.byte_range = word.byte_range.start + at + skipped..word.byte_range.end + at + skipped;
+            words.push((in_title, word));
         }
         at += piece.len();
     }
-    wanted
+    words
 }
 
-/// A term, and whether it is to be in the title.
-pub(crate) type Term = (bool, String);
-
-/// The terms of a question in plain words.
-pub(crate) fn plain_terms(text: &str) -> Vec<Term> {
-    query_terms(text).into_iter().map(|wanted| (wanted.in_title, wanted.term.text)).collect()
-}
-
-/// Counts a question's terms and asks the index how rare they are.
-pub(super) fn plan(searcher: &Searcher, fields: &Fields, wanted: &[Term]) -> Result<Plan, Error> {
-    let mut terms: Vec<QueryTerm> = Vec::new();
-    let mut positions: HashMap<&Term, usize> = HashMap::new();
-    for term in wanted {
-        let (in_title, text) = term;
-        let field = if *in_title { fields.title } else { fields.body };
-        let next = terms.len();
-        let position = *positions.entry(term).or_insert(next);
+/// Counts a question's words and asks the index how rare they are.
+pub(super) fn plan(searcher: &Searcher, fields: &Fields, asked: &[Asked]) -> Result<Plan, Error> {
+    let mut words: Vec<(&Asked, u32)> = Vec::new();
+    let mut positions: HashMap<&Asked, usize> = HashMap::new();
+    for word in asked {
+        let next = words.len();
+        let position = *positions.entry(word).or_insert(next);
         if position == next {
-            terms.push(QueryTerm { field, text: text.clone(), count: 0, document_frequency: 0 });
+            words.push((word, 0));
         }
-        terms[position].count += 1;
+        words[position].1 += 1;
     }
-    if terms.is_empty() {
-        return Ok(Plan { terms, warnings: vec!["the query has no searchable words".to_owned()] });
+    if words.is_empty() {
+        return Ok(Plan { terms: Vec::new(), warnings: vec!["the query has no searchable words".to_owned()] });
     }
-    if terms.iter().all(|term| analysis::is_lone(&term.text)) {
+    let mut terms = Vec::new();
+    for (word, count) in &words {
+        let field = if word.in_title { fields.title } else { fields.body };
+        terms.extend(forms(searcher, field, word, *count)?);
+    }
+    merge_equals(&mut terms);
+    if asked.iter().all(|word| analysis::is_lone(&word.forms[0])) {
         add_pairs(searcher, &mut terms)?;
-    }
-    for term in &mut terms {
-        term.document_frequency = searcher.doc_freq(&term.as_term())?;
     }
     let warnings = keep_rarest(&mut terms);
     Ok(Plan { terms, warnings })
+}
+
+/// The forms of a word that the index has; the first one where it has none.
+fn forms(searcher: &Searcher, field: Field, word: &Asked, count: u32) -> Result<Vec<QueryTerm>, Error> {
+    let mut terms = Vec::with_capacity(word.forms.len());
+    for text in &word.forms {
+        let term = QueryTerm { field, text: text.clone(), count, document_frequency: 0, is_other_form: false };
+        let document_frequency = searcher.doc_freq(&term.as_term())?;
+        terms.push(QueryTerm { document_frequency, ..term });
+    }
+    if terms.iter().any(|term| term.document_frequency > 0) {
+        terms.retain(|term| term.document_frequency > 0);
+    } else {
+        terms.truncate(1);
+    }
+    let of_any: u64 = terms.iter().map(|term| term.document_frequency).sum();
+    let of_any = of_any.min(searcher.total_num_docs()?);
+    for (position, term) in terms.iter_mut().enumerate() {
+        term.document_frequency = of_any;
+        term.is_other_form = position > 0;
+    }
+    Ok(terms)
+}
+
+/// Words that share a form have it once.
+fn merge_equals(terms: &mut Vec<QueryTerm>) {
+    let mut positions: HashMap<(Field, String), usize> = HashMap::new();
+    let mut merged: Vec<QueryTerm> = Vec::with_capacity(terms.len());
+    for term in terms.drain(..) {
+        match positions.entry((term.field, term.text.clone())) {
+            Entry::Vacant(entry) => {
+                entry.insert(merged.len());
+                merged.push(term);
+            }
+            Entry::Occupied(entry) => {
+                let known = &mut merged[*entry.get()];
+                known.count += term.count;
+                known.document_frequency = known.document_frequency.max(term.document_frequency);
+                known.is_other_form &= term.is_other_form;
+            }
+        }
+    }
+    *terms = merged;
 }
 
 /// Adds the commonest pairs that begin with the question's characters.
@@ -121,8 +174,9 @@ fn add_pairs(searcher: &Searcher, terms: &mut Vec<QueryTerm>) -> Result<(), Erro
         }
         let mut commonest: Vec<(String, u64)> = frequencies.into_iter().collect();
         commonest.sort_by_key(|&(_, frequency)| std::cmp::Reverse(frequency));
-        for (text, _) in commonest.into_iter().take(MAX_PAIRS) {
-            pairs.push(QueryTerm { field: term.field, text, count: term.count, document_frequency: 0 });
+        for (text, document_frequency) in commonest.into_iter().take(MAX_PAIRS) {
+            let (field, count) = (term.field, term.count);
+            pairs.push(QueryTerm { field, text, count, document_frequency, is_other_form: false });
         }
     }
     terms.append(&mut pairs);

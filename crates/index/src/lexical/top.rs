@@ -2,11 +2,11 @@
 
 use std::cmp::Reverse;
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BinaryHeap, HashMap};
 
 use tantivy::query::{Bm25StatisticsProvider, BooleanQuery, BoostQuery, EnableScoring, Occur, Query, TermQuery};
 use tantivy::schema::{Field, IndexRecordOption};
-use tantivy::{DocId, Searcher, SegmentOrdinal, SegmentReader};
+use tantivy::{DocId, Searcher, SegmentOrdinal, SegmentReader, Term};
 
 use super::query::QueryTerm;
 use crate::Error;
@@ -37,7 +37,10 @@ pub(super) fn candidates(
     within: Option<&[Bits]>,
 ) -> Result<BTreeMap<SegmentOrdinal, Vec<Candidate>>, Error> {
     let clauses = terms.iter().map(|term| (Occur::Should, clause(term))).collect();
-    let weight = BooleanQuery::new(clauses).weight(EnableScoring::enabled_from_searcher(searcher))?;
+    let frequencies = terms.iter().map(|term| (term.as_term(), term.document_frequency)).collect();
+    let statistics = OfWords { searcher, frequencies };
+    let scoring = EnableScoring::enabled_from_statistics_provider(&statistics, searcher);
+    let weight = BooleanQuery::new(clauses).weight(scoring)?;
     let averages = averages(searcher, terms)?;
     // Sums of f32 in whichever order the postings met: each of two sums is off by half a unit for each term.
     let mut best = Best::new(depth, (terms.len() + 16) as f32 * f32::EPSILON);
@@ -65,6 +68,26 @@ pub(super) fn candidates(
         candidates.sort_unstable_by_key(|candidate| candidate.document);
     }
     Ok(by_segment)
+}
+
+/// Statistics in which a term is as common as the word whose form it is.
+struct OfWords<'a> {
+    searcher: &'a Searcher,
+    frequencies: HashMap<Term, u64>,
+}
+
+impl Bm25StatisticsProvider for OfWords<'_> {
+    fn total_num_tokens(&self, field: Field) -> tantivy::Result<u64> {
+        self.searcher.total_num_tokens(field)
+    }
+
+    fn total_num_docs(&self) -> tantivy::Result<u64> {
+        self.searcher.total_num_docs()
+    }
+
+    fn doc_freq(&self, term: &Term) -> tantivy::Result<u64> {
+        self.frequencies.get(term).map_or_else(|| self.searcher.doc_freq(term), |&frequency| Ok(frequency))
+    }
 }
 
 /// The average length of each field that is asked for, over all segments, as the scores take it.

@@ -6,6 +6,7 @@ use std::ops::{Bound, RangeInclusive};
 use berth_types::FieldKind;
 
 use super::words::{Place, Shape, Words};
+use crate::analysis::Analyses;
 use crate::fields::Moment;
 use crate::lexical::Asked;
 use crate::query_language::{LanguageFault, Leaf, Node, Sought};
@@ -53,6 +54,8 @@ pub(crate) struct Names<'a> {
     pub(crate) fields: &'a FieldKinds,
     /// Whether the index can have metadata fields.
     pub(crate) has_fields: bool,
+    /// How its texts are analysed.
+    pub(crate) analyses: &'a Analyses,
 }
 
 impl Names<'_> {
@@ -67,6 +70,7 @@ impl Names<'_> {
             "id" => own(column::ID, FieldKind::Keyword, 1),
             "source" => own(column::FILE, FieldKind::Keyword, 1),
             "modified" => own(column::MODIFIED_NS, FieldKind::Date, 1000),
+            "language" if self.has_fields => own(column::LANGUAGE, FieldKind::Keyword, 1),
             _ if self.has_fields => Err(LanguageFault::UnknownField { name: name.to_owned(), known: self.known() }),
             _ => Err(LanguageFault::NoFields { name: name.to_owned() }),
         }
@@ -78,7 +82,7 @@ impl Names<'_> {
             // Writing to a string cannot fail.
             let _ = write!(known, "{name} ({kind}), ");
         }
-        known + "and of every document title, id, source and modified"
+        known + "and of every document title, id, source, modified and language"
     }
 
     /// What a filter demands: all of its clauses.
@@ -96,7 +100,7 @@ impl Names<'_> {
     /// A leaf; in the text one of a word's terms is enough unless it is `strict`, then they stand side by side.
     pub(crate) fn leaf(&self, Leaf { field, value }: &Leaf, strict: bool) -> Result<Condition, LanguageFault> {
         let Some(field) = field else {
-            return Ok(Condition::Words(Words::sought(Place::Body, value, strict)));
+            return Ok(Condition::Words(Words::sought(Place::Body, value, strict, self.analyses)));
         };
         match self.meaning(field)? {
             Meaning::Title => match value {
@@ -106,7 +110,7 @@ impl Names<'_> {
                     value: value.to_string(),
                     needed: "no words",
                 }),
-                _ => Ok(Condition::Words(Words::sought(Place::Title, value, strict))),
+                _ => Ok(Condition::Words(Words::sought(Place::Title, value, strict, self.analyses))),
             },
             Meaning::Column { name, kind, units } => {
                 let wrong =
@@ -114,7 +118,10 @@ impl Names<'_> {
                 if kind == FieldKind::Text && !matches!(value, Sought::Anything) {
                     return match value {
                         Sought::Range(..) | Sought::Fuzzy(..) => Err(wrong("neither a word, a phrase nor a prefix")),
-                        _ => Ok(Condition::Words(Words::sought(Place::Field(field.clone()), value, strict))),
+                        _ => {
+                            let place = Place::Field(field.clone());
+                            Ok(Condition::Words(Words::sought(place, value, strict, self.analyses)))
+                        }
                     };
                 }
                 let values = values(kind, value, units).map_err(wrong)?;
@@ -205,19 +212,20 @@ fn floats(value: &Sought) -> Option<Values> {
     Some(Values::Floats(low..=high))
 }
 
-/// What a question in plain words matches: any of its terms.
-pub(crate) fn any_term(terms: &[Asked]) -> Condition {
+/// What a question in plain words matches: any of its words.
+pub(crate) fn any_word(asked: &[Asked]) -> Condition {
     let of_place = |in_title: bool, place: Place| {
-        let terms = terms.iter().filter(|term| term.0 == in_title).map(|term| term.1.clone()).collect();
+        let words = asked.iter().filter(|word| word.in_title == in_title);
+        let terms = words.flat_map(|word| word.forms.iter().cloned()).collect();
         Condition::Words(Words { place, shape: Shape::Any(terms) })
     };
-    let lone = |(in_title, term): &Asked| {
-        let place = if *in_title { Place::Title } else { Place::Body };
-        Condition::Words(Words { place, shape: Shape::Prefix(term.clone(), term.clone()) })
+    let lone = |word: &Asked| {
+        let place = if word.in_title { Place::Title } else { Place::Body };
+        Condition::Words(Words { place, shape: Shape::begins(&word.forms[0]) })
     };
     // A question of lone characters also finds what begins with them.
-    if terms.iter().all(|(_, term)| analysis::is_lone(term)) {
-        return Condition::Or(terms.iter().map(lone).collect());
+    if asked.iter().all(|word| analysis::is_lone(&word.forms[0])) {
+        return Condition::Or(asked.iter().map(lone).collect());
     }
     Condition::Or(vec![of_place(false, Place::Body), of_place(true, Place::Title)])
 }

@@ -16,7 +16,7 @@ mod words;
 use std::sync::{Arc, OnceLock};
 
 use crate::dense::{self, Effort, RowSet};
-use crate::lexical::{self, Within};
+use crate::lexical::{self, Asked, Within};
 use crate::query_language;
 use crate::{ChunkHit, Error, FieldKinds, LexicalAnswer, Snapshot, TermScore};
 use berth_types::Embedding;
@@ -67,7 +67,8 @@ impl Snapshot {
     }
 
     fn names(&self) -> Names<'_> {
-        Names { fields: self.fields(), has_fields: self.lookup().schema.metadata.is_some() }
+        let analyses = &self.manifest().analyses;
+        Names { fields: self.fields(), has_fields: self.lookup().schema.metadata.is_some(), analyses }
     }
 
     /// Understands a query: plain words, or words with operators.
@@ -96,7 +97,7 @@ impl Snapshot {
     pub fn matches(&self, filter: Option<&str>, question: &Question) -> Result<Option<Arc<Selection>>, Error> {
         let matches = match &question.operators {
             Some(operators) => operators.matches.clone(),
-            None => condition::any_term(&question.terms),
+            None => condition::any_word(&question.words),
         };
         self.select_all(filter, Some(matches))
     }
@@ -155,14 +156,14 @@ impl Snapshot {
     ) -> Result<LexicalAnswer, Error> {
         let fields = self.lookup().schema.fields();
         let searcher = &self.lookup().searcher;
-        let terms = self.terms(question)?;
+        let asked = self.asked(question)?;
         let Some(operators) = &question.operators else {
             let selection = self.selection(filter, None)?.filter(|selection| !selection.documents.is_all());
             let Some(selection) = selection else {
-                return lexical::search_terms(searcher, &fields, &terms, None, depth);
+                return lexical::search_terms(searcher, &fields, &asked, None, depth);
             };
             let within = Within { entries: selection.entries(self.table()?), unscored: false };
-            return lexical::search_terms(searcher, &fields, &terms, Some(within), depth);
+            return lexical::search_terms(searcher, &fields, &asked, Some(within), depth);
         };
         let table = self.table()?;
         let Some(selection) = self.matches(filter, question)? else { return Ok(LexicalAnswer::default()) };
@@ -176,18 +177,19 @@ impl Snapshot {
             entries.iter_mut().zip(&with_words).for_each(|(entries, with_words)| entries.and(with_words));
         }
         let within = Within { entries: &entries, unscored: true };
-        lexical::search_terms(searcher, &fields, &terms, Some(within), depth)
+        lexical::search_terms(searcher, &fields, &asked, Some(within), depth)
     }
 
-    /// The terms that a question ranks by, those of open words included.
-    fn terms(&self, question: &Question) -> Result<Vec<lexical::Asked>, Error> {
-        let mut terms = question.terms.clone();
+    /// The words that a question ranks by, those that open ones stand for included.
+    fn asked(&self, question: &Question) -> Result<Vec<Asked>, Error> {
+        let mut asked = question.words.clone();
         for words in &question.open {
             let in_title = words.place == words::Place::Title;
-            let expansions = words.expansions(self.lookup(), MAX_EXPANSIONS)?.into_iter().map(|term| (in_title, term));
-            terms.extend(expansions.filter(|term| !question.terms.contains(term)));
+            let expansions = words.expansions(self.lookup(), &self.manifest().analyses, MAX_EXPANSIONS)?;
+            let expansions = expansions.into_iter().map(|forms| Asked { in_title, forms });
+            asked.extend(expansions.filter(|word| !question.words.contains(word)));
         }
-        Ok(terms)
+        Ok(asked)
     }
 
     /// Takes the BM25 score of one chunk apart, by the terms that a question ranks by.
@@ -196,6 +198,6 @@ impl Snapshot {
     /// `Corrupted`, `Lexical`.
     pub fn explain(&self, question: &Question, chunk_id: u64) -> Result<Vec<TermScore>, Error> {
         let fields = self.lookup().schema.fields();
-        lexical::explain(&self.lookup().searcher, &fields, &self.terms(question)?, chunk_id)
+        lexical::explain(&self.lookup().searcher, &fields, &self.asked(question)?, chunk_id)
     }
 }

@@ -8,8 +8,9 @@
 
 use super::condition::{Condition, Meaning, Names};
 use super::words::{Place, Words};
-use crate::analysis;
-use crate::lexical::{Asked, plain_terms};
+use crate::analysis::{self, Analyses};
+use crate::highlight::Open;
+use crate::lexical::{Asked, plain_words};
 use crate::query_language::{self, LanguageFault, Leaf, Node, Sought};
 
 /// A query as it is understood.
@@ -19,8 +20,8 @@ pub struct Question {
     pub text: String,
     /// What the reader should know: that it was taken for plain words, for instance.
     pub warnings: Vec<String>,
-    /// The terms that rank.
-    pub(crate) terms: Vec<Asked>,
+    /// The words that rank.
+    pub(crate) words: Vec<Asked>,
     /// What words are expanded to, and whether in the title.
     pub(crate) open: Vec<Words>,
     /// None where the words themselves say what matches.
@@ -48,13 +49,21 @@ impl Question {
         });
         match understood {
             Ok(Some(question)) => question,
-            Ok(None) => Self::plain(text, Vec::new()),
-            Err(fault) => Self::plain(text, vec![format!("the query is taken for plain words: {fault}")]),
+            Ok(None) => Self::plain(text, names.analyses, Vec::new()),
+            Err(fault) => {
+                Self::plain(text, names.analyses, vec![format!("the query is taken for plain words: {fault}")])
+            }
         }
     }
 
-    fn plain(text: &str, warnings: Vec<String>) -> Self {
-        Self { text: text.to_owned(), warnings, terms: plain_terms(text), open: Vec::new(), operators: None }
+    fn plain(text: &str, analyses: &Analyses, warnings: Vec<String>) -> Self {
+        let words = plain_words(text, analyses);
+        Self { text: text.to_owned(), warnings, words, open: Vec::new(), operators: None }
+    }
+
+    /// What is painted for words that are not spelt out.
+    pub(crate) fn open_words(&self) -> Vec<Open> {
+        self.open.iter().filter_map(Words::painted).collect()
     }
 
     /// Whether it is more than plain words.
@@ -71,7 +80,7 @@ impl Question {
 /// None where there is nothing in it to look for.
 fn with_operators(node: &Node, names: Names<'_>) -> Result<Option<Question>, LanguageFault> {
     let mut question =
-        Question { text: String::new(), warnings: Vec::new(), terms: Vec::new(), open: Vec::new(), operators: None };
+        Question { text: String::new(), warnings: Vec::new(), words: Vec::new(), open: Vec::new(), operators: None };
     let mut words = Some(Vec::new());
     collect(node, names, &mut question, &mut words)?;
     let matches = matching(node, names, false)?;
@@ -116,11 +125,13 @@ fn collect(
             question.text.push_str(text);
             let in_title = place == Place::Title;
             if let Sought::Prefix(_) | Sought::Fuzzy(..) = leaf.value {
-                question.open.push(Words::sought(place.clone(), &leaf.value, true));
+                question.open.push(Words::sought(place.clone(), &leaf.value, true, names.analyses));
             }
-            question.terms.extend(analysis::terms(text).into_iter().map(|term| (in_title, term.text)));
+            let ranking = analysis::words(text, names.analyses);
+            question.words.extend(ranking.iter().map(|word| Asked { in_title, forms: word.distinct() }));
             if let Some(words) = words {
-                words.push(Words::sought(place, &leaf.value, matches!(leaf.value, Sought::Phrase(_))));
+                let is_phrase = matches!(leaf.value, Sought::Phrase(_));
+                words.push(Words::sought(place, &leaf.value, is_phrase, names.analyses));
             }
             Ok(())
         }

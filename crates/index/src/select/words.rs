@@ -1,13 +1,19 @@
 //! Which entries have a word, a phrase, or words that begin or are spelt like one.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use tantivy::postings::TermInfo;
 use tantivy::query::{EnableScoring, FuzzyTermQuery, PhraseQuery, Query};
 use tantivy::schema::{Field, FieldType, IndexRecordOption};
 use tantivy::{DocId, DocSet, InvertedIndexReader, SegmentReader, TERMINATED, Term};
 
 use super::Bits;
+use crate::Error;
+use crate::analysis::{self, AnalysedWord, Analyses};
+use crate::highlight::Open;
 use crate::lookup::Lookup;
 use crate::query_language::Sought;
-use crate::{Error, analysis};
 
 /// Where words are looked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,40 +31,57 @@ pub(crate) struct Words {
     pub(crate) shape: Shape,
 }
 
-/// How the words are to stand there.
+/// How the words are to stand there. A word has a term in each language of the index.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Shape {
     /// One of the terms.
     Any(Vec<String>),
-    /// All of the terms, side by side.
-    Phrase(Vec<String>),
-    /// A term that begins so, or the second one: the stem of what was typed.
-    Prefix(String, String),
-    /// A term that at most so many letters turn into this one.
-    Fuzzy(String, u8),
+    /// All terms of one of the lists, side by side: a list for each language.
+    Phrase(Vec<Vec<String>>),
+    /// A word that begins so, or one of the terms of what was typed.
+    Prefix { prefix: String, terms: Vec<String> },
+    /// A word that at most so many letters turn into this one; where words are only known by their terms, into one of these.
+    Fuzzy { word: String, terms: Vec<String>, distance: u8 },
+}
+
+impl Shape {
+    /// What begins with a lone character of a run.
+    pub(crate) fn begins(character: &str) -> Self {
+        Self::Prefix { prefix: character.to_owned(), terms: vec![character.to_owned()] }
+    }
 }
 
 impl Words {
     /// What is sought, as terms. A word of several terms is a phrase where it is to be there as a whole.
-    pub(crate) fn sought(place: Place, value: &Sought, as_a_whole: bool) -> Self {
-        let terms = |text: &str| -> Vec<String> { analysis::terms(text).into_iter().map(|term| term.text).collect() };
+    pub(crate) fn sought(place: Place, value: &Sought, as_a_whole: bool, analyses: &Analyses) -> Self {
+        let words = |text: &str| -> Vec<AnalysedWord> {
+            analysis::words(text, analyses).into_iter().filter(|word| !word.is_part).collect()
+        };
+        let written = |text: &str| analysis::folded(text.trim_matches(|c: char| !c.is_alphanumeric()));
         let shape = match value {
-            Sought::Prefix(text) => match terms(text) {
-                terms if terms.len() == 1 && !is_run(text) => {
-                    Shape::Prefix(analysis::folded(text.trim_matches(|c: char| !c.is_alphanumeric())), terms[0].clone())
-                }
+            Sought::Prefix(text) => match &words(text)[..] {
+                [word] if !is_run(text) => Shape::Prefix { prefix: written(text), terms: word.distinct() },
                 // Characters of a run are pairs in the index: they begin whatever goes on behind them.
-                terms => of_terms(terms, true),
+                words => of_words(words, true),
             },
-            Sought::Fuzzy(text, distance) => match terms(text) {
-                mut terms if terms.len() == 1 => Shape::Fuzzy(terms.remove(0), *distance),
-                terms => of_terms(terms, true),
+            Sought::Fuzzy(text, distance) => match &words(text)[..] {
+                [word] => Shape::Fuzzy { word: written(text), terms: word.distinct(), distance: *distance },
+                words => of_words(words, true),
             },
-            Sought::Word(text) => of_terms(terms(text), as_a_whole),
-            Sought::Phrase(text) => of_terms(terms(text), true),
+            Sought::Word(text) => of_words(&words(text), as_a_whole),
+            Sought::Phrase(text) => of_words(&words(text), true),
             Sought::Range(..) | Sought::Anything => Shape::Any(Vec::new()),
         };
         Self { place, shape }
+    }
+
+    /// What is painted for an open shape.
+    pub(crate) fn painted(&self) -> Option<Open> {
+        match &self.shape {
+            Shape::Any(_) | Shape::Phrase(_) => None,
+            Shape::Prefix { prefix, .. } => Some(Open::Prefix(prefix.clone())),
+            Shape::Fuzzy { word, distance, .. } => Some(Open::Fuzzy(word.clone(), *distance)),
+        }
     }
 
     /// The entries that have the words, for each segment.
@@ -85,32 +108,81 @@ impl Words {
         }
     }
 
+    /// The field that knows words as they are written, where there is one for this place. Runs are not in it.
+    fn written(&self, lookup: &Lookup, word: &str) -> Option<Field> {
+        let languages = lookup.schema.languages.filter(|_| self.place == Place::Body)?;
+        (!word.chars().any(|c| analysis::is_lone(c.encode_utf8(&mut [0; 4])))).then_some(languages.words)
+    }
+
     fn visit(&self, lookup: &Lookup, field: Field, reader: &SegmentReader, found: &mut Bits) -> Result<(), Error> {
         let index = reader.inverted_index(field)?;
         match &self.shape {
-            Shape::Any(terms) => {
-                for term in terms {
-                    insert_term(&index, &self.term(lookup, field, term), found)?;
+            Shape::Any(terms) => self.insert_terms(lookup, (field, &index), terms, found),
+            Shape::Phrase(lists) => {
+                lists.iter().try_for_each(|terms| self.insert_phrase(lookup, field, reader, terms, found))
+            }
+            Shape::Prefix { terms, .. } | Shape::Fuzzy { terms, .. } => {
+                if let Shape::Prefix { .. } = self.shape {
+                    self.insert_terms(lookup, (field, &index), terms, found)?;
                 }
+                self.for_each_open(lookup, field, reader, &mut |index, _, info| {
+                    let postings = index.read_postings_from_terminfo(info, IndexRecordOption::Basic).map_err(io)?;
+                    insert_all(&mut { postings }, found);
+                    Ok(())
+                })
             }
-            Shape::Phrase(terms) if terms.len() > 1 && has_positions(reader, field) => {
-                let terms = terms.iter().map(|term| self.term(lookup, field, term)).collect();
-                let weight = PhraseQuery::new(terms).weight(EnableScoring::disabled_from_searcher(&lookup.searcher))?;
-                let mut hits = weight.scorer(reader, 1.0)?;
-                insert_all(&mut hits, found);
-            }
-            // Titles of an index of an older format have no positions: all words, in whichever order.
-            Shape::Phrase(terms) => {
-                let mut all = if terms.is_empty() { found.clone() } else { Bits::all(reader.max_doc() as usize) };
-                for term in terms {
-                    let mut with_term = Bits::none(reader.max_doc() as usize);
-                    insert_term(&index, &self.term(lookup, field, term), &mut with_term)?;
-                    all.and(&with_term);
-                }
-                found.or(&all);
-            }
-            Shape::Prefix(prefix, stem) => {
-                insert_term(&index, &self.term(lookup, field, stem), found)?;
+        }
+    }
+
+    fn insert_terms(
+        &self,
+        lookup: &Lookup,
+        (field, index): (Field, &InvertedIndexReader),
+        terms: &[String],
+        found: &mut Bits,
+    ) -> Result<(), Error> {
+        terms.iter().try_for_each(|term| insert_term(index, &self.term(lookup, field, term), found))
+    }
+
+    fn insert_phrase(
+        &self,
+        lookup: &Lookup,
+        field: Field,
+        reader: &SegmentReader,
+        terms: &[String],
+        found: &mut Bits,
+    ) -> Result<(), Error> {
+        if terms.len() > 1 && has_positions(reader, field) {
+            let terms = terms.iter().map(|term| self.term(lookup, field, term)).collect();
+            let weight = PhraseQuery::new(terms).weight(EnableScoring::disabled_from_searcher(&lookup.searcher))?;
+            insert_all(&mut weight.scorer(reader, 1.0)?, found);
+            return Ok(());
+        }
+        // Titles of an index of an older format have no positions: all words, in whichever order.
+        let index = reader.inverted_index(field)?;
+        let mut all = if terms.is_empty() { found.clone() } else { Bits::all(reader.max_doc() as usize) };
+        for term in terms {
+            let mut with_term = Bits::none(reader.max_doc() as usize);
+            insert_term(&index, &self.term(lookup, field, term), &mut with_term)?;
+            all.and(&with_term);
+        }
+        found.or(&all);
+        Ok(())
+    }
+
+    /// Calls `found` with every word of a segment that an open shape stands for, as bytes.
+    fn for_each_open(
+        &self,
+        lookup: &Lookup,
+        field: Field,
+        reader: &SegmentReader,
+        found: &mut dyn FnMut(&InvertedIndexReader, &[u8], &TermInfo) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        match &self.shape {
+            Shape::Any(_) | Shape::Phrase(_) => {}
+            Shape::Prefix { prefix, .. } => {
+                let field = self.written(lookup, prefix).unwrap_or(field);
+                let index = reader.inverted_index(field)?;
                 let start = self.term(lookup, field, prefix);
                 let start = start.serialized_value_bytes();
                 let mut stream = index.terms().range().ge(start).into_stream().map_err(io)?;
@@ -118,68 +190,89 @@ impl Words {
                     if !key.starts_with(start) {
                         break;
                     }
-                    let postings = index.read_postings_from_terminfo(info, IndexRecordOption::Basic).map_err(io)?;
-                    insert_all(&mut { postings }, found);
+                    found(&index, key, info)?;
                 }
             }
-            Shape::Fuzzy(word, distance) => {
-                let automaton = FuzzyTermQuery::new(self.term(lookup, field, word), *distance, true).automaton()?;
-                let mut stream = index.terms().search(automaton).into_stream().map_err(io)?;
-                while let Some((_, info)) = stream.next() {
-                    let postings = index.read_postings_from_terminfo(info, IndexRecordOption::Basic).map_err(io)?;
-                    insert_all(&mut { postings }, found);
+            Shape::Fuzzy { word, terms, distance } => {
+                let written = self.written(lookup, word);
+                let field = written.unwrap_or(field);
+                let index = reader.inverted_index(field)?;
+                let words = if written.is_some() { std::slice::from_ref(word) } else { terms };
+                for word in words {
+                    let query = FuzzyTermQuery::new(self.term(lookup, field, word), *distance, true);
+                    let mut stream = index.terms().search(query.automaton()?).into_stream().map_err(io)?;
+                    while let Some((key, info)) = stream.next() {
+                        found(&index, key, info)?;
+                    }
                 }
             }
         }
         Ok(())
     }
 
-    /// The commonest terms of an open shape with how many entries have them, at most `limit`; ties by spelling.
-    pub(crate) fn expansions(&self, lookup: &Lookup, limit: usize) -> Result<Vec<String>, Error> {
-        let mut counts = std::collections::BTreeMap::<String, u64>::new();
-        let mut count = |key: &[u8], frequency: u32| {
-            if let Ok(term) = std::str::from_utf8(key) {
-                *counts.entry(term.to_owned()).or_default() += u64::from(frequency);
-            }
-        };
+    /// The commonest words of an open shape, each as its forms, at most `limit`; ties by spelling.
+    pub(crate) fn expansions(
+        &self,
+        lookup: &Lookup,
+        analyses: &Analyses,
+        limit: usize,
+    ) -> Result<Vec<Vec<String>>, Error> {
+        let mut counts = BTreeMap::<String, u64>::new();
         let Some(field) = self.field(lookup).filter(|_| !matches!(self.place, Place::Field(_))) else {
             return Ok(Vec::new());
         };
         for reader in lookup.searcher.segment_readers() {
-            let index = reader.inverted_index(field)?;
-            match &self.shape {
-                Shape::Prefix(prefix, stem) => {
-                    count(stem.as_bytes(), 0);
-                    let mut stream = index.terms().range().ge(prefix).into_stream().map_err(io)?;
-                    while let Some((key, info)) = stream.next() {
-                        if !key.starts_with(prefix.as_bytes()) {
-                            break;
-                        }
-                        count(key, info.doc_freq);
-                    }
+            self.for_each_open(lookup, field, reader, &mut |_, key, info| {
+                if let Ok(word) = std::str::from_utf8(key) {
+                    *counts.entry(word.to_owned()).or_default() += u64::from(info.doc_freq);
                 }
-                Shape::Fuzzy(word, distance) => {
-                    let automaton = FuzzyTermQuery::new(self.term(lookup, field, word), *distance, true).automaton()?;
-                    let mut stream = index.terms().search(automaton).into_stream().map_err(io)?;
-                    while let Some((key, info)) = stream.next() {
-                        count(key, info.doc_freq);
-                    }
-                }
-                Shape::Any(_) | Shape::Phrase(_) => return Ok(Vec::new()),
-            }
+                Ok(())
+            })?;
         }
         let mut commonest: Vec<(String, u64)> = counts.into_iter().collect();
-        commonest.sort_by_key(|&(_, frequency)| std::cmp::Reverse(frequency));
-        Ok(commonest.into_iter().take(limit).map(|(term, _)| term).collect())
+        commonest.sort_by_key(|&(_, frequency)| Reverse(frequency));
+        let is_written = match &self.shape {
+            Shape::Prefix { prefix: word, .. } | Shape::Fuzzy { word, .. } => self.written(lookup, word).is_some(),
+            Shape::Any(_) | Shape::Phrase(_) => false,
+        };
+        let mut expansions: Vec<Vec<String>> = Vec::new();
+        if let Shape::Prefix { terms, .. } = &self.shape {
+            expansions.push(terms.clone());
+        }
+        for (word, _) in commonest {
+            if expansions.len() >= limit {
+                break;
+            }
+            // Inflections of one word are one expansion.
+            let forms = match &analysis::words(&word, analyses)[..] {
+                [analysed, ..] if is_written => analysed.distinct(),
+                _ => vec![word],
+            };
+            if !expansions.contains(&forms) {
+                expansions.push(forms);
+            }
+        }
+        Ok(expansions)
     }
 }
 
-/// Terms that stand side by side, or of which one is enough. A lone character of a run begins pairs of characters.
-fn of_terms(terms: Vec<String>, side_by_side: bool) -> Shape {
-    match &terms[..] {
-        [lone] if analysis::is_lone(lone) => Shape::Prefix(lone.clone(), lone.clone()),
-        _ if side_by_side => Shape::Phrase(terms),
-        _ => Shape::Any(terms),
+/// Words that stand side by side, or of which one is enough. A lone character of a run begins pairs of characters.
+fn of_words(words: &[AnalysedWord], side_by_side: bool) -> Shape {
+    match words {
+        [lone] if analysis::is_lone(&lone.terms[0]) => Shape::begins(&lone.terms[0]),
+        [] => Shape::Any(Vec::new()),
+        [word] if side_by_side => Shape::Any(word.distinct()),
+        _ if side_by_side => {
+            let mut lists: Vec<Vec<String>> = Vec::new();
+            for language in 0..words[0].terms.len() {
+                let terms: Vec<String> = words.iter().map(|word| word.terms[language].clone()).collect();
+                if !lists.contains(&terms) {
+                    lists.push(terms);
+                }
+            }
+            Shape::Phrase(lists)
+        }
+        _ => Shape::Any(words.iter().flat_map(AnalysedWord::distinct).collect()),
     }
 }
 
