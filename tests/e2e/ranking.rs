@@ -17,7 +17,7 @@ fn readd(node: &Value) -> f64 {
         // A place has the score that led to it below, which is no part of its arithmetic.
         [_] if label.starts_with("place in the") => value,
         parts if formula == "product" => parts.iter().product(),
-        [part] if formula == "square" => part * part,
+        [share, coverage] if label.starts_with("covered share") => share * (share * coverage).sqrt(),
         parts if formula.starts_with("sum over") || formula.contains(" + ") && !formula.contains('/') => {
             parts.iter().sum()
         }

@@ -15,6 +15,7 @@ fn hits(first_document: u64, highest: f32) -> Vec<ChunkHit> {
         chunk_id: first_document * 2 + number,
         document_no: first_document + number / 2,
         score: highest * (1.0 - number as f32 / 1000.0),
+        coverage: 1.0 - number as f32 / 1000.0,
     };
     (0..DOCUMENTS * 2).map(hit).collect()
 }

@@ -4,12 +4,14 @@
 //! (`lists.rs`), and then
 //!
 //! ```text
-//! adaptive   w · cosine + (1 − w) · trust · (BM25 / highest BM25)²
+//! adaptive   w · cosine + (1 − w) · trust · share · √(share · coverage)    share = BM25 / highest BM25
 //! convex     w · cosine on a scale + (1 − w) · BM25 on a scale        (Bruch, Gai and Ingber 2023)
 //! RRF        2w / (k + dense rank) + 2(1 − w) / (k + lexical rank)    (Cormack, Clarke and Büttcher 2009, at w = .5)
 //! ```
 //!
-//! with cosine from −1 to 1, BM25 without unit, and w from 0 to 1. The scales are in `scale.rs`. The trust (`trust.rs`) is made
+//! with cosine from −1 to 1, BM25 without unit, and w from 0 to 1. Coverage is the share of the question's words that the
+//! document's best chunk has, each counting by its idf: of two documents of one BM25, one that has more of the words is
+//! more likely the answer than one that repeats a few. The scales are in `scale.rs`. The trust (`trust.rs`) is made
 //! of what both halves answer to this question, without labels: how far BM25's best document stands out, and whether the
 //! dense half finds good what BM25 found first. docs/ranking.md has the study.
 //!
@@ -67,7 +69,8 @@ pub struct Fused {
 /// What a fused score was computed from.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Arithmetic {
-    /// dense_weight · share of the cosine + lexical_weight · trust · share of BM25, squared where there is a trust.
+    /// dense_weight · share of the cosine + lexical_weight · share of BM25; where there is a trust, the latter times
+    /// trust · √(share of BM25 · coverage).
     Weighted {
         /// Share of the dense half.
         dense_weight: f32,
@@ -85,6 +88,8 @@ pub enum Arithmetic {
         bm25: f32,
         /// What BM25 is measured by.
         bm25_scale: Scale,
+        /// Share of the question's words that the best chunk has; only adaptive fusion reads it.
+        coverage: f32,
     },
     /// 2 · weight / (k + rank), summed over the lists that have the document.
     Reciprocal {
@@ -210,8 +215,14 @@ impl Joining {
             trust: self.trust,
             bm25: candidate.lexical.map_or(self.absent_bm25, |document| document.score),
             bm25_scale: self.bm25_scale,
+            coverage: candidate.lexical.map_or(0.0, |document| document.coverage),
         }
     }
+}
+
+/// share · √(share · coverage): takes from documents behind the best what they have by common words.
+fn covered(share: f32, coverage: f32) -> f32 {
+    share * (share * coverage).max(0.0).sqrt()
 }
 
 impl Fused {
@@ -226,12 +237,12 @@ impl Fused {
                 trust,
                 bm25,
                 bm25_scale,
+                coverage,
                 ..
             } => {
                 let share = bm25_scale.share(bm25);
                 let lexical = match trust {
-                    // The square leaves the best as it is, and takes from those behind what they have by common words.
-                    Some(trust) => lexical_weight * trust.value * (share * share),
+                    Some(trust) => lexical_weight * trust.value * covered(share, coverage),
                     None => lexical_weight * share,
                 };
                 (dense_weight * cosine_scale.share(cosine), lexical)

@@ -11,6 +11,8 @@ pub struct ChunkHit {
     pub document_no: u64,
     /// Cosine in the dense half, BM25 in the lexical half; higher is better.
     pub score: f32,
+    /// Share of the question's words that the chunk has, each counting by its idf, 0 to 1; 0 in the dense half.
+    pub coverage: f32,
 }
 
 /// A chunk read back with its document.

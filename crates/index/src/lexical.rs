@@ -146,14 +146,17 @@ fn score_segment(
 ) -> Result<(), Error> {
     let documents: Vec<DocId> = candidates.iter().map(|candidate| candidate.document).collect();
     let mut scores = vec![0.0_f64; documents.len()];
+    let mut covered = vec![0.0_f32; documents.len()];
     for (term, weight) in terms.iter().zip(weights) {
+        let share = term.share;
         visit(reader, term, &documents, |position, term_frequency, length_id| {
             scores[position] += f64::from(weight.score(length_id, term_frequency));
+            covered[position] += share;
         })?;
     }
     let chunk_ids = reader.fast_fields().u64(reader.schema().get_field_name(fields.chunk_id))?;
     let document_nos = reader.fast_fields().u64(reader.schema().get_field_name(fields.document_no))?;
-    for (&document, &score) in documents.iter().zip(&scores) {
+    for ((&document, &score), coverage) in documents.iter().zip(&scores).zip(covered) {
         // The head of a document without text is no chunk; it has no term either.
         if score == 0.0 && chunk_ids.first(document).is_none() {
             continue;
@@ -162,6 +165,8 @@ fn score_segment(
             chunk_id: number(reader, &chunk_ids, document)?,
             document_no: number(reader, &document_nos, document)?,
             score: score as f32,
+            // Two forms of a word cover it once.
+            coverage: coverage.min(1.0),
         });
     }
     Ok(())
@@ -195,7 +200,8 @@ fn visit(
 
 /// ln(1 + (N − n + 0.5) / (n + 0.5)), as the engine computes it.
 fn idf(term: &QueryTerm, chunks: u64) -> f32 {
-    let unseen = (chunks - term.document_frequency) as f32 + 0.5;
+    // A chunk that has two forms of a word counts twice among those that have it.
+    let unseen = chunks.saturating_sub(term.document_frequency) as f32 + 0.5;
     (1.0 + unseen / (term.document_frequency as f32 + 0.5)).ln()
 }
 

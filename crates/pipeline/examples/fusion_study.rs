@@ -5,9 +5,9 @@
 //! cargo run --release -p berth-pipeline --example fusion_study INDEX DIR train > train.jsonl
 //! ```
 //!
-//! A line is `{"id", "terms": [[term, count · idf]], "dense": [[document, cosine]], "lexical": [[document, BM25, cosine]],
-//! "covered": [share]}`, best first; `covered` is the share of the terms' weight that each of the first ten lexical
-//! documents has. docs/ranking.md says what was made of them.
+//! A line is `{"id", "terms": [[term, count · idf]], "dense": [[document, cosine]], "lexical": [[document, BM25, cosine,
+//! coverage]]}`, best first; coverage is the share of the words' idf that the document's best chunk has. docs/ranking.md
+//! says what was made of them.
 #![allow(clippy::print_stdout, missing_docs, reason = "a program that prints")]
 
 use std::error::Error;
@@ -44,19 +44,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         let mut lexical_list = Vec::new();
         for (document, cosine) in lexical.documents.iter().zip(cosines) {
-            lexical_list.push(json!([id(document.document_no)?, document.score, cosine]));
-        }
-        let whole: f32 = answer.weights.iter().sum();
-        let mut covered = Vec::new();
-        for document in lexical.documents.iter().take(10) {
-            let terms = snapshot.explain(&snapshot.question(&query.text), document.chunk_id)?;
-            let sum: f32 = terms.iter().map(|term| term.query_frequency as f32 * term.idf).sum();
-            covered.push(sum / whole);
+            lexical_list.push(json!([id(document.document_no)?, document.score, cosine, document.coverage]));
         }
         let terms: Vec<_> = answer.terms.iter().zip(&answer.weights).collect();
         println!(
             "{}",
-            json!({"id": query.id, "terms": terms, "dense": dense_list, "lexical": lexical_list, "covered": covered})
+            json!({"id": query.id, "terms": terms, "dense": dense_list, "lexical": lexical_list})
         );
     }
     Ok(())

@@ -387,7 +387,7 @@ fn missing_cosines(
     let cosines = snapshot.dense_scores(embedding, &chunk_ids)?;
     let hits = chunk_ids.into_iter().zip(document_nos).zip(cosines);
     Ok(hits
-        .filter_map(|((chunk_id, document_no), score)| Some(ChunkHit { chunk_id, document_no, score: score? }))
+        .filter_map(|((chunk_id, document_no), score)| Some(ChunkHit { chunk_id, document_no, score: score?, coverage: 0.0 }))
         .collect())
 }
 

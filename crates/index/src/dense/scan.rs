@@ -28,7 +28,7 @@ pub(super) fn scan_rows(live: &LiveSegment, start: usize, query: &[f32], depth: 
     let mut best = Best::new(depth);
     for (at, row) in rows.enumerate() {
         if best.admits(scores[at], chunk_ids[at]) && !live.deleted.contains(row) {
-            best.push(ChunkHit { chunk_id: chunk_ids[at], document_no: document_nos[at], score: scores[at] });
+            best.push(ChunkHit { chunk_id: chunk_ids[at], document_no: document_nos[at], score: scores[at], coverage: 0.0 });
         }
     }
     Ok(best)
@@ -120,7 +120,7 @@ impl Best {
         let chunk_id = live.segment.chunk_ids(row..row + 1)?[0];
         if self.admits(score, chunk_id) {
             let document_no = live.segment.document_nos(row..row + 1)?[0];
-            self.push(ChunkHit { chunk_id, document_no, score });
+            self.push(ChunkHit { chunk_id, document_no, score, coverage: 0.0 });
         }
         Ok(())
     }
@@ -185,7 +185,7 @@ mod tests {
     #[test]
     fn keeps_the_best_and_breaks_ties_by_chunk() {
         let scores = [0.5, 0.9, 0.5, -0.0, 0.9, 0.1];
-        let hit = |id: usize| ChunkHit { chunk_id: id as u64, document_no: 0, score: scores[id] };
+        let hit = |id: usize| ChunkHit { chunk_id: id as u64, document_no: 0, score: scores[id], coverage: 0.0 };
         let mut left = Best::new(3);
         let mut right = Best::new(3);
         (3..6).rev().for_each(|id| left.push(hit(id)));

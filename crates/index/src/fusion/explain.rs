@@ -20,6 +20,7 @@ pub fn explain(fused: &Fused, cosine: Option<Explanation>, bm25: Option<Explanat
             trust,
             bm25: bm25_score,
             bm25_scale,
+            coverage,
         } => {
             let absent_cosine = match cosine_source {
                 CosineSource::Listed => "cosine",
@@ -33,7 +34,7 @@ pub fn explain(fused: &Fused, cosine: Option<Explanation>, bm25: Option<Explanat
             let mut lexical = vec![leaf("weight of the lexical half", lexical_weight)];
             lexical.extend(trust.map(trust_node));
             let bm25 = share(&bm25_scale, bm25, "BM25");
-            lexical.push(if trust.is_some() { square("share", bm25) } else { bm25 });
+            lexical.push(if trust.is_some() { with_coverage(bm25, coverage) } else { bm25 });
             let label = if trust.is_some() { "adaptive fusion" } else { "convex fusion" };
             let product = |half: &str, value, children| node(format!("{half} half = product"), value, children);
             (label, vec![product("dense", dense_part, dense), product("lexical", lexical_part, lexical)])
@@ -80,12 +81,13 @@ fn trust_node(trust: Trust) -> Explanation {
     ];
     let agreement =
         node("agreement = cosine of the first by BM25 / highest cosine".to_owned(), trust.agreement, cosines);
-    node("trust in the lexical half = product".to_owned(), trust.value, vec![gap, square("agreement", agreement)])
+    node("trust in the lexical half = product".to_owned(), trust.value, vec![gap, agreement])
 }
 
-/// The square of a node's value.
-fn square(name: &str, child: Explanation) -> Explanation {
-    node(format!("{name}² = square"), child.value * child.value, vec![child])
+fn with_coverage(share: Explanation, coverage: f32) -> Explanation {
+    let value = super::covered(share.value, coverage);
+    let coverage = leaf("coverage: the question's words that its best passage has, by idf", coverage);
+    node("covered share = share · √(share · coverage)".to_owned(), value, vec![share, coverage])
 }
 
 fn node(label: String, value: f32, children: Vec<Explanation>) -> Explanation {

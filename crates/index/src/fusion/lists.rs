@@ -21,6 +21,8 @@ pub struct DocScore {
     pub best: f32,
     /// How many chunks the score was computed from.
     pub chunks: u32,
+    /// Share of the question's words that its best chunk has, each counting by its idf; 0 in the dense half.
+    pub coverage: f32,
 }
 
 /// One half's documents, best first.
@@ -60,8 +62,8 @@ pub fn per_document(hits: &[ChunkHit], bound: Option<f32>, aggregate: Aggregate)
         Aggregate::Sum => usize::MAX,
     };
     let mut sums: HashMap<u64, (DocScore, f64)> = HashMap::with_capacity(sorted.len());
-    for &ChunkHit { chunk_id, document_no, score } in &sorted {
-        let fresh = DocScore { document_no, rank: 0, score, chunk_id, best: score, chunks: 0 };
+    for &ChunkHit { chunk_id, document_no, score, coverage } in &sorted {
+        let fresh = DocScore { document_no, rank: 0, score, chunk_id, best: score, chunks: 0, coverage };
         let (document, sum) = sums.entry(document_no).or_insert((fresh, 0.0));
         if (document.chunks as usize) < counted {
             document.chunks += 1;
@@ -81,13 +83,14 @@ pub fn per_document(hits: &[ChunkHit], bound: Option<f32>, aggregate: Aggregate)
 
 /// Ranks the chunks themselves: each stands for itself, by its own number.
 pub fn per_chunk(hits: &[ChunkHit], bound: Option<f32>) -> HalfList {
-    let alone = |&ChunkHit { chunk_id, score, .. }: &ChunkHit| DocScore {
+    let alone = |&ChunkHit { chunk_id, score, coverage, .. }: &ChunkHit| DocScore {
         document_no: chunk_id,
         rank: 0,
         score,
         chunk_id,
         best: score,
         chunks: 1,
+        coverage,
     };
     ranked(hits.iter().map(alone).collect(), bound)
 }

@@ -8,7 +8,7 @@ const CONVEX: Fusion = Fusion::Convex { dense_weight: 0.7, normalize: Normalize:
 const RRF: Fusion = Fusion::Rrf { k: 60.0, dense_weight: 0.5 };
 
 fn hits(scores: &[(u64, u64, f32)]) -> Vec<ChunkHit> {
-    scores.iter().map(|&(document_no, chunk_id, score)| ChunkHit { chunk_id, document_no, score }).collect()
+    scores.iter().map(|&(document_no, chunk_id, score)| ChunkHit { chunk_id, document_no, score, coverage: 1.0 }).collect()
 }
 
 fn whole(scores: &[(u64, u64, f32)]) -> HalfList {
@@ -68,11 +68,20 @@ fn trust_is_the_gap_of_the_head_and_a_second_opinion() {
     assert_eq!(agreement(&[(1, 1, 0.5)], &hits(&[(0, 0, 0.125), (0, 7, 0.0)]), 9), 0.25);
     assert_eq!(agreement(&[(1, 1, 0.5), (2, 2, 0.375)], &[], 2), 0.75, "at most as like as the last of the list");
     assert_eq!(agreement(&[(1, 1, 0.5)], &hits(&[(0, 0, -0.5)]), 9), 0.0);
-    // The first ten by BM25 are asked about, and no more; their mean counts by its square.
+    // The first ten by BM25 are asked about, and no more; their mean counts.
     let dense = whole(&(0..12).map(|n| (n, n, if n < 5 { 0.0 } else { 0.5 })).collect::<Vec<_>>());
     let lexical = list(&(1..13).rev().map(|score| score as f32).collect::<Vec<_>>());
     let found = trust(&dense, &lexical, &[]);
-    assert_eq!((found.gap, found.agreement, found.value), (1.0, 0.5, 0.25));
+    assert_eq!((found.gap, found.agreement, found.value), (1.0, 0.5, 0.5));
+}
+
+#[test]
+fn of_two_documents_of_one_bm25_the_one_with_more_of_the_words_is_before() {
+    let mut lexical = hits(&[(1, 10, 8.0), (2, 20, 8.0)]);
+    lexical[0].coverage = 0.25;
+    let fused = fuse(&HalfList::default(), &best_per_document(&lexical, 9), &[], &ADAPTIVE);
+    assert_eq!(order(&fused), [2, 1]);
+    assert_eq!(fused[1].score, fused[0].score / 2.0, "the root of a quarter");
 }
 
 #[test]
@@ -126,7 +135,7 @@ fn readd(explanation: &Explanation) {
         (_, []) => explanation.value,
         (_, values) if label.ends_with("= dense half + lexical half") => values.iter().sum(),
         (_, values) if label.ends_with("= product") => values.iter().product(),
-        (_, &[value]) if label.ends_with("= square") => value * value,
+        (_, &[share, coverage]) if label.starts_with("covered share") => share * (share * coverage).sqrt(),
         (_, &[.., 0.0]) if label.starts_with("share") => 0.0,
         (_, &[score, highest]) if label.starts_with("share") => score / highest,
         (_, &[score, low, span]) if label.starts_with("share") => (score - low) / span,

@@ -3,7 +3,7 @@
 use super::{HalfList, cosine_of};
 use crate::ChunkHit;
 
-/// How far the lexical half's scores can be trusted for one question: `gap` · `agreement`².
+/// How far the lexical half's scores can be trusted for one question: `gap` · `agreement`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Trust {
     /// From 0 to 1.
@@ -22,7 +22,7 @@ pub struct Trust {
     pub highest_cosine: f32,
 }
 
-// Both places, and the square, were chosen on SciFact train and CoSQA dev: docs/ranking.md has their neighbours.
+// Both places were chosen on SciFact train and CoSQA dev: docs/ranking.md has their neighbours.
 /// Place of the document that the best one is compared with.
 const GAP_PLACE: usize = 20;
 /// Documents of the lexical half that the dense half is asked about: those that are read.
@@ -49,5 +49,5 @@ pub fn trust(dense: &HalfList, lexical: &HalfList, supplied: &[ChunkHit]) -> Tru
     let cosines = asked.iter().map(|document| cosine_of(document.document_no, dense, supplied).unwrap_or(0.0));
     let cosine = cosines.sum::<f32>() / asked.len().max(1) as f32;
     let agreement = if highest_cosine > 0.0 { (cosine / highest_cosine).clamp(0.0, 1.0) } else { 1.0 };
-    Trust { value: gap * (agreement * agreement), gap, first, later, agreement, cosine, highest_cosine }
+    Trust { value: gap * agreement, gap, first, later, agreement, cosine, highest_cosine }
 }

@@ -7,7 +7,7 @@ use tantivy::Searcher;
 use tantivy::query::Bm25StatisticsProvider;
 use tantivy::schema::Field;
 
-use super::Fields;
+use super::{Fields, idf};
 use crate::Error;
 use crate::analysis::{self, AnalysedWord, Analyses};
 
@@ -33,6 +33,8 @@ pub(super) struct QueryTerm {
     pub(super) document_frequency: u64,
     /// Whether a form of the same word is before it.
     pub(super) is_other_form: bool,
+    /// Its share of the idf of the question's words.
+    pub(super) share: f32,
 }
 
 /// What will be looked for.
@@ -103,14 +105,23 @@ pub(super) fn plan(searcher: &Searcher, fields: &Fields, asked: &[Asked]) -> Res
         add_pairs(searcher, &mut terms)?;
     }
     let warnings = keep_rarest(&mut terms);
+    share(&mut terms, searcher.total_num_docs()?);
     Ok(Plan { terms, warnings })
+}
+
+/// Tells each term its share of the idf of the question's words.
+fn share(terms: &mut [QueryTerm], chunks: u64) {
+    let of_words: f32 = terms.iter().filter(|term| !term.is_other_form).map(|term| idf(term, chunks)).sum();
+    for term in terms {
+        term.share = if of_words > 0.0 { idf(term, chunks) / of_words } else { 0.0 };
+    }
 }
 
 /// The forms of a word that the index has; the first one where it has none.
 fn forms(searcher: &Searcher, field: Field, word: &Asked, count: u32) -> Result<Vec<QueryTerm>, Error> {
     let mut terms = Vec::with_capacity(word.forms.len());
     for text in &word.forms {
-        let term = QueryTerm { field, text: text.clone(), count, document_frequency: 0, is_other_form: false };
+        let term = QueryTerm { field, text: text.clone(), count, document_frequency: 0, is_other_form: false, share: 0.0 };
         let document_frequency = searcher.doc_freq(&term.as_term())?;
         terms.push(QueryTerm { document_frequency, ..term });
     }
@@ -176,7 +187,7 @@ fn add_pairs(searcher: &Searcher, terms: &mut Vec<QueryTerm>) -> Result<(), Erro
         commonest.sort_by_key(|&(_, frequency)| std::cmp::Reverse(frequency));
         for (text, document_frequency) in commonest.into_iter().take(MAX_PAIRS) {
             let (field, count) = (term.field, term.count);
-            pairs.push(QueryTerm { field, text, count, document_frequency, is_other_form: false });
+            pairs.push(QueryTerm { field, text, count, document_frequency, is_other_form: true, share: 0.0 });
         }
     }
     terms.append(&mut pairs);

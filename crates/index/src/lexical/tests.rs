@@ -182,7 +182,11 @@ fn by_scoring_everything(
         let scores = explain(searcher, fields, &plain_words(query, &Analyses::default()), chunk_id).unwrap();
         if !scores.is_empty() {
             let score = scores.iter().map(|score| f64::from(score.score)).sum::<f64>() as f32;
-            expected.push(ChunkHit { chunk_id, document_no: chunk_id / 10, score });
+            let asked = plain_words(query, &Analyses::default());
+            let Plan { terms, .. } = query::plan(searcher, fields, &asked).unwrap();
+            let has = |term: &&QueryTerm| scores.iter().any(|score| score.term == term.name(fields));
+            let coverage = terms.iter().filter(has).map(|term| term.share).sum::<f32>().min(1.0);
+            expected.push(ChunkHit { chunk_id, document_no: chunk_id / 10, score, coverage });
         }
     }
     expected.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.chunk_id.cmp(&b.chunk_id)));

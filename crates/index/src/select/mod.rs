@@ -185,9 +185,8 @@ impl Snapshot {
         let mut asked = question.words.clone();
         for words in &question.open {
             let in_title = words.place == words::Place::Title;
-            let expansions = words.expansions(self.lookup(), &self.manifest().analyses, MAX_EXPANSIONS)?;
-            let expansions = expansions.into_iter().map(|forms| Asked { in_title, forms });
-            asked.extend(expansions.filter(|word| !question.words.contains(word)));
+            let forms = words.expansions(self.lookup(), &self.manifest().analyses, MAX_EXPANSIONS)?;
+            asked.extend((!forms.is_empty()).then_some(Asked { in_title, forms }));
         }
         Ok(asked)
     }

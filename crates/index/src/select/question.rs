@@ -124,11 +124,14 @@ fn collect(
             }
             question.text.push_str(text);
             let in_title = place == Place::Title;
-            if let Sought::Prefix(_) | Sought::Fuzzy(..) = leaf.value {
-                question.open.push(Words::sought(place.clone(), &leaf.value, true, names.analyses));
-            }
+            // What a word stands for counts as one word.
+            let open = Words::sought(place.clone(), &leaf.value, true, names.analyses);
             let ranking = analysis::words(text, names.analyses);
-            question.words.extend(ranking.iter().map(|word| Asked { in_title, forms: word.distinct() }));
+            if open.painted().is_some() {
+                question.open.push(open);
+            } else {
+                question.words.extend(ranking.iter().map(|word| Asked { in_title, forms: word.distinct() }));
+            }
             if let Some(words) = words {
                 let is_phrase = matches!(leaf.value, Sought::Phrase(_));
                 words.push(Words::sought(place, &leaf.value, is_phrase, names.analyses));

@@ -210,13 +210,13 @@ impl Words {
         Ok(())
     }
 
-    /// The commonest words of an open shape, each as its forms, at most `limit`; ties by spelling.
+    /// The terms of the commonest words of an open shape, at most `limit` words; ties by spelling.
     pub(crate) fn expansions(
         &self,
         lookup: &Lookup,
         analyses: &Analyses,
         limit: usize,
-    ) -> Result<Vec<Vec<String>>, Error> {
+    ) -> Result<Vec<String>, Error> {
         let mut counts = BTreeMap::<String, u64>::new();
         let Some(field) = self.field(lookup).filter(|_| !matches!(self.place, Place::Field(_))) else {
             return Ok(Vec::new());
@@ -252,7 +252,10 @@ impl Words {
                 expansions.push(forms);
             }
         }
-        Ok(expansions)
+        let mut terms: Vec<String> = expansions.into_iter().flatten().collect();
+        terms.sort_unstable();
+        terms.dedup();
+        Ok(terms)
     }
 }
 
