@@ -59,7 +59,9 @@ impl<'g> Found<'g> {
             *self.readers.entry(input).or_default() += 1;
         }
         for Graph { node, output, .. } in node.attribute.iter().filter_map(|attribute| attribute.g.as_ref()) {
-            node.iter().for_each(|node| self.read_by(node));
+            for node in node {
+                self.read_by(node);
+            }
             for output in output {
                 *self.readers.entry(&output.name).or_default() += 1;
             }
@@ -101,14 +103,11 @@ impl<'g> Found<'g> {
         let (sum, place) = self.maker(sum, "Add")?;
         let [branch, states] = sum.input.as_slice() else { return None };
         let shift = rest.first().map_or("", String::as_str);
-        let mut whole = match self.biased(branch) {
-            Some((product, bias, inner)) => {
-                (fused(node, "SkipLayerNormalization", &[product, states, weight, shift, bias]), vec![place, inner])
-            }
-            None => {
-                self.maker(branch, "MatMul")?;
-                (fused(node, "SkipLayerNormalization", &[branch, states, weight, shift]), vec![place])
-            }
+        let mut whole = if let Some((product, bias, inner)) = self.biased(branch) {
+            (fused(node, "SkipLayerNormalization", &[product, states, weight, shift, bias]), vec![place, inner])
+        } else {
+            self.maker(branch, "MatMul")?;
+            (fused(node, "SkipLayerNormalization", &[branch, states, weight, shift]), vec![place])
         };
         // It is always the last axis.
         whole.0.attribute.retain(|attribute| attribute.name == "epsilon");
