@@ -139,6 +139,9 @@ fn describes_models_and_this_installation() {
         .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["name"].as_str().unwrap().to_owned())
         .collect();
     assert_eq!(names, ["berth", "home", "processor", "threads", "runtime", "providers", "model", "encoding"]);
+    // The pinned ONNX Runtime is that for processors.
+    let without_gpu = place.run(&["doctor", "--device", "cuda"]).expect_code(1).stdout;
+    assert!(without_gpu.contains("device cuda:0 cannot serve"), "{without_gpu}");
     let sick = place.run(&["doctor", "--home", "nowhere", "--index", "nothing"]);
     let sick = sick.expect_code(1);
     assert!(sick.stdout.contains("scripts/setup") && sick.stdout.contains("berth index"), "{}", sick.stdout);

@@ -435,6 +435,9 @@ pub(crate) struct DoctorArgs {
     /// Model to examine
     #[arg(long, value_name = "NAME")]
     pub(crate) model: Option<String>,
+    /// Where the model shall run: cpu, cuda[:N], tensorrt[:N], or auto for a GPU where one can serve
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    pub(crate) device: Device,
     /// Print one JSON object a line
     #[arg(long)]
     pub(crate) json: bool,

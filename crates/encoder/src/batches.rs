@@ -12,6 +12,10 @@ use crate::workers::Together;
 const LENGTHS: [usize; 14] = [8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024];
 /// Above the ladder lengths are multiples of this.
 const LONG_STEP: usize = 512;
+/// Full batches that a worker takes at once, so that enough rows of like length meet: of texts of mixed length one alone
+/// would fall into a handful of batches that leave a GPU half empty. What waits for a batch to end does not wait for them
+/// all: queries go between.
+const BATCHES_TAKEN: usize = 8;
 
 /// The shapes that batches may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,8 +24,10 @@ pub(crate) struct Ladder {
     pub(crate) max_tokens: usize,
     /// Most ids in a batch, padding included; a row that alone has more runs alone.
     pub(crate) token_budget: usize,
-    /// Most rows in a batch, a power of two, however short they are.
+    /// Most rows in a batch, however short they are.
     pub(crate) most_rows: usize,
+    /// Whether the rows of a shape are a power of two, as where something is kept for each shape.
+    pub(crate) doubling: bool,
 }
 
 /// Rows that run together.
@@ -29,7 +35,7 @@ pub(crate) struct Ladder {
 pub(crate) struct Batch {
     /// Which rows, by their place in the list that was planned.
     pub(crate) rows: Vec<usize>,
-    /// Rows of the shape: a power of two, at least as many as there are.
+    /// Rows of the shape, at least as many as there are.
     pub(crate) slots: usize,
     /// Ids of each row of the shape.
     pub(crate) tokens: usize,
@@ -38,20 +44,22 @@ pub(crate) struct Batch {
 impl Ladder {
     /// A ladder whose batches have as many rows as the budget allows.
     pub(crate) fn new(max_tokens: usize, token_budget: usize) -> Self {
-        Self { max_tokens, token_budget, most_rows: 1 << (usize::BITS - 1) }
+        Self { max_tokens, token_budget, most_rows: usize::MAX, doubling: false }
     }
 
-    /// The same with no more rows in a batch than the longest ones may be.
+    /// The same with a power of two of rows in a batch, and no more than the longest ones may be.
     ///
     /// A profile of TensorRT's is a rectangle, from the fewest rows of the shortest length to the most of the longest, and
     /// it plans memory for the far corner: 2,048 rows of 8 ids and 32 of 512 in one profile would be 64 budgets large.
     pub(crate) fn within_one_profile(self) -> Self {
-        Self { most_rows: self.slots_for(self.length_for(self.max_tokens)), ..self }
+        let doubling = Self { doubling: true, ..self };
+        Self { most_rows: doubling.slots_for(self.length_for(self.max_tokens)), ..doubling }
     }
 
-    /// Rows that a worker takes at once: a full batch of the shortest, and of others as many as fill the budget.
+    /// Rows that a worker takes at once: a full batch of the shortest, and of others as many as fill several.
     pub(crate) fn together(&self) -> Together {
-        Together { rows: self.slots_for(self.length_for(1)), ids: self.token_budget }
+        let ids = self.token_budget.saturating_mul(BATCHES_TAKEN);
+        Together { rows: self.slots_for(self.length_for(1)), ids, ladder: Some(*self) }
     }
 
     /// Rows of a full batch by what comes of them: where an answer grows with its row, as many as of the longest ones,
@@ -72,7 +80,8 @@ impl Ladder {
     /// Rows of a full batch of this length.
     pub(crate) fn slots_for(&self, length: usize) -> usize {
         let most = (self.token_budget / length.max(1)).max(1);
-        (1 << most.ilog2()).min(self.most_rows)
+        let most = if self.doubling { 1 << most.ilog2() } else { most };
+        most.min(self.most_rows)
     }
 
     /// Puts rows of these lengths into batches, longest first, so that what needs most memory runs first.
@@ -89,7 +98,8 @@ impl Ladder {
             }
         }
         for batch in &mut batches {
-            batch.slots = batch.rows.len().next_power_of_two().min(batch.slots);
+            let rows = batch.rows.len();
+            batch.slots = if self.doubling { rows.next_power_of_two().min(batch.slots) } else { rows };
         }
         batches
     }
@@ -104,9 +114,13 @@ mod tests {
     #[test]
     fn rows_of_like_length_share_a_shape() {
         let ladder = Ladder::new(512, 256);
-        let batches = ladder.plan(&[100, 7, 120, 512, 6, 8, 90]);
+        let lengths = [100, 7, 120, 512, 6, 8, 90];
         let batch = |rows: &[usize], slots, tokens| Batch { rows: rows.to_vec(), slots, tokens };
-        assert_eq!(batches, [batch(&[3], 1, 512), batch(&[0, 2], 2, 128), batch(&[6], 1, 96), batch(&[1, 4, 5], 4, 8)]);
+        let batches =
+            |short| [batch(&[3], 1, 512), batch(&[0, 2], 2, 128), batch(&[6], 1, 96), batch(&[1, 4, 5], short, 8)];
+        assert_eq!(ladder.plan(&lengths), batches(3));
+        assert_eq!(Ladder { doubling: true, ..ladder }.plan(&lengths), batches(4));
+        assert_eq!([ladder, Ladder { doubling: true, ..ladder }].map(|ladder| ladder.slots_for(48)), [5, 4]);
     }
 
     #[test]
@@ -120,7 +134,7 @@ mod tests {
     #[test]
     fn short_rows_fill_the_budget_and_one_profile_stays_within_it() {
         let ladder = Ladder::new(512, 16_384);
-        assert_eq!(ladder.together(), Together { rows: 2_048, ids: 16_384 });
+        assert_eq!(ladder.together(), Together { rows: 2_048, ids: 131_072, ladder: Some(ladder) });
         assert_eq!([Head::Sentence, Head::Attention].map(|head| ladder.rows_for(head)), [2_048, 32]);
         let profiled = ladder.within_one_profile();
         assert_eq!(profiled.together().rows, 32);
@@ -132,15 +146,16 @@ mod tests {
     proptest! {
         #[test]
         fn every_row_is_in_one_batch_of_a_shape_within_the_budget(
-            lengths in proptest::collection::vec(1_usize..=600, 0..80), token_budget in 1_usize..20_000,
+            lengths in proptest::collection::vec(1_usize..=600, 0..80), token_budget in 1_usize..20_000, doubling: bool,
         ) {
-            let ladder = Ladder::new(600, token_budget);
+            let ladder = Ladder { doubling, ..Ladder::new(600, token_budget) };
             let batches = ladder.plan(&lengths);
             let mut rows: Vec<usize> = batches.iter().flat_map(|batch| batch.rows.clone()).collect();
             rows.sort_unstable();
             prop_assert_eq!(rows, (0..lengths.len()).collect::<Vec<_>>());
             for batch in &batches {
-                prop_assert!(batch.slots.is_power_of_two() && batch.rows.len() <= batch.slots);
+                prop_assert!(if doubling { batch.slots.is_power_of_two() } else { batch.slots == batch.rows.len() });
+                prop_assert!(batch.rows.len() <= batch.slots);
                 prop_assert!(batch.slots < 2 * batch.rows.len(), "half of the slots or more are empty");
                 prop_assert!(batch.slots == 1 || batch.slots * batch.tokens <= token_budget);
                 prop_assert!(batch.tokens == 600 || batch.tokens.is_multiple_of(512) || LENGTHS.contains(&batch.tokens));

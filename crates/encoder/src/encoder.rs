@@ -43,7 +43,8 @@ pub struct EncoderOptions {
     pub token_budget: Option<usize>,
     /// Folder in which TensorRT keeps its engines, so that they are made once; nowhere when `None`.
     pub engine_cache: Option<PathBuf>,
-    /// Rows that wait in each lane for a worker before `submit` blocks; where rows run together at least a full batch.
+    /// Rows that wait in each lane for a worker before `submit` blocks; where rows run together at least
+    /// [`Encoder::rows_under_way`].
     pub queue_rows: usize,
 }
 
@@ -148,12 +149,14 @@ impl Encoder {
         let runners = (0..plan.workers).map(|_| runner_of(&graph, device)).collect::<Result<Vec<_>, Error>>()?;
         let runs = runners.into_iter().map(|mut runner| move |rows: &[&Row]| runner.run_all(rows, ladder)).collect();
         let together = ladder.map_or(Together::ALONE, |ladder| ladder.together());
-        let workers = Workers::start(runs, together, options.queue_rows.max(together.rows))?;
         let rows_under_way = match ladder {
             // Enough that no worker waits for the next row.
             None => 2 * plan.workers + 2,
             Some(ladder) => 2 * ladder.rows_for(head),
         };
+        // With room for all of them the lane is never full, so that a worker that takes hundreds wakes nobody for each.
+        let queue_rows = if ladder.is_some() { options.queue_rows.max(rows_under_way) } else { options.queue_rows };
+        let workers = Workers::start(runs, together, queue_rows)?;
 
         let prompts = PromptIds::of(&card, &tokenizer)?;
         let late = match &card.late {

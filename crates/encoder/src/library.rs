@@ -1,5 +1,6 @@
 //! Looks at a shared library before ONNX Runtime's bindings do: they panic where this returns an error.
 
+use std::error::Error as _;
 use std::ffi::{CStr, c_char, c_void};
 use std::path::Path;
 
@@ -22,7 +23,7 @@ pub(crate) fn inspect(path: &Path, needed: u32) -> Result<String, Error> {
     let unusable = |reason: String| Error::RuntimeUnusable { path: path.to_path_buf(), reason };
     // SAFETY: loading runs the library's initialisers. The user named this file as an ONNX Runtime library, whose
     // initialisers only set up its own state; nothing else can be known before it is loaded.
-    let library = unsafe { Library::new(path) }.map_err(|error| unusable(error.to_string()))?;
+    let library = unsafe { Library::new(path) }.map_err(|error| unusable(loader_says(&error)))?;
     // SAFETY: the symbol has this signature in every release of ONNX Runtime.
     let get_base = unsafe { library.get::<unsafe extern "system" fn() -> *const ApiBase>(b"OrtGetApiBase\0") }
         .map_err(|_| unusable("it does not export OrtGetApiBase".to_owned()))?;
@@ -48,6 +49,11 @@ pub(crate) fn inspect(path: &Path, needed: u32) -> Result<String, Error> {
         return Err(too_old());
     }
     Ok(version)
+}
+
+/// What the system's loader says, which stands behind the words of `libloading`.
+pub(crate) fn loader_says(error: &libloading::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), ToString::to_string)
 }
 
 /// The second number of a version such as `1.31.1`.

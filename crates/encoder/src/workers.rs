@@ -8,6 +8,7 @@ use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::{Receiver, Sender, bounded, select, select_biased};
 
+use crate::batches::Ladder;
 use crate::{Error, Lane, Row, Tensor};
 
 /// Answer of one row: the head's outputs.
@@ -15,6 +16,7 @@ pub(crate) type Answer = Result<Vec<Tensor>, Error>;
 
 struct Job {
     row: Row,
+    lane: Lane,
     reply: Sender<Answer>,
     /// Gone when nobody waits for the row any more.
     wanted: Weak<()>,
@@ -44,18 +46,29 @@ impl Pending {
     }
 }
 
-/// How many of the rows that wait at the same time a worker takes at once.
+/// How many of the rows that wait at the same time a worker takes at once, and which of them run together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Together {
     /// At most this many.
     pub(crate) rows: usize,
     /// None once those that it has have as many ids.
     pub(crate) ids: usize,
+    /// What they are put into batches by; none where all that were taken are one.
+    pub(crate) ladder: Option<Ladder>,
 }
 
 impl Together {
     /// Each row for itself.
-    pub(crate) const ALONE: Self = Self { rows: 1, ids: usize::MAX };
+    pub(crate) const ALONE: Self = Self { rows: 1, ids: usize::MAX, ladder: None };
+
+    /// The jobs in batches, in the order in which they run.
+    fn batches(self, jobs: Vec<Job>) -> Vec<Vec<Job>> {
+        let Some(ladder) = self.ladder else { return vec![jobs] };
+        let lengths: Vec<usize> = jobs.iter().map(|job| job.row.ids.len()).collect();
+        let mut jobs: Vec<Option<Job>> = jobs.into_iter().map(Some).collect();
+        let planned = ladder.plan(&lengths).into_iter();
+        planned.map(|batch| batch.rows.into_iter().filter_map(|row| jobs[row].take()).collect()).collect()
+    }
 }
 
 /// The threads and their queues. Dropping it finishes the rows in the queues that somebody waits for, and joins the
@@ -115,7 +128,7 @@ impl Workers {
             Lane::Query => &lanes.query,
             Lane::Bulk => &lanes.bulk,
         };
-        queue.send(Job { row, reply, wanted: Arc::downgrade(&wanted) }).map_err(|_| Error::WorkerLost)?;
+        queue.send(Job { row, lane, reply, wanted: Arc::downgrade(&wanted) }).map_err(|_| Error::WorkerLost)?;
         Ok(Pending { answer, alive: self.alive.clone(), _wanted: wanted })
     }
 }
@@ -132,25 +145,40 @@ impl Drop for Workers {
 
 fn work(jobs: &Lanes<Receiver<Job>>, together: Together, mut run: impl FnMut(&[&Row]) -> Vec<Answer>) {
     while let Some(first) = jobs.next() {
+        // By themselves: among bulk rows, which run longest first, they would come last.
+        if first.lane == Lane::Query {
+            answer([first].into_iter().chain(jobs.query.try_iter()).take(together.rows).collect(), &mut run);
+            continue;
+        }
         let mut ids = first.row.ids.len();
         let mut taken = vec![first];
         while taken.len() < together.rows
             && ids < together.ids
-            && let Some(job) = jobs.next_now()
+            && let Ok(job) = jobs.bulk.try_recv()
         {
             ids += job.row.ids.len();
             taken.push(job);
         }
-        taken.retain(|job| job.wanted.strong_count() > 0);
-        if taken.is_empty() {
-            continue;
+        for batch in together.batches(taken) {
+            // What came meanwhile does not wait for all that was taken before.
+            let queries: Vec<Job> = jobs.query.try_iter().take(together.rows).collect();
+            answer(queries, &mut run);
+            answer(batch, &mut run);
         }
-        let rows: Vec<&Row> = taken.iter().map(|job| &job.row).collect();
-        let answers = run(&rows);
-        for (job, answer) in taken.into_iter().zip(answers) {
-            // The one who asked may have gone; the row is then of no use.
-            let _ = job.reply.send(answer);
-        }
+    }
+}
+
+/// Runs those of `jobs` that somebody waits for.
+fn answer(mut jobs: Vec<Job>, run: &mut impl FnMut(&[&Row]) -> Vec<Answer>) {
+    jobs.retain(|job| job.wanted.strong_count() > 0);
+    if jobs.is_empty() {
+        return;
+    }
+    let rows: Vec<&Row> = jobs.iter().map(|job| &job.row).collect();
+    let answers = run(&rows);
+    for (job, answer) in jobs.into_iter().zip(answers) {
+        // The one who asked may have gone; the row is then of no use.
+        let _ = job.reply.send(answer);
     }
 }
 
@@ -161,11 +189,6 @@ impl Lanes<Receiver<Job>> {
             recv(self.query) -> job => job.or_else(|_| self.bulk.recv()).ok(),
             recv(self.bulk) -> job => job.or_else(|_| self.query.recv()).ok(),
         }
-    }
-
-    /// The next row, if one is there.
-    fn next_now(&self) -> Option<Job> {
-        self.query.try_recv().or_else(|_| self.bulk.try_recv()).ok()
     }
 }
 
@@ -178,6 +201,13 @@ mod tests {
     fn start(count: usize, queue_rows: usize, run: fn(&Row) -> Answer) -> Workers {
         let runs = (0..count).map(|_| move |rows: &[&Row]| rows.iter().map(|row| run(row)).collect());
         Workers::start(runs.collect(), Together::ALONE, queue_rows).unwrap()
+    }
+
+    /// Waits until the worker has begun with row `id`.
+    fn wait_for(order: &Mutex<Vec<u32>>, id: u32) {
+        while !order.lock().unwrap().contains(&id) {
+            thread::yield_now();
+        }
     }
 
     fn row(id: u32) -> Row {
@@ -242,8 +272,8 @@ mod tests {
     }
 
     #[test]
-    fn rows_that_wait_are_taken_together_queries_first() {
-        let (workers, go, order) = gated(Together { rows: 3, ids: usize::MAX }, 8);
+    fn rows_that_wait_are_taken_together_after_queries() {
+        let (workers, go, order) = gated(Together { rows: 3, ..Together::ALONE }, 8);
         let mut pending = vec![submit(&workers, 0).unwrap()];
         while order.lock().unwrap().is_empty() {
             thread::yield_now();
@@ -259,7 +289,7 @@ mod tests {
 
     #[test]
     fn no_more_rows_are_taken_once_those_at_hand_fill_a_batch() {
-        let (workers, go, order) = gated(Together { rows: 8, ids: 2 }, 8);
+        let (workers, go, order) = gated(Together { rows: 8, ids: 2, ladder: None }, 8);
         let mut pending = vec![submit(&workers, 0).unwrap()];
         while order.lock().unwrap().is_empty() {
             thread::yield_now();
@@ -271,6 +301,43 @@ mod tests {
             assert!(taken.is_ok(), "there is no turn {turn}");
         }
         assert_eq!(pending.into_iter().map(number).collect::<Vec<_>>(), [0.0, 1.0, 2.0, 3.0]);
+    }
+
+    #[test]
+    fn rows_of_like_length_run_together_and_a_query_goes_between_two_batches() {
+        let ladder = Ladder::new(512, 16);
+        let (workers, go, order) = gated(Together { rows: 8, ids: usize::MAX, ladder: Some(ladder) }, 8);
+        let mut pending = vec![submit(&workers, 0).unwrap()];
+        wait_for(&order, 0);
+        for (id, length) in [(1, 8), (2, 1), (3, 12)] {
+            pending.push(workers.submit(Row::from(vec![id; length]), Lane::Bulk).unwrap());
+        }
+        go.send(()).unwrap();
+        // The longest row is a batch, the two others are one, and a query comes meanwhile.
+        wait_for(&order, 3);
+        pending.push(workers.submit(row(20), Lane::Query).unwrap());
+        for turn in 0..3 {
+            let taken = go.send_timeout((), std::time::Duration::from_secs(10));
+            assert!(taken.is_ok(), "there is no turn {turn}");
+        }
+        assert_eq!(pending.into_iter().map(number).collect::<Vec<_>>(), [0.0, 1.0, 2.0, 3.0, 20.0]);
+        assert_eq!(*order.lock().unwrap(), [0, 3, 20, 1, 2]);
+    }
+
+    #[test]
+    fn a_short_query_does_not_wait_for_longer_bulk_rows() {
+        let ladder = Ladder::new(512, 16);
+        let (workers, go, order) = gated(Together { rows: 8, ids: usize::MAX, ladder: Some(ladder) }, 8);
+        let mut pending = vec![submit(&workers, 0).unwrap()];
+        wait_for(&order, 0);
+        pending.push(workers.submit(Row::from(vec![1; 12]), Lane::Bulk).unwrap());
+        pending.push(workers.submit(row(20), Lane::Query).unwrap());
+        for turn in 0..3 {
+            let taken = go.send_timeout((), std::time::Duration::from_secs(10));
+            assert!(taken.is_ok(), "there is no turn {turn}");
+        }
+        assert_eq!(pending.into_iter().map(number).collect::<Vec<_>>(), [0.0, 1.0, 20.0]);
+        assert_eq!(*order.lock().unwrap(), [0, 20, 1]);
     }
 
     #[test]

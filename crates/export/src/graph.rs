@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::mem;
 
+use crate::fuse::fuse;
 use crate::half;
 use crate::onnx::{
     Attribute, Dimension, Element, Entry, Graph, Model, Node, OperatorSet, Tensor, TensorShape, TensorType, ValueInfo,
@@ -14,7 +15,7 @@ const OPSET: i64 = 23;
 /// The IR version since then, which is also that of opset 21.
 const IR_VERSION: i64 = 10;
 /// Domain of ONNX Runtime's own operators.
-const MICROSOFT: &str = "com.microsoft";
+pub(crate) const MICROSOFT: &str = "com.microsoft";
 /// Domain of the operators that Berth brings itself.
 const OWN: &str = "berth";
 
@@ -74,6 +75,12 @@ impl GraphBuilder {
             Length::Fixed(value) => Dimension { name: None, value: Some(value as i64) },
         });
         self.graph.output.push(value_info(name, Element::F32, dimensions.collect()));
+    }
+
+    /// The nodes so far.
+    #[cfg(test)]
+    pub(crate) fn nodes(&self) -> &[Node] {
+        &self.graph.node
     }
 
     /// Whether there is a value of this name.
@@ -164,6 +171,8 @@ impl GraphBuilder {
         if self.halves.contains(&true) {
             let outputs = self.graph.output.iter().map(|output| output.name.clone()).collect();
             let nodes = mem::take(&mut self.graph.node).into_iter().zip(self.halves).collect();
+            let initializers = self.initializers.iter().map(|tensor| tensor.name.clone()).collect();
+            let nodes = fuse(nodes, &initializers, &outputs);
             (self.graph.node, self.initializers) = half::convert(nodes, self.initializers, &outputs);
         }
         let mut opsets = vec![("", OPSET), (MICROSOFT, 1)];

@@ -18,6 +18,7 @@ mod export;
 mod family;
 mod files;
 mod foreign;
+mod fuse;
 mod graph;
 mod half;
 mod heads;

@@ -113,7 +113,7 @@ impl Builder<'_, '_> {
         let ids = graph.input("input_ids", Element::I64, &lengths);
         let mask = graph.input("attention_mask", Element::I64, &lengths);
         let mask = graph.node("Cast", &[&mask], "mask.i32", &[Setting::Int("to", Element::I32 as i64)]);
-        attention::conditions(graph, &ids, &mask);
+        attention::conditions(graph, self.assembly.precision, &ids, &mask);
         self.places(attentions);
 
         let table = self.full(shape.family.word_table());
@@ -226,7 +226,8 @@ impl Builder<'_, '_> {
             return Ok((context, Some(weights)));
         }
         let source = Source::Apart([&query, &key, value]);
-        let inputs = attention::Inputs { source, bias, heads: shape.heads };
+        let width = hidden / shape.heads;
+        let inputs = attention::Inputs { source, bias, heads: shape.heads, width, whole: true };
         let output = format!("{at}.context");
         if !local {
             let precision = self.assembly.precision;

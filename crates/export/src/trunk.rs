@@ -102,7 +102,7 @@ impl Builder<'_, '_> {
         let mask = graph.input("attention_mask", Element::I64, &lengths);
         let types = (shape.token_types > 1).then(|| graph.input("token_type_ids", Element::I64, &lengths));
         let mask = graph.node("Cast", &[&mask], "mask.i32", &[Setting::Int("to", Element::I32 as i64)]);
-        attention::conditions(graph, &ids, &mask);
+        attention::conditions(graph, self.assembly.precision, &ids, &mask);
 
         let full = |name: &str| self.assembly.weights.full(name);
         let (word_table, position_table, type_table, norm) = (
@@ -195,6 +195,7 @@ impl Builder<'_, '_> {
         let (joined, late) = self.assembly.joined(&joint, &linears, states, &format!("{at}.attention.product"))?;
         let at = format!("{at}.attention");
         let (precision, heads) = (self.assembly.precision, self.shape.heads);
+        let width = hidden / heads;
         let output = format!("{at}.context");
         let own = self.attends_by_own(wanted) && late.is_empty();
         if own {
@@ -203,7 +204,7 @@ impl Builder<'_, '_> {
         let graph = &mut self.assembly.graph;
         if wanted == Wanted::States {
             let source = Source::Joined { all: &joined, late: &late };
-            let inputs = attention::Inputs { source, bias: &self.bias, heads };
+            let inputs = attention::Inputs { source, bias: &self.bias, heads, width, whole: true };
             return Ok((attention::attend(graph, precision, inputs, &output), None));
         }
         let joined =
@@ -216,7 +217,8 @@ impl Builder<'_, '_> {
         let query = self.first(&parts[0], 1, &format!("{at}.query.first"));
         let bias = self.bias.clone();
         let bias = if bias.is_empty() { bias } else { self.first(&bias, 2, &format!("{at}.bias.first")) };
-        let inputs = attention::Inputs { source: Source::Apart([&query, &parts[1], &parts[2]]), bias: &bias, heads };
+        let source = Source::Apart([&query, &parts[1], &parts[2]]);
+        let inputs = attention::Inputs { source, bias: &bias, heads, width, whole: false };
         Ok((attention::attend(&mut self.assembly.graph, precision, inputs, &output), None))
     }
 

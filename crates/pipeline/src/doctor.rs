@@ -5,7 +5,7 @@ use std::path::Path;
 
 use berth_encoder::{FileState, Runtime, cpu_features, default_precision, plan_threads};
 use berth_index::IndexReader;
-use berth_types::{ErrorKind, Precision};
+use berth_types::{Device, ErrorKind, Precision};
 use serde::Serialize;
 
 use crate::encoding::{DEFAULT_MODEL, EncoderChoice, open_encoder_for};
@@ -46,8 +46,8 @@ impl Check {
     }
 }
 
-/// Examines everything that answering a question needs; `index` is examined when it is named.
-pub fn examine(home: &Home, model: Option<&str>, index: Option<&Path>) -> Vec<Check> {
+/// Examines everything that answering a question needs, with the model on `device`; `index` is examined when it is named.
+pub fn examine(home: &Home, model: Option<&str>, index: Option<&Path>, device: Device) -> Vec<Check> {
     let mut checks = vec![
         Check::good("berth", format!("{} for {}", env!("CARGO_PKG_VERSION"), std::env::consts::ARCH)),
         Check::good("home", home.root().display().to_string()),
@@ -63,7 +63,7 @@ pub fn examine(home: &Home, model: Option<&str>, index: Option<&Path>) -> Vec<Ch
     checks.extend(examine_runtime(home, &runtime));
     checks.push(examine_model(home, &model));
     if runtime.is_ok() {
-        checks.push(examine_encoding(home, &model));
+        checks.push(examine_encoding(home, &model, device));
     }
     checks.extend(index.map(examine_index));
     checks
@@ -133,20 +133,20 @@ fn examine_model(home: &Home, name: &str) -> Check {
 }
 
 /// Puts one sentence through the whole chain.
-fn examine_encoding(home: &Home, model: &str) -> Check {
-    let choice = EncoderChoice { model: Some(model.to_owned()), workers: Some(1), ..EncoderChoice::default() };
+fn examine_encoding(home: &Home, model: &str, device: Device) -> Check {
+    let choice = EncoderChoice { model: Some(model.to_owned()), workers: Some(1), device, ..EncoderChoice::default() };
     let started = std::time::Instant::now();
     let encoded = open_encoder_for(home, &choice, None).and_then(|encoder| {
         let loaded_ms = started.elapsed().as_secs_f64() * 1e3;
         let row = encoder.encode_query("a ship lies at her berth")?;
         let total_ms = started.elapsed().as_secs_f64() * 1e3;
-        Ok((encoder.precision(), row, loaded_ms, total_ms - loaded_ms))
+        Ok((encoder.precision(), encoder.device(), row, loaded_ms, total_ms - loaded_ms))
     });
     match encoded {
-        Ok((precision, row, loaded_ms, query_ms)) => Check::good(
+        Ok((precision, device, row, loaded_ms, query_ms)) => Check::good(
             "encoding",
             format!(
-                "a sentence of {} tokens in {}: model loaded in {loaded_ms:.0} ms, encoded in {query_ms:.1} ms",
+                "a sentence of {} tokens in {} on {device}: model loaded in {loaded_ms:.0} ms, encoded in {query_ms:.1} ms",
                 row.tokens,
                 precision.as_str()
             ),

@@ -7,7 +7,7 @@ use crate::args::DoctorArgs;
 use crate::output::{self, Terms, paint, printable};
 
 pub(crate) fn run(home: &Home, args: &DoctorArgs, terms: Terms) -> anyhow::Result<Outcome> {
-    let checks = examine(home, args.model.as_deref(), args.index.as_deref());
+    let checks = examine(home, args.model.as_deref(), args.index.as_deref(), args.device);
     for check in &checks {
         if args.json {
             output::print_json(check)?;

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use berth_encoder::Encoder;
 use berth_index::IndexWriter;
-use berth_types::{ContentKey, Embedding, TokenRows};
+use berth_types::{ContentKey, Device, Embedding, TokenRows};
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::encoding::{Encoding, Row, Stage};
@@ -24,22 +24,32 @@ use crate::source::{Item, Listing, Problem, path_text, read_file};
 use crate::sync::{Known, Seen, compare};
 use crate::{Error, TokenEncoder};
 
-/// Documents tokenised ahead of embedding.
-const DOCUMENTS_AHEAD: usize = 16;
+/// Documents tokenised ahead of embedding, for each thread that does it.
+const DOCUMENTS_AHEAD: usize = 8;
 /// Text tokenised ahead of embedding; beside one document, however long, which is always let in. Ids and offsets take
 /// some five times their text.
 const BYTES_AHEAD: u64 = 32 << 20;
 /// Documents read ahead of tokenising.
 const DOCUMENTS_READ_AHEAD: usize = 2;
 /// Rows that may be waiting for or inside the model; at 20 ms a row on each of two cores, 2.5 s of work to finish when
-/// interrupted.
+/// interrupted. On a GPU as many as keep it busy, which is less.
 const ROWS_IN_FLIGHT: usize = 256;
-/// Threads that tokenise: it costs about 3 % of what embedding costs, so two are plenty on any machine.
+/// Threads that tokenise: it costs about 3 % of what embedding costs, so two are plenty where processors embed.
 const PREPARING_THREADS: usize = 2;
+/// The most of them where a GPU embeds: it takes what these make, and one thread writes the index.
+const MOST_PREPARING_THREADS: usize = 8;
 /// Chunks of an unfinished document that are worth storing when a run is interrupted: about half a second of work.
 const LEAST_PART: usize = 64;
 /// Problems kept word by word; beyond that they are only counted.
 const PROBLEMS_KEPT: usize = 1_000;
+
+/// Threads that tokenise for a model on `device`.
+fn preparing_threads(device: Device) -> usize {
+    match device {
+        Device::Cpu => PREPARING_THREADS,
+        _ => thread::available_parallelism().map_or(PREPARING_THREADS, usize::from).clamp(2, MOST_PREPARING_THREADS),
+    }
+}
 
 /// A document handed to the preparing threads, with the door through which it comes back.
 struct Order {
@@ -59,6 +69,7 @@ pub(super) struct Run<'a> {
     last_commit: Instant,
     encoding: VecDeque<Encoding>,
     rows_in_flight: usize,
+    most_rows_in_flight: usize,
     report: IngestReport,
     state: ProgressState,
     seen: Seen,
@@ -88,6 +99,7 @@ impl<'a> Run<'a> {
             last_commit: Instant::now(),
             encoding: VecDeque::new(),
             rows_in_flight: 0,
+            most_rows_in_flight: ROWS_IN_FLIGHT.max(encoder.rows_under_way()),
             report: IngestReport::default(),
             state: ProgressState { bytes_total: listing.bytes, ..ProgressState::default() },
             seen: Seen { roots: listing.roots.clone(), ..Seen::default() },
@@ -114,7 +126,9 @@ impl<'a> Run<'a> {
         let cancel = self.cancel;
         let fingerprint_hash = *blake3::hash(encoder.fingerprint().canonical().as_bytes()).as_bytes();
         let (item_sender, items) = bounded::<(PathBuf, Item)>(DOCUMENTS_READ_AHEAD);
-        let (order_sender, orders) = bounded::<Order>(DOCUMENTS_AHEAD);
+        let threads = preparing_threads(encoder.device());
+        let documents_ahead = threads * DOCUMENTS_AHEAD;
+        let (order_sender, orders) = bounded::<Order>(documents_ahead);
         let files = listing.files;
         thread::scope(|scope| {
             scope.spawn(move || {
@@ -132,7 +146,7 @@ impl<'a> Run<'a> {
                     }
                 }
             });
-            for _ in 0..PREPARING_THREADS {
+            for _ in 0..threads {
                 let orders = orders.clone();
                 scope.spawn(move || {
                     for order in orders {
@@ -147,7 +161,7 @@ impl<'a> Run<'a> {
                 });
             }
             drop(orders);
-            self.coordinate(items, order_sender)?;
+            self.coordinate(items, order_sender, documents_ahead)?;
             // Before the other threads are waited for: one of them may hang in a read.
             self.commit()
         })
@@ -157,12 +171,17 @@ impl<'a> Run<'a> {
     ///
     /// Takes both channel ends by value: dropping them on return is what ends the other threads.
     #[allow(clippy::needless_pass_by_value)]
-    fn coordinate(&mut self, items: Receiver<(PathBuf, Item)>, orders: Sender<Order>) -> Result<(), Error> {
+    fn coordinate(
+        &mut self,
+        items: Receiver<(PathBuf, Item)>,
+        orders: Sender<Order>,
+        documents_ahead: usize,
+    ) -> Result<(), Error> {
         let mut preparing: VecDeque<(u64, Receiver<Result<Prepared, Error>>)> = VecDeque::new();
         let mut bytes_preparing = 0;
         let mut reading = true;
         while !self.cancelled() {
-            let room = |preparing: &VecDeque<_>, bytes| preparing.len() < DOCUMENTS_AHEAD && bytes < BYTES_AHEAD;
+            let room = |preparing: &VecDeque<_>, bytes| preparing.len() < documents_ahead && bytes < BYTES_AHEAD;
             while reading && room(&preparing, bytes_preparing) && !self.cancelled() {
                 match items.recv() {
                     Ok((file, item)) => {
@@ -193,7 +212,9 @@ impl<'a> Run<'a> {
                 None => {}
             }
             let nothing_left_to_submit = !reading && preparing.is_empty();
-            while !self.encoding.is_empty() && (nothing_left_to_submit || self.rows_in_flight > ROWS_IN_FLIGHT) {
+            while !self.encoding.is_empty()
+                && (nothing_left_to_submit || self.rows_in_flight > self.most_rows_in_flight)
+            {
                 self.settle_first()?;
                 self.commit_when_due()?;
             }
@@ -286,7 +307,7 @@ impl<'a> Run<'a> {
         self.report.empty += usize::from(chunks.is_empty());
         self.encoding.push_back(Encoding::new(incoming, chunks.len()));
         for mut chunk in chunks {
-            while self.rows_in_flight > ROWS_IN_FLIGHT && !self.cancelled() {
+            while self.rows_in_flight > self.most_rows_in_flight && !self.cancelled() {
                 self.settle_first()?;
             }
             self.commit_when_due()?;
