@@ -123,6 +123,11 @@ fn an_export_goes_back_without_being_embedded_again() {
             let (one, other) = (floats(&one["vector"].take()), floats(&other["vector"].take()));
             assert!(one.iter().zip(&other).all(|(one, other)| (one - other).abs() < 1e-6) && !one.is_empty());
         }
+        // They were read from different files.
+        for line in [&mut one, &mut other] {
+            line["berth"]["file"].take();
+            line["berth"]["modified_ns"].take();
+        }
         assert_eq!(one, other, "there and back is the same");
     }
     // Without vectors, or with a text that was changed since, the model makes them.
@@ -134,7 +139,28 @@ fn an_export_goes_back_without_being_embedded_again() {
     assert_eq!(number(&back, "embedded"), 1, "{back}");
 
     tiny.run(&["export", "--index", "index", "--out", "all.parquet"]).expect_code(0);
-    assert!(fs::read(tiny.place.path("all.parquet")).unwrap().starts_with(b"PAR1"));
+    let back = tiny.run(&["index", "all.parquet", "--index", "fifth", "--json", "--quiet"]).expect_code(0).json();
+    assert_eq!((number(&back, "added"), number(&back, "embedded"), number(&back, "reused")), (4, 0, chunks), "{back}");
+    let document = |index: &str, name: &str| {
+        let mut document = tiny.run(&["get", name, "--index", index, "--json"]).expect_code(0).json();
+        // They were read from different files.
+        document["record"]["file"].take();
+        document["record"]["modified_ns"].take();
+        document
+    };
+    for name in ["one.txt", "two.txt", "long.md"] {
+        let (first, back) = (document("index", name), document("fifth", name));
+        assert_eq!(first, back);
+        assert_eq!(first["record"]["content_hash"].as_str().unwrap().len(), 32);
+        assert!(first["built_with"]["window_tokens"].as_u64() > Some(8), "{first}");
+    }
+    let mark = &row["berth"];
+    assert_eq!(mark["content_hash"], document("index", "long.md")["record"]["content_hash"]);
+    assert!(mark["modified_ns"].as_i64() > Some(0) && mark["file"].as_str().unwrap().ends_with("long.md"), "{mark}");
+    let parquet = fs::read(tiny.place.path("all.parquet")).unwrap();
+    tiny.place.write("cut.parquet", &parquet[..parquet.len() / 2]);
+    let cut = ["index", "cut.parquet", "--index", "sixth", "--strict"];
+    tiny.run(&cut).expect_code(1).expect_message(&["cut.parquet", "Parquet"]);
     tiny.run(&["export", "--index", "index", "--out", "all.txt"]).expect_code(2).expect_message(&["all.txt", ".jsonl"]);
 }
 

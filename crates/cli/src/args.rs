@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use anyhow::Context;
 use berth_pipeline::Home;
 use berth_types::{
-    ByteSize, Device, Facet, FieldDeclaration, Fusion, Language, Mode, Narrowing, Normalize, Precision, Rerank,
-    Reranker, Sort,
+    Aggregate, ByteSize, Device, Facet, FieldDeclaration, Language, Mode, Narrowing, Normalize, Precision, Rerank, Reranker,
+    Sort,
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -16,8 +16,10 @@ use crate::head_args::{
     AttentionArgs, ClassifyArgs, EmbedArgs, EntitiesArgs, FillMaskArgs, RerankDocumentsArgs, TokensArgs,
 };
 use crate::life_args::{ExportArgs, PurgeArgs, SnapshotArgs, WatchArgs};
+use crate::migrate_args::MigrateArgs;
 use crate::model_args::ModelArgs;
-use crate::shaping_args::ShapingArgs;
+use crate::shaping_args::{ShapingArgs, parse_aggregate};
+use crate::weights_args::{FusionArgs, WeightsArgs};
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 done, 1 failed, 2 usage, 3 nothing found where something had to be, 4 corrupt or mismatched data,
@@ -59,7 +61,7 @@ pub(crate) enum ColorChoice {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Index folders, plain-text files and JSONL files
+    /// Index folders, plain-text files, JSONL and Parquet files
     Index(IndexArgs),
     /// Keep an index in step with folders: index, and again after every change
     Watch(WatchArgs),
@@ -91,12 +93,16 @@ pub(crate) enum Command {
     Verify(VerifyArgs),
     /// Merge the segments of an index and drop what was deleted
     Compact(CompactArgs),
+    /// Move an index to another model: build beside it, compare, swap, bring back
+    Migrate(MigrateArgs),
     /// Keep, restore, check and list copies of an index
     Snapshot(SnapshotArgs),
     /// Write documents, chunks and vectors of an index to a file
     Export(ExportArgs),
     /// Make deleted documents physically gone
     Purge(PurgeArgs),
+    /// Store how an index joins its halves unless a question says otherwise
+    Weights(WeightsArgs),
     /// List, import, describe and check models
     Model(ModelArgs),
     /// Examine this installation and say what to do about what is wrong
@@ -134,7 +140,7 @@ pub(crate) struct MachineArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct IndexArgs {
-    /// Folders, files, JSONL files with `_id`, `title` and `text`, or - for such rows on standard input
+    /// Folders, files, JSONL or Parquet files with `_id`, `title` and `text`, or - for rows of JSON on standard input
     #[arg(required = true, value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
     /// Folder of the index; made when it is not there
@@ -271,47 +277,6 @@ impl RerankArgs {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct FusionArgs {
-    /// How two lists become one: adaptive, convex or rrf
-    #[arg(long, value_name = "KIND", value_enum, default_value = "adaptive")]
-    pub(crate) fusion: FusionKind,
-    /// Share of the dense half, 0 to 1 [default: 0.7 in convex fusion, else 0.5]
-    #[arg(long, value_name = "SHARE", value_parser = parse_share)]
-    pub(crate) dense_weight: Option<f32>,
-    /// How convex fusion puts both halves on one scale: max, min-max, z-score or bounds
-    #[arg(long, value_name = "SCALE", default_value = "max", value_parser = parse_normalize)]
-    pub(crate) normalize: Normalize,
-    /// The constant k of reciprocal rank fusion
-    #[arg(long, value_name = "K", default_value_t = 60.0, value_parser = parse_rrf_k)]
-    pub(crate) rrf_k: f32,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum FusionKind {
-    /// Trusts the lexical half as far as its best answer stands out
-    Adaptive,
-    /// Fixed shares
-    Convex,
-    /// Reciprocal ranks
-    Rrf,
-}
-
-impl FusionArgs {
-    pub(crate) fn fusion(&self) -> Fusion {
-        match self.fusion {
-            FusionKind::Adaptive => match self.dense_weight {
-                Some(dense_weight) => Fusion::Adaptive { dense_weight },
-                None => Fusion::default(),
-            },
-            FusionKind::Convex => {
-                Fusion::Convex { dense_weight: self.dense_weight.unwrap_or(0.7), normalize: self.normalize }
-            }
-            FusionKind::Rrf => Fusion::Rrf { k: self.rrf_k, dense_weight: self.dense_weight.unwrap_or(0.5) },
-        }
-    }
-}
-
-#[derive(Debug, Args)]
 pub(crate) struct EvalArgs {
     /// Collection in BEIR layout: corpus.jsonl, queries.jsonl, qrels/SPLIT.tsv
     #[arg(long, value_name = "DIR")]
@@ -324,6 +289,12 @@ pub(crate) struct EvalArgs {
     pub(crate) modes: Vec<Mode>,
     #[command(flatten)]
     pub(crate) fusion: FusionArgs,
+    /// What a document scores by its passages: max, top-mean[:N] (the mean of the best N, 3 unless said), sum or first
+    #[arg(long, value_name = "RULE", default_value = "max", value_parser = parse_aggregate)]
+    pub(crate) aggregate: Aggregate,
+    /// Search only documents that fulfil this, such as 'lang:ko AND year:[2020 TO *]'; judgements of others count as missed
+    #[arg(long, value_name = "FILTER")]
+    pub(crate) filter: Option<String>,
     #[command(flatten)]
     pub(crate) rerank: RerankArgs,
     #[command(flatten)]
@@ -459,7 +430,7 @@ fn parse_mode(word: &str) -> Result<Mode, String> {
     }
 }
 
-fn parse_normalize(word: &str) -> Result<Normalize, String> {
+pub(crate) fn parse_normalize(word: &str) -> Result<Normalize, String> {
     match word {
         "max" => Ok(Normalize::Max),
         "min-max" => Ok(Normalize::MinMax),
@@ -493,7 +464,7 @@ pub(crate) fn parse_share(word: &str) -> Result<f32, String> {
     if (0.0..=1.0).contains(&share) { Ok(share) } else { Err("must be from 0 to 1".to_owned()) }
 }
 
-fn parse_rrf_k(word: &str) -> Result<f32, String> {
+pub(crate) fn parse_rrf_k(word: &str) -> Result<f32, String> {
     let k: f32 = word.parse().map_err(|_| "not a number".to_owned())?;
     if k.is_finite() && k >= 0.0 { Ok(k) } else { Err("must be zero or more".to_owned()) }
 }

@@ -91,7 +91,7 @@ pub(crate) struct ExportArgs {
     /// Folder of the index
     #[arg(long, value_name = "DIR")]
     pub(crate) index: PathBuf,
-    /// File to write: .jsonl (a document a line, which `berth index` reads back) or .parquet (a passage a row)
+    /// File to write: .jsonl (a document a line) or .parquet (a passage a row); `berth index` reads both back
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
     /// Write the vectors too; .parquet has them always

@@ -5,10 +5,12 @@ mod commands;
 mod config;
 mod head_args;
 mod life_args;
+mod migrate_args;
 mod model_args;
 mod output;
 mod progress;
 mod shaping_args;
+mod weights_args;
 
 use std::process::ExitCode;
 
@@ -80,9 +82,11 @@ fn run(cli: &Cli) -> anyhow::Result<Outcome> {
         Command::Get(args) => commands::get::run(args),
         Command::Verify(args) => commands::verify::run(args),
         Command::Compact(args) => commands::compact::run(args),
+        Command::Migrate(args) => commands::migrate::run(&cli.home()?, args),
         Command::Snapshot(args) => commands::snapshot::run(args),
         Command::Export(args) => commands::export::run(args),
         Command::Purge(args) => commands::purge::run(args),
+        Command::Weights(args) => commands::weights::run(args),
         Command::Model(args) => commands::model::run(&cli.home()?, args),
         Command::Doctor(args) => commands::doctor::run(&cli.home()?, args, terms),
         Command::Completions(args) => commands::completions::run(args),

@@ -47,7 +47,7 @@ impl ShapingArgs {
     }
 }
 
-fn parse_aggregate(word: &str) -> Result<Aggregate, String> {
+pub(crate) fn parse_aggregate(word: &str) -> Result<Aggregate, String> {
     match word.split_once(':').map_or((word, None), |(rule, count)| (rule, Some(count))) {
         ("max", None) => Ok(Aggregate::Max),
         ("sum", None) => Ok(Aggregate::Sum),

@@ -7,11 +7,13 @@ mod dataset;
 mod error;
 mod lines;
 mod metrics;
+mod overlap;
 mod qrels;
 mod run;
 
 pub use dataset::{Dataset, EvalQuery};
 pub use error::Error;
 pub use metrics::{Evaluation, Metrics, evaluate};
+pub use overlap::{PERSISTENCE, overlap_at, rank_biased_overlap};
 pub use qrels::Qrels;
 pub use run::Run;

@@ -5,6 +5,7 @@
 //! killed in `kills.rs`.
 
 mod disk_model;
+mod exchanges;
 mod faults;
 mod kills;
 

@@ -120,6 +120,19 @@ impl Disk {
         }
     }
 
+    /// Removes a directory with all that is in it, as far as that can be removed; one that is not there is fine.
+    pub(crate) fn remove_tree(&self, path: &Path) {
+        let Ok(entries) = fs::read_dir(path) else { return };
+        for entry in entries.flatten() {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                self.remove_tree(&entry.path());
+            } else {
+                let _ = self.remove_if_there(&entry.path());
+            }
+        }
+        let _ = self.before(&Step::Remove(path.to_path_buf())).and_then(|()| fs::remove_dir(path));
+    }
+
     /// Makes created, renamed and removed entries of a directory durable.
     pub(crate) fn sync_directory(&self, path: &Path) -> Result<(), Error> {
         self.before(&Step::SyncDirectory(path.to_path_buf()))

@@ -9,7 +9,7 @@ use tantivy::TantivyError;
 use tantivy::directory::error::{OpenReadError, OpenWriteError};
 use thiserror::Error;
 
-use crate::{LanguageFault, Unsearchable};
+use crate::{Alternate, LanguageFault, Unsearchable};
 
 /// Why an index could not be opened, read or written.
 #[derive(Debug, Error)]
@@ -58,6 +58,17 @@ pub enum Error {
         /// The directory.
         path: PathBuf,
     },
+    /// There is no index inside the index to exchange it with.
+    #[error("{} has no {} index beside it: {}", path.display(), which.as_str(), match which {
+        Alternate::Next => "build one with `berth migrate --model`",
+        Alternate::Former => "there was no exchange, or it was dropped",
+    })]
+    NoAlternate {
+        /// The index directory.
+        path: PathBuf,
+        /// Which one.
+        which: Alternate,
+    },
     /// Something is where a new directory is to be.
     #[error("{} is there already: name a directory that is not, or move it away", path.display())]
     PlaceTaken {
@@ -86,7 +97,10 @@ pub enum Error {
         supported: String,
     },
     /// The index holds vectors of another model.
-    #[error("{} was built with another model: {}: build a new index for this model", path.display(), list(differences))]
+    #[error(
+        "{} was built with another model: {}: build a new index for this model, or move this one with `berth migrate`",
+        path.display(), list(differences)
+    )]
     FingerprintMismatch {
         /// The index directory.
         path: PathBuf,
@@ -95,7 +109,8 @@ pub enum Error {
     },
     /// The index was built with other settings.
     #[error(
-        "{} was built with {setting} {stored}, not {requested}: use the same, or build a new index", path.display()
+        "{} was built with {setting} {stored}, not {requested}: use the same, or move the index with `berth migrate`",
+        path.display()
     )]
     SettingsMismatch {
         /// The index directory.
@@ -227,7 +242,7 @@ impl Error {
     /// What kind of failure this is.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::NotFound { .. } | Self::NoSnapshot { .. } => ErrorKind::NotFound,
+            Self::NotFound { .. } | Self::NoSnapshot { .. } | Self::NoAlternate { .. } => ErrorKind::NotFound,
             Self::NotAnIndex { .. }
             | Self::IsSnapshot { .. }
             | Self::PlaceTaken { .. }

@@ -18,12 +18,15 @@ use crate::disk::{Disk, parent_of};
 use crate::lock::WriterLock;
 use crate::manifest::{DENSE_FOLDER, FileEntry, Manifest};
 use crate::reader::{meta_of, open_last};
+use crate::weights::{self, WEIGHTS_FILE};
 use crate::{Error, Snapshot, VerifyProblem, VerifyReport, garbage, open, verify};
 
 /// What makes a directory a snapshot.
 pub(crate) const SNAPSHOT_FILE: &str = "snapshot.json";
 /// Version of what `snapshot.json` says.
 const FORMAT: u32 = 1;
+/// The same where weights are among the files.
+const FORMAT_WITH_WEIGHTS: u32 = 2;
 
 /// How files get from an index to a snapshot and back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -81,26 +84,21 @@ pub fn keep_snapshot(index: &Path, target: &Path, keeping: Keeping) -> Result<Ke
 pub(crate) fn keep_on(disk: &Disk, index: &Path, target: &Path, keeping: Keeping) -> Result<KeptSnapshot, Error> {
     let snapshot = open_last(index, &Arc::new(OpenFiles::default()))?;
     let draft = Draft::begin(disk, target)?;
-    let mut files = Vec::new();
-    for file in snapshot.block_files() {
-        let inside = file.path().strip_prefix(index).unwrap_or(file.path());
-        let place = draft.folder.join(inside);
-        file.verify()?;
-        keep_file(disk, file, &place, keeping)?;
-        files.push(entry_of(inside, file.raw()));
+    let mut files = place_commit(disk, &snapshot, index, &draft.folder, keeping, true)?;
+    weights::check(index)?;
+    match fs::read(index.join(WEIGHTS_FILE)) {
+        Ok(bytes) => {
+            disk.write_new(&draft.folder.join(WEIGHTS_FILE), &bytes)?;
+            files.push(entry_of(Path::new(WEIGHTS_FILE), &bytes));
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(Error::io("read", &index.join(WEIGHTS_FILE), error)),
     }
-    let manifest_name = Manifest::file_name(snapshot.generation());
-    let manifest = manifest_bytes(index, &snapshot)?;
-    let meta = seal_text(META_FILE, snapshot.meta());
-    for (inside, bytes) in [(PathBuf::from(manifest_name), manifest), (Path::new(LEXICAL_FOLDER).join(META_FILE), meta)]
-    {
-        disk.write_new(&draft.folder.join(&inside), &bytes)?;
-        files.push(entry_of(&inside, &bytes));
-    }
-    files.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+    // An older release refuses files that it does not know; it says why by the format.
+    let format = if files.iter().any(|file| file.name == WEIGHTS_FILE) { FORMAT_WITH_WEIGHTS } else { FORMAT };
     let status = snapshot.status();
     let kept = KeptSnapshot {
-        format: FORMAT,
+        format,
         created: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
         generation: status.generation,
         documents: status.documents,
@@ -112,6 +110,37 @@ pub(crate) fn keep_on(disk: &Disk, index: &Path, target: &Path, keeping: Keeping
     disk.write_new(&draft.folder.join(SNAPSHOT_FILE), &sealed)?;
     draft.finish(&snapshot)?;
     Ok(kept)
+}
+
+/// Puts the files of a commit of `index` into `folder`, which has the two halves already; returns them by path. With
+/// `check` each is read to its end, and named with the hash of its bytes. No directory is synced.
+pub(crate) fn place_commit(
+    disk: &Disk,
+    snapshot: &Snapshot,
+    index: &Path,
+    folder: &Path,
+    keeping: Keeping,
+    check: bool,
+) -> Result<Vec<FileEntry>, Error> {
+    let mut files = Vec::new();
+    for file in snapshot.block_files() {
+        let inside = file.path().strip_prefix(index).unwrap_or(file.path());
+        if check {
+            file.verify()?;
+            files.push(entry_of(inside, file.raw()));
+        }
+        keep_file(disk, file, &folder.join(inside), keeping)?;
+    }
+    let manifest_name = Manifest::file_name(snapshot.generation());
+    let manifest = manifest_bytes(index, snapshot)?;
+    let meta = seal_text(META_FILE, snapshot.meta());
+    for (inside, bytes) in [(PathBuf::from(manifest_name), manifest), (Path::new(LEXICAL_FOLDER).join(META_FILE), meta)]
+    {
+        disk.write_new(&folder.join(&inside), &bytes)?;
+        files.push(entry_of(&inside, &bytes));
+    }
+    files.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+    Ok(files)
 }
 
 /// Makes the new index `index` out of the snapshot in `snapshot`, after verifying every byte of it. False when that very
@@ -197,7 +226,10 @@ pub fn list_snapshots(folder: &Path) -> Result<Vec<ListedSnapshot>, Error> {
 }
 
 /// Refuses a directory that is a snapshot, to whoever wants to write.
-pub(crate) fn refuse_snapshot(dir: &Path) -> Result<(), Error> {
+///
+/// # Errors
+/// `IsSnapshot`.
+pub fn refuse_snapshot(dir: &Path) -> Result<(), Error> {
     if dir.join(SNAPSHOT_FILE).exists() { Err(Error::IsSnapshot { path: dir.to_path_buf() }) } else { Ok(()) }
 }
 
@@ -216,8 +248,8 @@ fn read_list(dir: &Path) -> Result<KeptSnapshot, Error> {
     let list = unseal_text(&path, sealed)?;
     let wrong = |error: serde_json::Error| Error::corrupted(&path, format!("it cannot be understood: {error}"));
     let Format { format } = serde_json::from_slice(&list).map_err(wrong)?;
-    if format != FORMAT {
-        let (found, supported) = (format.to_string(), FORMAT.to_string());
+    if ![FORMAT, FORMAT_WITH_WEIGHTS].contains(&format) {
+        let (found, supported) = (format.to_string(), format!("{FORMAT} to {FORMAT_WITH_WEIGHTS}"));
         return Err(Error::UnknownFormat { file: path, found, supported });
     }
     let kept: KeptSnapshot = serde_json::from_slice(&list).map_err(wrong)?;
@@ -235,7 +267,7 @@ impl FileEntry {
             .map(|part| if let Component::Normal(part) = part { part.to_str() } else { None })
             .collect();
         match parts.as_deref() {
-            Some([name]) => garbage::is_manifest(name),
+            Some([name]) => garbage::is_manifest(name) || *name == WEIGHTS_FILE,
             Some([DENSE_FOLDER, name]) => garbage::is_dense_file(name),
             Some([LEXICAL_FOLDER, name]) => *name == META_FILE || garbage::is_engine_file(name),
             _ => false,
@@ -289,7 +321,7 @@ fn manifest_bytes(index: &Path, snapshot: &Snapshot) -> Result<Vec<u8>, Error> {
 }
 
 /// Brings an open file to `place`: what is open, whatever its path leads to by now.
-fn keep_file(disk: &Disk, file: &BlockFile, place: &Path, keeping: Keeping) -> Result<(), Error> {
+pub(crate) fn keep_file(disk: &Disk, file: &BlockFile, place: &Path, keeping: Keeping) -> Result<(), Error> {
     if keeping == Keeping::Link && disk.link(file.path(), place).is_ok() {
         if BlockFile::open(place).is_ok_and(|linked| linked.seal() == file.seal()) {
             return Ok(());
@@ -330,7 +362,9 @@ impl<'a> Draft<'a> {
         disk.create_directory(&folder)?;
         let lock = WriterLock::take(&folder)?;
         garbage::clear(&folder, disk);
-        disk.remove_if_there(&folder.join(SNAPSHOT_FILE))?;
+        for file in [SNAPSHOT_FILE, WEIGHTS_FILE] {
+            disk.remove_if_there(&folder.join(file))?;
+        }
         for half in [LEXICAL_FOLDER, DENSE_FOLDER] {
             disk.create_directory(&folder.join(half))?;
         }

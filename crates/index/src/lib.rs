@@ -4,6 +4,7 @@
 //! at once; [`IndexReader`] opens the last commit as a [`Snapshot`], which answers and never changes. `docs/format.md`
 //! has the bytes.
 
+mod alternate;
 mod analysis;
 mod blocks;
 #[cfg(test)]
@@ -36,15 +37,18 @@ mod settings;
 mod snapshot;
 mod stored;
 mod verify;
+mod weights;
 mod writer;
 
+pub use alternate::{Alternate, Exchange, drop_alternate, find_alternate, first_segment_of_next, is_exchanging};
 pub use dense::{DenseOptions, GraphBuilder, GraphParameters};
 pub use error::{Error, FingerprintDifference};
 pub use fields::{FieldKinds, FieldWarning, Unsearchable};
 pub use fusion::{DocScore, Fused, HalfList};
 pub use hits::{ChunkHit, LexicalAnswer, StoredChunk, StoredDocument, StoredPassage};
 pub use kept::{
-    Keeping, KeptSnapshot, ListedSnapshot, keep_snapshot, list_snapshots, restore_snapshot, verify_snapshot,
+    Keeping, KeptSnapshot, ListedSnapshot, keep_snapshot, list_snapshots, refuse_snapshot, restore_snapshot,
+    verify_snapshot,
 };
 pub use lexical::TermScore;
 pub use query_language::LanguageFault;
@@ -54,4 +58,5 @@ pub use select::{FieldValue, Question, Selection};
 pub use settings::{IndexSettings, IndexStatus, NewChunk, TokenSettings};
 pub use snapshot::Snapshot;
 pub use verify::{VerifiedFile, VerifyProblem, VerifyReport, verify};
+pub use weights::{StoredWeights, clear_weights, store_weights, stored_weights};
 pub use writer::{IndexWriter, PurgeReport};

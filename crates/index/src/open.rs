@@ -19,7 +19,9 @@ use crate::lock::{LOCK_FILE, WriterLock};
 use crate::lookup::Lookup;
 use crate::manifest::{Counts, DENSE_FOLDER, Manifest, NEWEST_FORMAT, NextNumbers, missing_is_corrupted, supported};
 use crate::schema::LexicalSchema;
-use crate::{Error, FieldKinds, FingerprintDifference, IndexSettings, TokenSettings, analysis, garbage, kept};
+use crate::{
+    Error, FieldKinds, FingerprintDifference, IndexSettings, TokenSettings, alternate, analysis, garbage, kept,
+};
 
 /// An index that is open for writing, before anything runs.
 pub(crate) struct OpenedForWriting {
@@ -31,14 +33,22 @@ pub(crate) struct OpenedForWriting {
 }
 
 /// Takes the lock and opens the last commit, or makes the first.
-pub(crate) fn for_writing(dir: &Path, settings: &IndexSettings, disk: &Disk) -> Result<OpenedForWriting, Error> {
+///
+/// `first_segment` is the first number of a dense segment where the index is made.
+pub(crate) fn for_writing(
+    dir: &Path,
+    settings: &IndexSettings,
+    first_segment: u64,
+    disk: &Disk,
+) -> Result<OpenedForWriting, Error> {
     kept::refuse_snapshot(dir)?;
     make_room(dir, disk)?;
     let lock = Arc::new(WriterLock::take(dir)?);
+    alternate::settle(dir, disk)?;
     // Under the lock, so that two that create the same index do it one after the other.
     let manifest = match last_manifest(dir)? {
         Some(manifest) => manifest,
-        None => create(dir, settings, NEWEST_FORMAT, disk, &lock)?,
+        None => create(dir, settings, (NEWEST_FORMAT, first_segment), disk, &lock)?,
     };
     check_settings(dir, &manifest.settings, settings)?;
     garbage::remove_unfinished_meta(dir, disk);
@@ -118,7 +128,7 @@ pub(crate) fn any_manifest(dir: &Path) -> Result<Option<String>, Error> {
 fn create(
     dir: &Path,
     settings: &IndexSettings,
-    format: u32,
+    (format, first_segment): (u32, u64),
     disk: &Disk,
     lock: &Arc<WriterLock>,
 ) -> Result<Manifest, Error> {
@@ -144,7 +154,7 @@ fn create(
         analyses: Analyses::default(),
         lexical: schema.entry(),
         counts: Counts { documents: 0, textless: 0, chunks: 0 },
-        next: NextNumbers { document_no: 0, chunk_id: 0, segment: 0 },
+        next: NextNumbers { document_no: 0, chunk_id: 0, segment: first_segment },
         segments: Vec::new(),
     };
     let payload = write_manifest(dir, disk, &manifest)?;
@@ -259,7 +269,7 @@ mod tests {
     fn an_index_of_an_older_format_stays_what_it_is() {
         let dir = tempfile::tempdir().unwrap();
         let lock = Arc::new(WriterLock::take(dir.path()).unwrap());
-        create(dir.path(), &settings(), 1, &Disk::default(), &lock).unwrap();
+        create(dir.path(), &settings(), (1, 0), &Disk::default(), &lock).unwrap();
         drop(lock);
         for (id, text) in [("a", "some text"), ("b", "other text"), ("a", "new text")] {
             let mut writer = IndexWriter::create_or_open(dir.path(), &settings()).unwrap();

@@ -14,7 +14,7 @@ use crate::late::{self, TokenFile};
 use crate::lookup::{Columns, HeadColumns, SegmentColumns};
 use crate::manifest::{DENSE_FOLDER, Manifest};
 use crate::reader::open_last;
-use crate::{Error, Snapshot};
+use crate::{Error, Snapshot, alternate, weights};
 
 /// Chunk numbers that a problem prints: enough to see where they go wrong.
 const ORDINALS_SHOWN: usize = 20;
@@ -63,10 +63,16 @@ pub struct VerifyProblem {
 /// # Errors
 /// `NotFound`, `UnknownFormat`, `Io`. Damage is no error here but a problem in the report.
 pub fn verify(dir: &Path) -> Result<VerifyReport, Error> {
-    match open_last(dir, &Arc::new(OpenFiles::default())) {
-        Ok(snapshot) => Verification::of(dir, &snapshot).map(|verification| verification.report),
-        Err(error) => VerifyReport::of_damage(dir, error),
+    let mut report = match open_last(dir, &Arc::new(OpenFiles::default())) {
+        Ok(snapshot) => Verification::of(dir, &snapshot).map(|verification| verification.report)?,
+        Err(error) => VerifyReport::of_damage(dir, error)?,
+    };
+    for checked in [weights::check(dir), alternate::check(dir)] {
+        if let Err(error) = checked {
+            report.note(dir, error)?;
+        }
     }
+    Ok(report)
 }
 
 impl VerifyReport {

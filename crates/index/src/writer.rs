@@ -91,8 +91,26 @@ impl IndexWriter {
         Self::on_disk(dir, settings, Disk::default())
     }
 
+    /// As [`create_or_open`](Self::create_or_open), for an index that is to take the place of another: its dense segments
+    /// are numbered from [`first_segment`](crate::first_segment_of_next) on.
+    ///
+    /// # Errors
+    /// As [`create_or_open`](Self::create_or_open).
+    pub fn create_or_open_next(dir: &Path, settings: &IndexSettings, first_segment: u64) -> Result<Self, Error> {
+        Self::numbered_from(first_segment, dir, settings, Disk::default())
+    }
+
     pub(crate) fn on_disk(dir: &Path, settings: &IndexSettings, disk: Disk) -> Result<Self, Error> {
-        let opened = open::for_writing(dir, settings, &disk)?;
+        Self::numbered_from(0, dir, settings, disk)
+    }
+
+    pub(crate) fn numbered_from(
+        first_segment: u64,
+        dir: &Path,
+        settings: &IndexSettings,
+        disk: Disk,
+    ) -> Result<Self, Error> {
+        let opened = open::for_writing(dir, settings, first_segment, &disk)?;
         let engine = start_engine(&opened.index)?;
         let documents = opened.lookup.known().map_err(missing_is_corrupted)?;
         let files = Arc::new(OpenFiles::default());

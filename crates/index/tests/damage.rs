@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use berth_index::{DenseOptions, Error, IndexReader, IndexWriter, verify};
-use berth_types::ErrorKind;
+use berth_index::{DenseOptions, Error, IndexReader, IndexWriter, store_weights, stored_weights, verify};
+use berth_types::{ErrorKind, Fusion};
 use support::{contents, copy, embed, embed_words, open_with_tokens as open, put, settings_with_tokens, snapshot};
 
 /// An index with two dense segments, one of them with a graph, token rows, tombstones, and a lexical segment with deletions.
@@ -31,6 +31,7 @@ fn build_of(dir: &Path, word: &str, removed: &str) {
     put(&mut writer, "7", &format!("another text by {word}"));
     put(&mut writer, "empty", "");
     writer.finish().unwrap();
+    store_weights(dir, Fusion::default()).unwrap();
 }
 
 fn files(dir: &Path) -> Vec<PathBuf> {
@@ -51,6 +52,7 @@ fn files(dir: &Path) -> Vec<PathBuf> {
 fn answers(dir: &Path) -> Result<Vec<String>, Error> {
     let snapshot = IndexReader::open(dir)?.snapshot();
     let mut lines = vec![format!("{:?}", snapshot.status())];
+    lines.push(format!("{:?}", stored_weights(dir, &snapshot.settings().fingerprint)?));
     for question in ["number 12", "another", "absent", "words of many"] {
         let lexical = snapshot.lexical(question, 20)?;
         let mut dense = snapshot.dense(&embed(question), 20)?;
@@ -105,6 +107,10 @@ fn with_each_file(damage: impl Fn(&[u8]) -> Vec<(String, Option<Vec<u8>>)>) -> u
         let bytes = fs::read(sound.join(&file)).unwrap();
         for (what, changed) in damage(&bytes) {
             if changed.as_deref() == Some(&bytes) {
+                continue;
+            }
+            // An index may have no weights of its own.
+            if changed.is_none() && file.ends_with("weights.json") {
                 continue;
             }
             copy(&sound, &damaged);
@@ -192,7 +198,9 @@ fn files_of_another_index_are_noticed() {
     let theirs = files(&other);
     let sound_answers = answers(&index).unwrap();
     let mut cases = 0;
-    for file in files(&index).iter().filter(|file| theirs.contains(file) && !file.ends_with("meta.json")) {
+    // A commit point of another index is a sound one, and so are its weights.
+    let whole = |file: &PathBuf| file.ends_with("meta.json") || file.ends_with("weights.json");
+    for file in files(&index).iter().filter(|file| theirs.contains(file) && !whole(file)) {
         let mixed = base.path().join("mixed");
         copy(&index, &mixed);
         fs::copy(other.join(file), mixed.join(file)).unwrap();

@@ -121,7 +121,7 @@ pub enum Error {
     /// Index and model do not belong together.
     #[error(
         "{index} was built with other vectors than model '{model}' makes here ({differences}); \
-         search it with the model it was built with, or build a new index"
+         search it with the model it was built with, or move it to this one with `berth migrate`"
     )]
     FingerprintMismatch {
         /// The index folder.
@@ -130,6 +130,56 @@ pub enum Error {
         model: String,
         /// The parts that differ.
         differences: String,
+    },
+    /// A next index of another kind is there already.
+    #[error(
+        "{index} has a next index already, by {there}, not by {wanted}: finish that with `berth migrate --swap`, or \
+         remove it with `berth migrate --drop`"
+    )]
+    OtherNext {
+        /// The index folder.
+        index: PathBuf,
+        /// What the next one is built with.
+        there: String,
+        /// What was asked for.
+        wanted: String,
+    },
+    /// An index that is to take the place of another lacks something of it.
+    #[error(
+        "{documents} documents of {index} could not be taken over, so it stays as it is: run `berth migrate` again and \
+         see what it says of them"
+    )]
+    NotCaughtUp {
+        /// The index folder.
+        index: PathBuf,
+        /// How many differ.
+        documents: usize,
+    },
+    /// A disk has too little room for another index.
+    #[error(
+        "a next index of {index} takes about {} MB, and {} MB are free there: make room, or go on with --force",
+        needed / 1_000_000, free / 1_000_000
+    )]
+    NoRoom {
+        /// The index folder.
+        index: PathBuf,
+        /// Bytes that it takes, roughly.
+        needed: u64,
+        /// Bytes that are free.
+        free: u64,
+    },
+    /// Judgements are of documents that an index does not have.
+    #[error(
+        "the judgements of {dataset} are of documents such as '{judged}', none of which is in the index{}: name the \
+         collection that was indexed", stored.as_ref().map_or(String::new(), |id| format!(" (it has such as '{id}')"))
+    )]
+    OtherDocuments {
+        /// The collection's folder.
+        dataset: PathBuf,
+        /// A document that was judged.
+        judged: String,
+        /// A document of the index.
+        stored: Option<String>,
     },
     /// What was named for a file to write is no place for it.
     #[error("cannot write {path}: {reason}; name a file")]
@@ -251,6 +301,8 @@ impl Error {
             | Self::NotAFile { .. }
             | Self::NoPlace { .. }
             | Self::BadModelName { .. }
+            | Self::OtherNext { .. }
+            | Self::OtherDocuments { .. }
             | Self::ModelNameTaken { .. } => ErrorKind::InvalidInput,
             Self::ChunkLost { .. }
             | Self::DocumentLost { .. }
@@ -258,8 +310,10 @@ impl Error {
             | Self::DamagedModel { .. }
             | Self::BadCheckpoint { .. }
             | Self::FingerprintMismatch { .. } => ErrorKind::Corrupted,
-            Self::SyncRefused { .. } => ErrorKind::Refused,
-            Self::WorkerLost(_) | Self::VectorWidth { .. } | Self::Embedding(_) => ErrorKind::Internal,
+            Self::SyncRefused { .. } | Self::NoRoom { .. } => ErrorKind::Refused,
+            Self::WorkerLost(_) | Self::NotCaughtUp { .. } | Self::VectorWidth { .. } | Self::Embedding(_) => {
+                ErrorKind::Internal
+            }
             Self::Encoder(error) => error.kind(),
             Self::MadeElsewhere { error, .. } => error.kind(),
             Self::Export(error) => error.kind(),

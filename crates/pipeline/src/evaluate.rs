@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use berth_encoder::Encoder;
 use berth_eval::{Dataset, Metrics, Run};
-use berth_types::{Fusion, Mode, Narrowing, Query, Rerank, Reranker, Shaping};
+use berth_types::{Aggregate, Fusion, Mode, Narrowing, Query, Rerank, Reranker, Shaping};
 use serde::{Deserialize, Serialize};
 
 use crate::encoding::{EncoderChoice, open_encoder};
@@ -32,6 +32,10 @@ pub struct EvalOptions {
     pub modes: Vec<Mode>,
     /// How they are joined.
     pub fusion: Fusion,
+    /// What a document scores by its passages.
+    pub aggregate: Aggregate,
+    /// Which documents may be found; judgements of others count as missed.
+    pub filter: Option<String>,
     /// What orders the first documents anew; each mode is measured without it and with it.
     pub rerank: Option<Rerank>,
     /// Which model.
@@ -59,6 +63,12 @@ pub struct EvalReport {
     pub queries: usize,
     /// Figures of each half and of both, and, as `hybrid+late`, of what was ordered anew.
     pub modes: BTreeMap<String, ModeReport>,
+    /// What documents scored by their passages, where it was not the best one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub aggregate: Option<Aggregate>,
+    /// Which documents could be found, where not all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
     /// What embedding the collection cost when its index was built.
     pub encode: EncodeCost,
     /// What the reader should know.
@@ -119,6 +129,8 @@ pub fn evaluate(
         split: options.split.clone(),
         queries: 0,
         modes: BTreeMap::new(),
+        aggregate: Some(options.aggregate).filter(|aggregate| *aggregate != Aggregate::default()),
+        filter: options.filter.clone(),
         encode,
         warnings: warnings(&dataset),
     };
@@ -132,7 +144,7 @@ pub fn evaluate(
                 return Ok(None);
             }
             let started = Instant::now();
-            let ranking = rank(&searcher, &query.text, (mode, options.fusion, rerank))?;
+            let ranking = rank(&searcher, &query.text, mode, rerank, options)?;
             times_ms.push(started.elapsed().as_secs_f64() * 1e3);
             run.insert(&query.id, ranking)?;
         }
@@ -157,17 +169,19 @@ fn passes(options: &EvalOptions) -> impl Iterator<Item = (Mode, Option<Rerank>)>
 fn rank(
     searcher: &Searcher,
     text: &str,
-    (mode, fusion, rerank): (Mode, Fusion, Option<Rerank>),
+    mode: Mode,
+    rerank: Option<Rerank>,
+    options: &EvalOptions,
 ) -> Result<Vec<(String, f32)>, Error> {
     let query = Query {
         text: text.to_owned(),
         k: RANKED_DOCUMENTS,
         mode,
-        fusion,
+        fusion: options.fusion,
         rerank,
-        shaping: Shaping::default(),
+        shaping: Shaping { aggregate: options.aggregate, ..Shaping::default() },
         explain: false,
-        narrowing: Narrowing::default(),
+        narrowing: Narrowing { filter: options.filter.clone(), ..Narrowing::default() },
     };
     match searcher.rank(&query) {
         // A query without words finds nothing; it counts as such.

@@ -1,6 +1,6 @@
 //! An index as a file for other programs, and for another index: documents with their chunks and, if wanted, vectors.
 //!
-//! A line of JSON is a document and goes back into an index through [`ingest`](crate::ingest); a row of Parquet is a chunk.
+//! A line of JSON is a document, a row of Parquet is a chunk; both go back into an index through [`ingest`](crate::ingest).
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -9,12 +9,12 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use berth_index::{EmbeddedChunk, IndexReader, IndexSettings, StoredDocument};
-use berth_types::{ContentKey, Embedding};
+use berth_types::{ContentKey, DocumentRecord, Embedding};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::row_files::Draft;
-use crate::{Dtype, Error, FileRow, RowFormat, RowWriter};
+use crate::Error;
+use crate::row_files::{Draft, PassageWriter};
 
 /// Version of what stands under `berth` in a line.
 const VERSION: u64 = 1;
@@ -24,7 +24,7 @@ const VERSION: u64 = 1;
 pub enum ExportFormat {
     /// A document a line.
     Jsonl,
-    /// A chunk a row: `id` (document, `#`, ordinal), `text`, `embedding`.
+    /// A chunk a row: `id` (document, `#`, ordinal), `text`, `embedding`, and what it takes to put documents together again.
     Parquet,
 }
 
@@ -52,11 +52,12 @@ pub fn export(
     cancel: &AtomicBool,
 ) -> Result<ExportReport, Error> {
     let snapshot = IndexReader::open(index)?.snapshot();
+    let fingerprint = crate::fingerprint_hash(&snapshot.settings().fingerprint);
     let mut sink = match format {
-        ExportFormat::Jsonl => Sink::lines(out, snapshot.settings(), vectors)?,
+        ExportFormat::Jsonl => Sink::lines(out, snapshot.settings(), &fingerprint, vectors)?,
         ExportFormat::Parquet => {
-            let rows = RowWriter::create(out, RowFormat::Parquet, Dtype::F32, snapshot.settings().dimensions)?;
-            Sink::Rows(Box::new(rows))
+            let mark = serde_json::to_string(&Mark::of(snapshot.settings(), &fingerprint, None)).unwrap_or_default();
+            Sink::Rows(Box::new(PassageWriter::create(out, mark)?))
         }
     };
     let mut report = ExportReport::default();
@@ -75,8 +76,8 @@ pub fn export(
 }
 
 enum Sink<'a> {
-    Lines { draft: Draft, file: BufWriter<File>, settings: &'a IndexSettings, fingerprint: String, vectors: bool },
-    Rows(Box<RowWriter>),
+    Lines { draft: Draft, file: BufWriter<File>, settings: &'a IndexSettings, fingerprint: &'a str, vectors: bool },
+    Rows(Box<PassageWriter>),
 }
 
 /// A document, in the layout of BEIR collections with more beside it.
@@ -101,7 +102,7 @@ struct ChunkOfLine {
     vector: Option<Vec<f32>>,
 }
 
-/// What the vectors are of; tells a line of an export from others.
+/// What the vectors are of, and what the index remembers of the document; tells a line of an export from others.
 #[derive(Serialize)]
 struct Mark<'a> {
     export: u64,
@@ -109,17 +110,43 @@ struct Mark<'a> {
     fingerprint: &'a str,
     window_tokens: usize,
     overlap_tokens: usize,
+    #[serde(flatten)]
+    record: Option<RecordOfLine<'a>>,
+}
+
+#[derive(Serialize)]
+struct RecordOfLine<'a> {
+    content_hash: &'a str,
+    file: &'a str,
+    modified_ns: i64,
+}
+
+impl<'a> Mark<'a> {
+    fn of(settings: &'a IndexSettings, fingerprint: &'a str, record: Option<&'a DocumentRecord>) -> Self {
+        let record = record.map(|record| RecordOfLine {
+            content_hash: &record.content_hash,
+            file: &record.file,
+            modified_ns: record.modified_ns,
+        });
+        Self {
+            export: VERSION,
+            model: &settings.fingerprint.model,
+            fingerprint,
+            window_tokens: settings.window_tokens,
+            overlap_tokens: settings.overlap_tokens,
+            record,
+        }
+    }
 }
 
 impl<'a> Sink<'a> {
-    fn lines(out: &Path, settings: &'a IndexSettings, vectors: bool) -> Result<Self, Error> {
+    fn lines(out: &Path, settings: &'a IndexSettings, fingerprint: &'a str, vectors: bool) -> Result<Self, Error> {
         let (draft, file) = Draft::create(out)?;
-        let fingerprint = crate::fingerprint_hash(&settings.fingerprint);
         Ok(Self::Lines { draft, file: BufWriter::new(file), settings, fingerprint, vectors })
     }
 
     fn push(&mut self, stored: StoredDocument, chunks: Vec<EmbeddedChunk>) -> Result<(), Error> {
-        let document = stored.document;
+        let document = &stored.document;
         match self {
             Self::Lines { draft, file, settings, fingerprint, vectors } => {
                 let line = Line {
@@ -129,27 +156,14 @@ impl<'a> Sink<'a> {
                     metadata: &document.metadata,
                     source: document.source.as_deref(),
                     chunks: chunks.into_iter().map(|chunk| ChunkOfLine::of(chunk, *vectors)).collect(),
-                    berth: Mark {
-                        export: VERSION,
-                        model: &settings.fingerprint.model,
-                        fingerprint,
-                        window_tokens: settings.window_tokens,
-                        overlap_tokens: settings.overlap_tokens,
-                    },
+                    berth: Mark::of(settings, fingerprint, Some(&stored.record)),
                 };
                 serde_json::to_writer(&mut *file, &line)
                     .map_err(std::io::Error::from)
                     .and_then(|()| file.write_all(b"\n"))
                     .map_err(draft.failed())
             }
-            Self::Rows(rows) => {
-                for EmbeddedChunk { chunk, vector, .. } in chunks {
-                    let id = format!("{}#{}", document.id, chunk.ordinal);
-                    let text = document.text.get(chunk.byte_range).unwrap_or_default().to_owned();
-                    rows.push(FileRow { id: id.into(), text, values: Dtype::F32.values(&vector) })?;
-                }
-                Ok(())
-            }
+            Self::Rows(rows) => rows.push(&stored, chunks),
         }
     }
 
@@ -167,7 +181,7 @@ impl<'a> Sink<'a> {
 impl ChunkOfLine {
     fn of(embedded: EmbeddedChunk, vectors: bool) -> Self {
         let EmbeddedChunk { chunk, key, vector } = embedded;
-        let key = key.0.iter().map(|byte| format!("{byte:02x}")).collect();
+        let key = key_text(&key);
         let (start, end) = (chunk.byte_range.start, chunk.byte_range.end);
         Self { start, end, tokens: chunk.tokens, key, vector: vectors.then_some(vector) }
     }
@@ -191,21 +205,26 @@ pub(crate) fn take_exported(row: &mut Map<String, Value>) -> Option<Exported> {
     let source = row.remove("source").and_then(|source| source.as_str().map(str::to_owned));
     let mut vectors = HashMap::new();
     for chunk in row.remove("chunks").as_ref().and_then(Value::as_array).into_iter().flatten() {
-        let vector = chunk["vector"]
-            .as_array()
-            .map(|values| values.iter().map(|value| value.as_f64().map(|value| value as f32)));
-        let vector = vector
-            .and_then(Iterator::collect::<Option<Vec<f32>>>)
-            .and_then(|values| Embedding::normalized(values).ok());
-        if let (Some(key), Some(vector)) = (chunk["key"].as_str().and_then(content_key), vector) {
+        if let (Some(key), Some(vector)) = (chunk["key"].as_str().and_then(content_key), embedding(&chunk["vector"])) {
             vectors.insert(key, vector);
         }
     }
     Some(Exported { source, vectors })
 }
 
+/// The vector in a list of numbers; none where it is no vector.
+pub(crate) fn embedding(numbers: &Value) -> Option<Embedding> {
+    let values = numbers.as_array()?.iter().map(|value| value.as_f64().map(|value| value as f32));
+    Embedding::normalized(values.collect::<Option<Vec<f32>>>()?).ok()
+}
+
+/// A key as 32 hex digits.
+pub(crate) fn key_text(key: &ContentKey) -> String {
+    key.0.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// 32 hex digits.
-fn content_key(digits: &str) -> Option<ContentKey> {
+pub(crate) fn content_key(digits: &str) -> Option<ContentKey> {
     let number = u128::from_str_radix(digits, 16).ok()?;
     (digits.len() == 32).then(|| ContentKey(number.to_be_bytes()))
 }

@@ -4,6 +4,7 @@
 
 mod encoding;
 mod run;
+mod stored;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,6 +19,7 @@ use crate::prepare::Cutting;
 use crate::source::{Listing, Problem, SkipCounts, is_standard_input, list_files};
 use crate::{Error, TokenEncoder};
 use run::Run;
+pub(crate) use stored::{Behind, ingest_stored, remove_all};
 
 /// Overlap of windows in tokens, where neither the user nor the index says otherwise.
 const DEFAULT_OVERLAP_TOKENS: usize = 64;
@@ -165,14 +167,7 @@ pub fn ingest(
     let listing = list_sources(options)?;
     let token_settings = tokens.map(|tokens| tokens.settings().clone());
     let settings = IndexSettings { tokens: token_settings, ..settings_for(encoder, index, options)? };
-    if let Some(longest) = tokens.map(TokenEncoder::longest_window).transpose()?
-        && settings.window_tokens > longest
-    {
-        return Err(Error::InvalidSettings(format!(
-            "a window of {} tokens leaves no room for the marker of passages; choose at most {longest}",
-            settings.window_tokens
-        )));
-    }
+    check_window(&settings, tokens)?;
     let mut writer = IndexWriter::create_or_open(index, &settings)?;
     writer.declare_fields(&options.fields)?;
     writer.set_language(options.language);
@@ -183,6 +178,17 @@ pub fn ingest(
         run.settle_gone(options.sync, options.force)?;
     }
     run.finish(started)
+}
+
+/// Whether the model that makes token rows has room for the windows.
+pub(crate) fn check_window(settings: &IndexSettings, tokens: Option<&TokenEncoder>) -> Result<(), Error> {
+    match tokens.map(TokenEncoder::longest_window).transpose()? {
+        Some(longest) if settings.window_tokens > longest => Err(Error::InvalidSettings(format!(
+            "a window of {} tokens leaves no room for the marker of passages; choose at most {longest}",
+            settings.window_tokens
+        ))),
+        _ => Ok(()),
+    }
 }
 
 pub(crate) fn list_sources(options: &IngestOptions) -> Result<Listing, Error> {

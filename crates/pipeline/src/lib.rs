@@ -20,6 +20,7 @@ mod home;
 mod import;
 mod ingest;
 mod late;
+mod migrate;
 mod models;
 mod narrow;
 mod plan;
@@ -50,6 +51,11 @@ pub use home::Home;
 pub use import::{ImportOptions, ImportReport, import};
 pub use ingest::{IngestOptions, IngestReport, Progress, ProgressState, ingest};
 pub use late::{TokenEncoder, open_token_encoder};
+pub use migrate::{
+    AlternateStatus, BuiltWith, Comparison, ExchangeReport, JudgedMode, Judgement, Migration, MigrationOptions,
+    ModeComparison, Room, SampleOptions, SelfFound, Unlike, alternate_status, compare_with_next, drop_alternate_of,
+    exchange, open_judgements,
+};
 pub use models::{ModelListing, embedded_cards, family, installed, list, remedy, verify_model};
 pub use plan::{PlanOfRun, Planned, PlannedDocument, plan};
 pub use purge::purge;
@@ -74,6 +80,7 @@ pub use berth_encoder::{
 };
 pub use berth_index::highlight::snippet;
 pub use berth_index::{
-    FieldKinds, IndexReader, IndexStatus, Keeping, KeptSnapshot, PurgeReport, VerifyReport, keep_snapshot,
-    list_snapshots, restore_snapshot, verify as verify_index, verify_snapshot,
+    Alternate, FieldKinds, IndexReader, IndexStatus, Keeping, KeptSnapshot, PurgeReport, StoredDocument, StoredWeights,
+    VerifyReport, clear_weights, keep_snapshot, list_snapshots, restore_snapshot, store_weights, stored_weights,
+    verify as verify_index, verify_snapshot,
 };

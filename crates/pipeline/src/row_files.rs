@@ -12,6 +12,7 @@ use serde_json::Value;
 pub use self::draft::Draft;
 use self::npy::NpyWriter;
 use self::parquet::ParquetWriter;
+pub(crate) use self::parquet::{PassageWriter, read_rows as read_parquet};
 use crate::Error;
 
 /// Numbers that a vector is kept in.

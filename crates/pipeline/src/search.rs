@@ -1,7 +1,7 @@
 //! One question in, ranked documents out: both halves asked, fused, read back.
 
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -30,6 +30,8 @@ const DEPTH_PER_DOCUMENT: usize = 10;
 
 /// Answers questions over one index.
 pub struct Searcher {
+    /// Folder of the index, to name it.
+    index: PathBuf,
     reader: IndexReader,
     /// Absent when only the lexical half will be asked.
     encoder: Option<Encoder>,
@@ -129,7 +131,7 @@ impl Searcher {
         if let (Some(stored), Some(tokens)) = (&settings.tokens, &tokens) {
             check_fingerprint(index, &stored.fingerprint, &tokens.settings().fingerprint)?;
         }
-        Ok(Self { reader, encoder, tokens, cross: None })
+        Ok(Self { index: index.to_path_buf(), reader, encoder, tokens, cross: None })
     }
 
     /// The same, with a cross-encoder that can be asked.
@@ -179,6 +181,10 @@ impl Searcher {
 
     fn ranking(&self, query: &Query) -> Result<Ranking, Error> {
         let snapshot = self.reader.snapshot();
+        if let Some(encoder) = &self.encoder {
+            // The index may have been moved to another model since it was opened.
+            check_fingerprint(&self.index, &snapshot.settings().fingerprint, encoder.fingerprint())?;
+        }
         let mut question = snapshot.question(&query.text);
         if !question.has_words() {
             return Err(Error::EmptyQuery);

@@ -2,6 +2,8 @@
 //!
 //! Produces documents in a fixed order (paths sorted, rows as they stand). Knows nothing of models or indexes.
 
+mod parquet;
+
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
 use std::fs::{self, File};
@@ -207,6 +209,8 @@ pub(crate) fn read_file(path: &Path, emit: &mut dyn FnMut(Item) -> bool) {
         read_rows(io::stdin().lock(), &path_text(path), 0, emit)
     } else if is_jsonl(path) {
         read_jsonl(path, emit)
+    } else if parquet::is_parquet(path) {
+        parquet::read(path, emit)
     } else {
         read_text(path, emit)
     };
@@ -341,9 +345,18 @@ fn read_rows(
 /// Reads one row: `_id` (or `id`), `title`, `text`; all other keys become metadata, but for what an export put there.
 fn parse_row(line: &str, place: &str, file: &str) -> Result<(Document, HashMap<ContentKey, Embedding>), String> {
     let value: Value = serde_json::from_str(line).map_err(|error| format!("not JSON: {error}"))?;
-    let Value::Object(mut row) = value else {
+    let Value::Object(row) = value else {
         return Err("not a JSON object".to_owned());
     };
+    row_document(row, place, file)
+}
+
+/// The same of a row that was read already.
+fn row_document(
+    mut row: Map<String, Value>,
+    place: &str,
+    file: &str,
+) -> Result<(Document, HashMap<ContentKey, Embedding>), String> {
     let text = match row.remove("text") {
         Some(Value::String(text)) => text,
         Some(_) => return Err("\"text\" is not a string".to_owned()),
@@ -377,7 +390,7 @@ fn record_of(document: &Document, file: String, modified_ns: i64) -> DocumentRec
 }
 
 /// Hashes title, text and metadata, each with its length, so that no two documents share an input.
-fn content_hash(document: &Document) -> String {
+pub(crate) fn content_hash(document: &Document) -> String {
     let mut hasher = blake3::Hasher::new();
     // A map always serialises: its keys are strings and its values are JSON already.
     let metadata = serde_json::to_string(&document.metadata).unwrap_or_default();

@@ -16,6 +16,8 @@ pub(crate) fn run(home: &Home, args: &EvalArgs) -> anyhow::Result<Outcome> {
         split: args.split.clone(),
         modes: args.modes.clone(),
         fusion: args.fusion.fusion(),
+        aggregate: args.aggregate,
+        filter: args.filter.clone(),
         rerank: args.rerank.rerank(),
         encoder: encoder_choice(&args.encoder),
         window_tokens: args.window,

@@ -1,6 +1,8 @@
 //! `berth get DOCUMENT --index DIR`.
 
-use berth_pipeline::{Error, IndexReader};
+use berth_pipeline::{BuiltWith, Error, IndexReader, StoredDocument};
+use berth_types::{Document, DocumentRecord};
+use serde::Serialize;
 
 use crate::Outcome;
 use crate::args::GetArgs;
@@ -8,6 +10,17 @@ use crate::output::{self, say};
 
 /// Candidates named when the end of a path fits several documents.
 const CANDIDATES_SHOWN: usize = 5;
+
+/// The contract of `berth get --json`.
+#[derive(Debug, Serialize)]
+struct Printed<'a> {
+    #[serde(flatten)]
+    document: &'a Document,
+    /// What the index remembers beside it.
+    record: &'a DocumentRecord,
+    /// What its passages were cut and embedded with.
+    built_with: BuiltWith,
+}
 
 pub(crate) fn run(args: &GetArgs) -> anyhow::Result<Outcome> {
     let snapshot = IndexReader::open(&args.index).map_err(Error::from)?.snapshot();
@@ -29,7 +42,8 @@ pub(crate) fn run(args: &GetArgs) -> anyhow::Result<Outcome> {
         return Ok(Outcome::NothingFound);
     };
     if args.json {
-        output::print_json(&stored.document)?;
+        let StoredDocument { document, record, .. } = &stored;
+        output::print_json(&Printed { document, record, built_with: BuiltWith::of(snapshot.settings()) })?;
     } else {
         output::print(&stored.document.text)?;
         if !stored.document.text.ends_with('\n') {

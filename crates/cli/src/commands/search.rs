@@ -5,25 +5,43 @@ use std::path::Path;
 
 use berth_pipeline::{Encoder, EncoderChoice, Home, Searcher, open_head, snippet};
 use berth_types::{Explanation, FacetCount, Head, Hit, Mode, Query, Rerank, Reranker, SearchReply};
+use serde::Serialize;
 use unicode_width::UnicodeWidthStr;
 
 use crate::Outcome;
 use crate::args::SearchArgs;
 use crate::commands::index::encoder_choice;
+use crate::commands::weights;
 use crate::output::{self, Terms, WrongUsage, grouped, paint, printable, say};
+use crate::weights_args::Resolved;
 
 /// Most characters of a chunk that are shown.
 const SNIPPET_CHARS: usize = 320;
 /// Columns before the text of a hit.
 const INDENT: &str = "    ";
 
+/// The contract of `berth search --json`.
+#[derive(Debug, Serialize)]
+struct Printed<'a> {
+    #[serde(flatten)]
+    reply: &'a SearchReply,
+    /// How the halves were joined, with `--explain`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fusion: Option<Resolved>,
+}
+
 pub(crate) fn run(home: &Home, args: &SearchArgs, terms: Terms) -> anyhow::Result<Outcome> {
     let mode = args.ranking.mode;
+    let stored = weights::of_index(&args.index)?;
+    let resolved = args.ranking.fusion.resolved(stored.as_ref());
+    if let Some(stored) = stored.filter(|stored| args.ranking.fusion.asks_for_weight(stored) && mode == Mode::Hybrid) {
+        weights::warn(&stored, &args.index);
+    }
     let query = Query {
         text: args.query.join(" "),
         k: args.k,
         mode,
-        fusion: args.ranking.fusion.fusion(),
+        fusion: resolved.fusion,
         rerank: args.rerank.rerank(),
         shaping: args.shaping.shaping(),
         explain: args.explain,
@@ -45,10 +63,16 @@ pub(crate) fn run(home: &Home, args: &SearchArgs, terms: Terms) -> anyhow::Resul
     for warning in &reply.warnings {
         say(&format!("berth: {warning}"));
     }
+    // Which weights counted is a part of how scores came about.
+    let fusion = (args.explain && mode == Mode::Hybrid && !lists).then_some(resolved);
     if args.json {
-        output::print_json(&reply)?;
+        output::print_json(&Printed { reply: &reply, fusion })?;
     } else {
         output::print(&render(&reply, terms))?;
+        if let Some(Resolved { fusion, from_index }) = fusion {
+            let origin = if from_index { " (stored in the index)" } else { "" };
+            output::print(&format!("{}\n", paint(terms.quiet, format!("{}{origin}", weights::words(fusion)))))?;
+        }
     }
     if reply.hits.is_empty() && !args.json {
         say(&format!("berth: nothing found in {}", args.index.display()));

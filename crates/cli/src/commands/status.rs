@@ -2,12 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use berth_pipeline::{Error, IndexReader, IndexStatus, fingerprint_hash};
+use berth_pipeline::{
+    Alternate, AlternateStatus, Error, IndexReader, IndexStatus, StoredWeights, alternate_status, fingerprint_hash,
+    stored_weights,
+};
 use berth_types::FieldKind;
 use serde::Serialize;
 
 use crate::Outcome;
 use crate::args::StatusArgs;
+use crate::commands::weights::described;
 use crate::output::{self, bytes, grouped, printable};
 
 /// The contract of `berth status --json`.
@@ -26,6 +30,15 @@ struct Status {
     fields: BTreeMap<String, Field>,
     #[serde(flatten)]
     index: IndexStatus,
+    /// How it joins its halves by its own choice.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    weights: Option<StoredWeights>,
+    /// The index that is to take the place of this one, from `berth migrate`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<AlternateStatus>,
+    /// The index whose place this one took.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    former: Option<AlternateStatus>,
 }
 
 #[derive(Debug, Serialize)]
@@ -51,6 +64,9 @@ pub(crate) fn run(args: &StatusArgs) -> anyhow::Result<Outcome> {
             .map(|(name, kind, documents)| (name.to_owned(), Field { kind, documents }))
             .collect(),
         index: snapshot.status(),
+        weights: stored_weights(&args.index, &settings.fingerprint).map_err(Error::from)?,
+        next: alternate_status(&args.index, Alternate::Next)?,
+        former: alternate_status(&args.index, Alternate::Former)?,
     };
     if args.json {
         output::print_json(&status)?;
@@ -82,6 +98,18 @@ pub(crate) fn run(args: &StatusArgs) -> anyhow::Result<Outcome> {
     }
     for (name, Field { kind, documents }) in &status.fields {
         rows.push(("field", printable(&format!("{name} ({kind}), {} documents", grouped(*documents)))));
+    }
+    if let Some(weights) = status.weights {
+        rows.push(("weights", described(weights)));
+    }
+    for (name, alternate) in [("next index", &status.next), ("former index", &status.former)] {
+        if let Some(AlternateStatus { built_with, documents, bytes: size }) = alternate {
+            let (count, all) = (grouped(*documents), grouped(status.index.documents));
+            let documents =
+                if count == all { format!("{count} documents") } else { format!("{count} of {all} documents") };
+            let line = format!("{} in {}, {documents}, {}", built_with.model, built_with.precision, bytes(*size));
+            rows.push((name, line));
+        }
     }
     let page: String = rows.iter().map(|(name, value)| format!("{name:<13} {value}\n")).collect();
     output::print(&page)?;

@@ -23,11 +23,47 @@ pub(super) struct Model {
     names: BTreeMap<PathBuf, usize>,
     /// By path: names whose directory was synced since.
     durable: BTreeMap<PathBuf, usize>,
-    /// Changes of names whose directory was not synced since, in their order: a path, its inode from then on, and the path
-    /// that goes at the same time.
-    waiting: Vec<(PathBuf, Option<usize>, Option<PathBuf>)>,
+    /// Changes of names whose directory was not synced since, in their order.
+    waiting: Vec<Change>,
     /// By inode: bytes that were synced.
     synced: BTreeMap<usize, Vec<u8>>,
+}
+
+/// A change of names that reaches the disk all at once.
+enum Change {
+    /// A file gets an inode, or goes; `gone` is the path that goes at the same time.
+    File { path: PathBuf, inode: Option<usize>, gone: Option<PathBuf> },
+    /// A directory takes the place of an empty one, or of none.
+    Folder { from: PathBuf, path: PathBuf },
+}
+
+impl Change {
+    fn path(&self) -> &Path {
+        match self {
+            Self::File { path, .. } | Self::Folder { path, .. } => path,
+        }
+    }
+
+    fn apply(&self, names: &mut BTreeMap<PathBuf, usize>) {
+        match self {
+            Self::File { path, inode, gone } => {
+                if let Some(gone) = gone {
+                    names.remove(gone);
+                }
+                match inode {
+                    Some(inode) => drop(names.insert(path.clone(), *inode)),
+                    None => drop(names.remove(path)),
+                }
+            }
+            Self::Folder { from, path } => {
+                let inside: Vec<PathBuf> = names.keys().filter(|name| name.starts_with(from)).cloned().collect();
+                for name in inside {
+                    let inode = names.remove(&name).unwrap();
+                    names.insert(path.join(name.strip_prefix(from).unwrap()), inode);
+                }
+            }
+        }
+    }
 }
 
 impl Model {
@@ -45,22 +81,32 @@ impl Model {
             Step::Rename(from, to) => {
                 if let Some(&inode) = self.names.get(from) {
                     self.name(to, Some(inode), Some(from));
+                } else {
+                    self.change(Change::Folder { from: from.clone(), path: to.clone() });
                 }
             }
             Step::Link(from, to) => self.name(to, self.names.get(from).copied(), None),
             Step::Remove(path) => self.name(path, None, None),
             Step::SyncDirectory(folder) => {
                 let inside = |path: &Path| path.parent() == Some(folder);
+                for change in self.waiting.iter().filter(|change| inside(change.path())) {
+                    if let Change::Folder { .. } = change {
+                        change.apply(&mut self.durable);
+                    }
+                }
                 self.durable.retain(|path, _| !inside(path));
                 self.durable.extend(self.names.iter().filter(|(path, _)| inside(path)).map(|(p, i)| (p.clone(), *i)));
-                self.waiting.retain(|(path, ..)| !inside(path));
+                self.waiting.retain(|change| !inside(change.path()));
             }
         }
     }
 
     fn name(&mut self, path: &Path, inode: Option<usize>, gone: Option<&PathBuf>) {
-        let change = (path.to_path_buf(), inode, gone.cloned());
-        apply(&mut self.names, &change);
+        self.change(Change::File { path: path.to_path_buf(), inode, gone: gone.cloned() });
+    }
+
+    fn change(&mut self, change: Change) {
+        change.apply(&mut self.names);
         self.waiting.push(change);
     }
 
@@ -91,7 +137,7 @@ impl Model {
         let mut names = self.durable.clone();
         for change in &self.waiting {
             if random.below(2) == 0 {
-                apply(&mut names, change);
+                change.apply(&mut names);
             }
         }
         let path_of = |inode: usize| self.names.iter().find(|(_, other)| **other == inode).map(|(path, _)| path);
@@ -111,21 +157,13 @@ impl Model {
     }
 }
 
-fn apply(names: &mut BTreeMap<PathBuf, usize>, (path, inode, gone): &(PathBuf, Option<usize>, Option<PathBuf>)) {
-    if let Some(gone) = gone {
-        names.remove(gone);
-    }
-    match inode {
-        Some(inode) => drop(names.insert(path.clone(), *inode)),
-        None => drop(names.remove(path)),
-    }
-}
-
 pub(super) fn write_disk(files: &Files, from: &Path, to: &Path) {
     for folder in ["lexical", "dense"] {
         fs::create_dir_all(to.join(folder)).unwrap();
     }
     for (path, bytes) in files {
-        fs::write(to.join(path.strip_prefix(from).unwrap()), bytes).unwrap();
+        let path = to.join(path.strip_prefix(from).unwrap());
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
     }
 }

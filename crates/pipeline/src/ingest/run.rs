@@ -8,19 +8,20 @@ mod storing;
 use std::collections::{HashMap, VecDeque};
 use std::mem::take;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use berth_encoder::Encoder;
-use berth_index::IndexWriter;
-use berth_types::{ContentKey, Device, Embedding, TokenRows};
+use berth_index::{IndexWriter, Snapshot};
+use berth_types::{ContentKey, Device, DocumentRecord, Embedding, TokenRows};
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::encoding::{Encoding, Row, Stage};
 use super::{IngestReport, Progress, ProgressState};
 use crate::prepare::{Cutting, Incoming, Prepared, prepare};
-use crate::source::{Item, Listing, Problem, path_text, read_file};
+use crate::source::{Item, Listing, Problem, SourceFile, content_hash, path_text, read_file};
 use crate::sync::{Known, Seen, compare};
 use crate::{Error, TokenEncoder};
 
@@ -57,6 +58,55 @@ struct Order {
     reply: Sender<Result<Prepared, Error>>,
 }
 
+/// Where documents come from.
+pub(super) enum Documents {
+    /// Files, read in this order.
+    Files(Vec<SourceFile>),
+    /// Those of these ids, as an index stores them.
+    Stored(Arc<Snapshot>, Vec<String>),
+}
+
+impl Documents {
+    /// Reads all of them until `emit` returns false.
+    fn read(self, mut emit: impl FnMut(PathBuf, Item) -> bool) -> Result<(), Error> {
+        match self {
+            Self::Files(files) => {
+                for file in files {
+                    let mut open = true;
+                    read_file(&file.path, &mut |item| {
+                        open = emit(file.path.clone(), item);
+                        open
+                    });
+                    if !open {
+                        break;
+                    }
+                }
+            }
+            Self::Stored(snapshot, ids) => {
+                for id in ids {
+                    let Some(stored) = snapshot.document(&id)? else { continue };
+                    let bytes = stored_bytes(&stored.record);
+                    let (document, mut record) = (stored.document, stored.record);
+                    // An interrupted run stored a part of the chunks; its text is whole.
+                    if record.content_hash.is_empty() {
+                        record.content_hash = content_hash(&document);
+                    }
+                    let item = Item::Document { document, record, bytes, vectors: HashMap::new() };
+                    if !emit(PathBuf::new(), item) {
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a stored document counts among others, before its text was read: its chunks.
+pub(super) fn stored_bytes(record: &DocumentRecord) -> u64 {
+    u64::from(record.chunks).max(1)
+}
+
 /// A run over the sources, from the first document to the last commit.
 pub(super) struct Run<'a> {
     encoder: &'a Encoder,
@@ -74,6 +124,8 @@ pub(super) struct Run<'a> {
     state: ProgressState,
     seen: Seen,
     files_there: HashMap<String, bool>,
+    /// Whether documents come from an index, which has settled which file each id belongs to.
+    from_store: bool,
     added_hashes: Vec<String>,
     pieces: usize,
     unknown: usize,
@@ -104,6 +156,7 @@ impl<'a> Run<'a> {
             state: ProgressState { bytes_total: listing.bytes, ..ProgressState::default() },
             seen: Seen { roots: listing.roots.clone(), ..Seen::default() },
             files_there: HashMap::new(),
+            from_store: false,
             added_hashes: Vec::new(),
             pieces: 0,
             unknown: 0,
@@ -116,7 +169,19 @@ impl<'a> Run<'a> {
     }
 
     /// Reads, embeds and writes everything listed, and commits every `commit_every`.
-    pub(super) fn read_all(&mut self, listing: Listing, cutting: Cutting) -> Result<(), Error> {
+    pub(super) fn read_all(&mut self, mut listing: Listing, cutting: Cutting) -> Result<(), Error> {
+        let files = take(&mut listing.files);
+        self.read_documents(Documents::Files(files), listing, cutting)
+    }
+
+    /// The same for other documents; `listing` says what was found and left out beside them.
+    pub(super) fn read_documents(
+        &mut self,
+        documents: Documents,
+        listing: Listing,
+        cutting: Cutting,
+    ) -> Result<(), Error> {
+        self.from_store = matches!(documents, Documents::Stored(..));
         self.report.skipped_by_reason = listing.skipped;
         self.seen.doubtful_files.extend(listing.doubtful);
         for problem in listing.problems {
@@ -129,22 +194,9 @@ impl<'a> Run<'a> {
         let threads = preparing_threads(encoder.device());
         let documents_ahead = threads * DOCUMENTS_AHEAD;
         let (order_sender, orders) = bounded::<Order>(documents_ahead);
-        let files = listing.files;
         thread::scope(|scope| {
-            scope.spawn(move || {
-                for file in files {
-                    if cancel.load(Ordering::Relaxed) {
-                        break;
-                    }
-                    let mut open = true;
-                    read_file(&file.path, &mut |item| {
-                        open = item_sender.send((file.path.clone(), item)).is_ok() && !cancel.load(Ordering::Relaxed);
-                        open
-                    });
-                    if !open {
-                        break;
-                    }
-                }
+            let reading = scope.spawn(move || {
+                documents.read(|file, item| item_sender.send((file, item)).is_ok() && !cancel.load(Ordering::Relaxed))
             });
             for _ in 0..threads {
                 let orders = orders.clone();
@@ -163,7 +215,8 @@ impl<'a> Run<'a> {
             drop(orders);
             self.coordinate(items, order_sender, documents_ahead)?;
             // Before the other threads are waited for: one of them may hang in a read.
-            self.commit()
+            self.commit()?;
+            reading.join().map_err(|_| Error::WorkerLost("reading"))?
         })
     }
 
@@ -288,6 +341,9 @@ impl<'a> Run<'a> {
 
     /// Whether a file that documents came from is still there; asked once a file.
     fn is_there(&mut self, file: &str) -> bool {
+        if self.from_store {
+            return false;
+        }
         if let Some(&there) = self.files_there.get(file) {
             return there;
         }

@@ -1,5 +1,8 @@
-//! Apache Parquet: columns `id`, `text`, `embedding` (a list, or packed bits), and `scale` for bytes. The only file that
+//! Apache Parquet: columns `id`, `text`, `embedding` (a list, or packed bits), and `scale` for bytes. The only room that
 //! names `parquet`.
+
+mod passages;
+mod reading;
 
 use std::fs::File;
 use std::io;
@@ -15,6 +18,8 @@ use serde_json::Value;
 
 use super::{Draft, Dtype, FileRow, Values};
 use crate::Error;
+pub(crate) use passages::PassageWriter;
+pub(crate) use reading::read_rows;
 
 /// Rows that are written together and held until then, unless they have more bytes than the next number says.
 const ROWS_AT_ONCE: usize = 1024;

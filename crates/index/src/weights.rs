@@ -1,0 +1,160 @@
+//! How the halves of an index are joined unless a question says otherwise: stored beside the index, in a file of its own.
+//!
+//! What is stored belongs to the vectors that it was chosen for. After the index was moved to another model the kind of
+//! fusion still holds, and the share of the dense half does not.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use berth_types::{Fingerprint, Fusion};
+use serde::{Deserialize, Serialize};
+
+use crate::blocks::{seal_text, unseal_text};
+use crate::disk::Disk;
+use crate::reader::{IndexReader, exists};
+use crate::{Error, kept};
+
+/// Holds the weights, inside an index.
+pub(crate) const WEIGHTS_FILE: &str = "weights.json";
+/// Version of what it says.
+const FORMAT: u32 = 1;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Weights {
+    format: u32,
+    /// BLAKE3 of everything that shapes a vector of the index that they were chosen for, hex.
+    fingerprint: String,
+    fusion: Fusion,
+}
+
+/// How the halves of an index are joined by its own choice.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct StoredWeights {
+    /// As it was stored.
+    pub fusion: Fusion,
+    /// Whether it was chosen for the vectors that the index has now.
+    pub for_this_model: bool,
+}
+
+/// Stores how the halves of an index are joined from now on. A file that is there is replaced at once.
+///
+/// # Errors
+/// `NotFound`, `IsSnapshot`, `Corrupted` when the index is damaged, `Io`.
+pub fn store_weights(index: &Path, fusion: Fusion) -> Result<(), Error> {
+    store_on(&Disk::default(), index, fusion)
+}
+
+pub(crate) fn store_on(disk: &Disk, index: &Path, fusion: Fusion) -> Result<(), Error> {
+    kept::refuse_snapshot(index)?;
+    let fingerprint = hash(&IndexReader::open(index)?.snapshot().settings().fingerprint);
+    let weights = Weights { format: FORMAT, fingerprint, fusion };
+    let mut json = serde_json::to_vec_pretty(&weights).expect("weights are plain data");
+    json.push(b'\n');
+    disk.replace(&index.join(WEIGHTS_FILE), &seal_text(WEIGHTS_FILE, &json))
+}
+
+/// How the halves of an index are joined by its own choice; none where it has none. `fingerprint` is that of its vectors.
+///
+/// # Errors
+/// `Corrupted`, `UnknownFormat`, `Io`.
+pub fn stored_weights(index: &Path, fingerprint: &Fingerprint) -> Result<Option<StoredWeights>, Error> {
+    let Some(weights) = read(index)? else { return Ok(None) };
+    let for_this_model = weights.fingerprint == hash(fingerprint);
+    Ok(Some(StoredWeights { fusion: weights.fusion, for_this_model }))
+}
+
+/// Forgets them; false when there were none.
+///
+/// # Errors
+/// `NotFound`, `IsSnapshot`, `Io`.
+pub fn clear_weights(index: &Path) -> Result<bool, Error> {
+    kept::refuse_snapshot(index)?;
+    if !exists(index) {
+        return Err(Error::NotFound { path: index.to_path_buf() });
+    }
+    let path = index.join(WEIGHTS_FILE);
+    let there = path.exists();
+    let disk = Disk::default();
+    disk.remove_if_there(&path)?;
+    disk.sync_directory(index)?;
+    Ok(there)
+}
+
+/// Looks whether the file, if there is one, is as it was written.
+pub(crate) fn check(index: &Path) -> Result<(), Error> {
+    read(index).map(|_| ())
+}
+
+fn read(index: &Path) -> Result<Option<Weights>, Error> {
+    #[derive(Deserialize)]
+    struct Format {
+        format: u32,
+    }
+    let path = index.join(WEIGHTS_FILE);
+    let sealed = match fs::read(&path) {
+        Ok(sealed) => sealed,
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
+        Err(error) => return Err(Error::io("read", &path, error)),
+    };
+    let json = unseal_text(&path, sealed)?;
+    let wrong = |error: serde_json::Error| Error::corrupted(&path, format!("it cannot be understood: {error}"));
+    let Format { format } = serde_json::from_slice(&json).map_err(wrong)?;
+    if format != FORMAT {
+        let (found, supported) = (format.to_string(), FORMAT.to_string());
+        return Err(Error::UnknownFormat { file: path, found, supported });
+    }
+    serde_json::from_slice(&json).map(Some).map_err(wrong)
+}
+
+fn hash(fingerprint: &Fingerprint) -> String {
+    blake3::hash(fingerprint.canonical().as_bytes()).to_hex().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use berth_types::Normalize;
+
+    use super::*;
+    use crate::crash_tests::{put, settings};
+    use crate::{IndexWriter, Keeping, keep_snapshot, restore_snapshot, verify, verify_snapshot};
+
+    #[test]
+    fn weights_are_of_an_index_and_of_its_model() {
+        let base = tempfile::tempdir().unwrap();
+        let dir = base.path().join("index");
+        let fusion = Fusion::Convex { dense_weight: 0.7, normalize: Normalize::ZScore };
+        assert!(matches!(store_weights(&dir, fusion), Err(Error::NotFound { .. })));
+        assert!(matches!(clear_weights(&dir), Err(Error::NotFound { .. })));
+        let mut writer = IndexWriter::create_or_open(&dir, &settings()).unwrap();
+        put(&mut writer, "a", "some text").unwrap();
+        writer.finish().unwrap();
+        let fingerprint = settings().fingerprint;
+        assert_eq!(stored_weights(&dir, &fingerprint).unwrap(), None);
+        store_weights(&dir, Fusion::default()).unwrap();
+        store_weights(&dir, fusion).unwrap();
+        let stored = stored_weights(&dir, &fingerprint).unwrap();
+        assert_eq!(stored, Some(StoredWeights { fusion, for_this_model: true }));
+        let other = Fingerprint { model: "other".to_owned(), ..fingerprint.clone() };
+        assert!(!stored_weights(&dir, &other).unwrap().unwrap().for_this_model);
+
+        // A snapshot has them, and gives them back.
+        let (kept, back) = (base.path().join("kept"), base.path().join("back"));
+        keep_snapshot(&dir, &kept, Keeping::Link).unwrap();
+        assert_eq!(verify_snapshot(&kept).unwrap().problems, []);
+        assert!(matches!(store_weights(&kept, fusion), Err(Error::IsSnapshot { .. })));
+        assert!(clear_weights(&dir).unwrap() && !clear_weights(&dir).unwrap());
+        restore_snapshot(&kept, &back, Keeping::Copy).unwrap();
+        assert_eq!(stored_weights(&back, &fingerprint).unwrap(), stored);
+
+        let path = back.join(WEIGHTS_FILE);
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[20] ^= 1;
+        fs::write(&path, bytes).unwrap();
+        assert!(matches!(stored_weights(&back, &fingerprint), Err(Error::Corrupted { .. })));
+        assert_eq!(verify(&back).unwrap().problems[0].file, Path::new(WEIGHTS_FILE));
+    }
+}

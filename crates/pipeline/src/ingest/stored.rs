@@ -1,0 +1,126 @@
+//! Documents of one index into another, by another model: from the stored text, not from the sources.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use berth_encoder::Encoder;
+use berth_index::{IndexSettings, IndexWriter, Snapshot, first_segment_of_next};
+use berth_types::{DocumentRecord, FieldDeclaration};
+
+use super::run::{Documents, Run, stored_bytes};
+use super::{IngestReport, Progress};
+use crate::prepare::Cutting;
+use crate::source::Listing;
+use crate::{Error, TokenEncoder};
+
+/// What an index has to take over from another to hold the same documents.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Behind {
+    /// Ids of documents that it lacks or has in another version, sorted.
+    pub(crate) missing: Vec<String>,
+    /// Ids of documents that the other one has no more, sorted.
+    pub(crate) gone: Vec<String>,
+    /// What the missing ones count together, for progress.
+    bytes: u64,
+}
+
+impl Behind {
+    /// Compares the records of both by content and file.
+    pub(crate) fn of(there: &BTreeMap<String, DocumentRecord>, here: &BTreeMap<String, DocumentRecord>) -> Self {
+        let mut behind = Self::default();
+        for (id, record) in there {
+            if !here.get(id).is_some_and(|known| is_same(record, known)) {
+                behind.bytes += stored_bytes(record);
+                behind.missing.push(id.clone());
+            }
+        }
+        behind.gone.extend(here.keys().filter(|id| !there.contains_key(*id)).cloned());
+        behind
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.missing.is_empty() && self.gone.is_empty()
+    }
+}
+
+/// Whether a document is whole here, and as it is there. There it may be a part that an interrupted run left, which has no
+/// hash: its text is stored whole all the same, and here all of it was embedded.
+fn is_same(there: &DocumentRecord, here: &DocumentRecord) -> bool {
+    let same_content = there.content_hash == here.content_hash || there.content_hash.is_empty();
+    same_content && there.file == here.file && !here.content_hash.is_empty()
+}
+
+/// Puts the documents that the index `next` lacks into it as `current` has them, and removes those that are gone.
+///
+/// # Errors
+/// As [`ingest`](super::ingest); damage that is met while documents are read.
+pub(crate) fn ingest_stored(
+    (encoder, tokens): (&Encoder, Option<&TokenEncoder>),
+    (current, behind): (&Arc<Snapshot>, Behind),
+    next: &Path,
+    settings: &IndexSettings,
+    commit_every: Duration,
+    progress: &mut dyn Progress,
+    cancel: &AtomicBool,
+) -> Result<IngestReport, Error> {
+    let started = Instant::now();
+    let mut writer = IndexWriter::create_or_open_next(next, settings, first_segment_of_next(current))?;
+    declare_fields(&mut writer, current)?;
+    let removed = remove_all(&mut writer, &behind.gone)?;
+    let listing = Listing { bytes: behind.bytes, ..Listing::default() };
+    let cutting = Cutting { window_tokens: settings.window_tokens, overlap_tokens: settings.overlap_tokens };
+    let mut run = Run::new((encoder, tokens), writer, progress, cancel, &listing, commit_every);
+    run.read_documents(Documents::Stored(Arc::clone(current), behind.missing), listing, cutting)?;
+    let report = run.finish(started)?;
+    Ok(IngestReport { removed, ..report })
+}
+
+/// Removes documents that are gone; needs no model.
+pub(crate) fn remove_all(writer: &mut IndexWriter, gone: &[String]) -> Result<usize, Error> {
+    let mut removed = 0;
+    for id in gone {
+        removed += usize::from(writer.remove(id)?);
+    }
+    Ok(removed)
+}
+
+/// Fields are of the kinds that they have there, whichever document comes first.
+fn declare_fields(writer: &mut IndexWriter, current: &Snapshot) -> Result<(), Error> {
+    let fields = current.fields().iter();
+    let declared: Vec<_> = fields.map(|(name, &kind)| FieldDeclaration { name: name.clone(), kind }).collect();
+    Ok(writer.declare_fields(&declared)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn records(of: &[(&str, &str, &str, u32)]) -> BTreeMap<String, DocumentRecord> {
+        let record = |&(id, hash, file, chunks): &(&str, &str, &str, u32)| {
+            let (content_hash, file) = (hash.to_owned(), file.to_owned());
+            (id.to_owned(), DocumentRecord { content_hash, file, modified_ns: 0, chunks })
+        };
+        of.iter().map(record).collect()
+    }
+
+    #[test]
+    fn what_differs_in_content_or_place_is_missing_and_what_is_only_here_is_gone() {
+        let there = records(&[("a", "1", "f", 1), ("b", "2", "f", 3), ("c", "3", "g", 1), ("d", "4", "f", 0)]);
+        let here = records(&[("a", "1", "f", 2), ("b", "9", "f", 3), ("c", "3", "f", 1), ("z", "5", "f", 1)]);
+        let behind = Behind::of(&there, &here);
+        assert_eq!((behind.missing, behind.gone), (vec!["b".into(), "c".into(), "d".into()], vec!["z".into()]));
+        assert_eq!(behind.bytes, 3 + 1 + 1);
+        assert!(Behind::of(&there, &there).is_empty());
+    }
+
+    #[test]
+    fn a_part_is_whole_here_once_all_of_it_was_embedded() {
+        let there = records(&[("a", "", "f", 500)]);
+        assert_eq!(Behind::of(&there, &records(&[("a", "", "f", 64)])).missing, ["a"]);
+        assert!(Behind::of(&there, &records(&[("a", "1", "f", 900)])).is_empty());
+        assert_eq!(Behind::of(&records(&[("a", "2", "f", 500)]), &records(&[("a", "1", "f", 900)])).missing, ["a"]);
+    }
+}
