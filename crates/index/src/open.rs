@@ -10,6 +10,7 @@ use berth_types::Fingerprint;
 use tantivy::index::SegmentComponent;
 use tantivy::{Index, ReloadPolicy};
 
+use crate::beside::BesideEntry;
 use crate::blocks::BlockFile;
 use crate::directory::{FirstFault, LEXICAL_FOLDER, LexicalDirectory, META_FILE, OpenFiles, read_meta};
 use crate::disk::{Disk, parent_of};
@@ -18,7 +19,7 @@ use crate::lock::{LOCK_FILE, WriterLock};
 use crate::lookup::Lookup;
 use crate::manifest::{Counts, DENSE_FOLDER, Manifest, NEWEST_FORMAT, NextNumbers, missing_is_corrupted, supported};
 use crate::schema::LexicalSchema;
-use crate::{Error, FieldKinds, FingerprintDifference, IndexSettings, TokenSettings, analysis, garbage, kept};
+use crate::{Error, FieldKinds, FingerprintDifference, IndexSettings, Policy, TokenSettings, analysis, garbage, kept};
 
 /// An index that is open for writing, before anything runs.
 pub(crate) struct OpenedForWriting {
@@ -140,6 +141,8 @@ fn create(
         generation: 1,
         settings: settings.clone(),
         fields: FieldKinds::new(),
+        policy: Policy::default(),
+        beside: BesideEntry::default(),
         lexical: schema.entry(),
         counts: Counts { documents: 0, textless: 0, chunks: 0 },
         next: NextNumbers { document_no: 0, chunk_id: 0, segment: 0 },

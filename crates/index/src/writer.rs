@@ -15,6 +15,7 @@ use berth_types::{Chunk, ContentKey, Document, DocumentRecord, Embedding, FieldD
 use tantivy::Index;
 use tantivy::indexer::LogMergePolicy;
 
+use crate::beside::Beside;
 use crate::dense::{DenseStore, RowLabel};
 use crate::directory::{FirstFault, OpenFiles};
 use crate::disk::Disk;
@@ -55,6 +56,8 @@ pub struct IndexWriter {
     counts: Counts,
     /// Kinds of the metadata fields, those that are not committed yet included.
     fields: FieldKinds,
+    /// Policy and texts, those that are not committed yet included.
+    pub(crate) beside: Beside,
     warnings: WarningLog,
     next_document_no: u64,
     next_chunk_id: u64,
@@ -109,6 +112,7 @@ impl IndexWriter {
             documents,
             counts: found,
             fields: manifest.fields.clone(),
+            beside: Beside::of(&manifest.policy, &manifest.beside),
             warnings: WarningLog::default(),
             next_document_no: manifest.next.document_no,
             next_chunk_id: manifest.next.chunk_id,
@@ -163,6 +167,16 @@ impl IndexWriter {
         self.changed |= fields != self.fields;
         self.fields = fields;
         Ok(())
+    }
+
+    /// Kinds of the metadata fields, those that are not committed yet included.
+    pub(crate) fn fields(&self) -> &FieldKinds {
+        &self.fields
+    }
+
+    /// The next commit has something to say.
+    pub(crate) fn mark_changed(&mut self) {
+        self.changed = true;
     }
 
     /// What could not be searched of the documents put since this was last asked, the first few for each field.
@@ -308,6 +322,8 @@ impl IndexWriter {
         let manifest = Manifest {
             generation,
             fields: self.fields.clone(),
+            policy: self.beside.policy.clone(),
+            beside: self.beside.write(&self.dir, &self.disk, generation)?,
             counts: self.counts,
             next: NextNumbers {
                 document_no: self.next_document_no,
@@ -323,6 +339,7 @@ impl IndexWriter {
         prepared.set_payload(&payload);
         prepared.commit().map_err(|error| self.fault.explain(error))?;
         self.fault.forget();
+        self.beside.committed(&manifest.beside);
         self.manifest = manifest;
         Ok(())
     }

@@ -23,6 +23,9 @@ pub(crate) fn explain(
     let bm25 = ranked.lexical.map(|document| half(document, &found.lexical_hits, true)).transpose()?;
     let mut root = match &ranked.fused {
         Some(fused) => fusion::explain(fused, cosine, bm25),
+        None if ranked.pinned && cosine.is_none() && bm25.is_none() => {
+            leaf("pinned to this question; neither half returned it".to_owned(), ranked.score)
+        }
         None => cosine.or(bm25).ok_or(Error::ChunkLost { chunk_id: ranked.chunk_id })?,
     };
     if let Some(late) = &ranked.late {
@@ -52,8 +55,10 @@ fn half_score(
             return Ok(leaf(format!("cosine of {of}"), score));
         }
         let terms = snapshot.explain(question, chunk_id)?.into_iter().map(|term| {
+            let synonym = question.synonym_of(&term.term);
+            let synonym = synonym.map_or_else(String::new, |of| format!(" (synonym of {of})"));
             let label = format!(
-                "{}: {} in {} terms, in {} chunks (idf {:.2})",
+                "{}{synonym}: {} in {} terms, in {} chunks (idf {:.2})",
                 term.term, term.term_frequency, term.field_length, term.document_frequency, term.idf
             );
             leaf(label, term.score)

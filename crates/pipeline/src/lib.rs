@@ -8,6 +8,7 @@ mod checkpoint;
 mod chosen;
 mod compact;
 mod cross;
+mod curation;
 mod doctor;
 mod encoding;
 mod error;
@@ -22,10 +23,13 @@ mod ingest;
 mod late;
 mod models;
 mod narrow;
+mod pinned;
 mod plan;
+mod policy;
 mod prepare;
 mod purge;
 mod quantize;
+mod query_log;
 mod rates;
 mod rerank;
 mod row_files;
@@ -40,6 +44,7 @@ mod windows;
 
 pub use bench::{BenchOptions, BenchReport, PlanReport, bench_encode};
 pub use compact::{CompactReport, compact};
+pub use curation::{pin, pins, set_synonyms, synonyms, unpin};
 pub use doctor::{Check, Verdict, examine};
 pub use encoding::{EncoderChoice, fingerprint_hash, open_encoder};
 pub use error::Error;
@@ -52,8 +57,12 @@ pub use ingest::{IngestOptions, IngestReport, Progress, ProgressState, ingest};
 pub use late::{TokenEncoder, open_token_encoder};
 pub use models::{ModelListing, embedded_cards, family, installed, list, remedy, verify_model};
 pub use plan::{PlanOfRun, Planned, PlannedDocument, plan};
-pub use purge::purge;
+pub use policy::{PolicyChange, change_policy, policy};
+pub use purge::{PurgeOutcome, purge};
 pub use quantize::{Cosine, FrontierStep, ProductHarm, QuantizeReport, quantize_report};
+pub use query_log::{
+    LoggedQuery, QueryLog, QueryReport, QuerySummary, clear_query_log, log_query, query_report, read_query_log,
+};
 pub use rates::{last_rate, remember_rate};
 pub use row_files::{Draft, Dtype, FileRow, RowFormat, RowWriter, Values};
 pub use samples::{read_texts, sample_texts};
@@ -74,6 +83,7 @@ pub use berth_encoder::{
 };
 pub use berth_index::highlight::snippet;
 pub use berth_index::{
-    FieldKinds, IndexReader, IndexStatus, Keeping, KeptSnapshot, PurgeReport, VerifyReport, keep_snapshot,
-    list_snapshots, restore_snapshot, verify as verify_index, verify_snapshot,
+    Error as IndexError, FieldKinds, IndexReader, IndexStatus, Keeping, KeptSnapshot, Pin, Pins, Policy, PurgeReport,
+    VerifyReport, View, WordCount, exists as index_exists, keep_snapshot, list_snapshots, restore_snapshot,
+    verify as verify_index, verify_snapshot,
 };

@@ -50,12 +50,21 @@ pub struct SkipCounts {
     pub unreadable: usize,
     /// Documents whose id had been seen before in the same run.
     pub duplicates: usize,
+    /// Documents that have expired.
+    pub expired: usize,
 }
 
 impl SkipCounts {
     /// Everything that was passed over.
     pub fn total(&self) -> usize {
-        self.hidden + self.binary + self.links + self.special + self.indexes + self.unreadable + self.duplicates
+        self.hidden
+            + self.binary
+            + self.links
+            + self.special
+            + self.indexes
+            + self.unreadable
+            + self.duplicates
+            + self.expired
     }
 }
 
@@ -377,7 +386,7 @@ fn record_of(document: &Document, file: String, modified_ns: i64) -> DocumentRec
 }
 
 /// Hashes title, text and metadata, each with its length, so that no two documents share an input.
-fn content_hash(document: &Document) -> String {
+pub(crate) fn content_hash(document: &Document) -> String {
     let mut hasher = blake3::Hasher::new();
     // A map always serialises: its keys are strings and its values are JSON already.
     let metadata = serde_json::to_string(&document.metadata).unwrap_or_default();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use berth_pipeline::{Error, IndexReader, IndexStatus, fingerprint_hash};
+use berth_pipeline::{Error, IndexReader, IndexStatus, Policy, fingerprint_hash};
 use berth_types::FieldKind;
 use serde::Serialize;
 
@@ -24,6 +24,12 @@ struct Status {
     token_dimensions: Option<usize>,
     /// Metadata fields by name.
     fields: BTreeMap<String, Field>,
+    /// Who may find the documents, and until when.
+    policy: Policy,
+    /// Whether words have synonyms.
+    has_synonyms: bool,
+    /// Questions that documents are pinned to.
+    pinned_questions: usize,
     #[serde(flatten)]
     index: IndexStatus,
 }
@@ -50,6 +56,9 @@ pub(crate) fn run(args: &StatusArgs) -> anyhow::Result<Outcome> {
             .into_iter()
             .map(|(name, kind, documents)| (name.to_owned(), Field { kind, documents }))
             .collect(),
+        policy: snapshot.policy().clone(),
+        has_synonyms: snapshot.synonyms_text().is_some(),
+        pinned_questions: snapshot.pins().map_err(Error::from)?.iter().count(),
         index: snapshot.status(),
     };
     if args.json {
@@ -82,6 +91,22 @@ pub(crate) fn run(args: &StatusArgs) -> anyhow::Result<Outcome> {
     }
     for (name, Field { kind, documents }) in &status.fields {
         rows.push(("field", printable(&format!("{name} ({kind}), {} documents", grouped(*documents)))));
+    }
+    let Policy { access_field, expires_field, time_to_live, .. } = &status.policy;
+    if let Some(field) = access_field {
+        rows.push(("access", printable(&format!("closed: field '{field}' names who may find a document"))));
+    }
+    if let Some(field) = expires_field {
+        rows.push(("expiry", printable(&format!("the date in field '{field}'"))));
+    }
+    if let Some(span) = time_to_live {
+        rows.push(("expiry", format!("{span} after modification")));
+    }
+    if status.has_synonyms {
+        rows.push(("synonyms", "see berth synonyms list".to_owned()));
+    }
+    if status.pinned_questions > 0 {
+        rows.push(("pinned", format!("results of {} questions", grouped(status.pinned_questions as u64))));
     }
     let page: String = rows.iter().map(|(name, value)| format!("{name:<13} {value}\n")).collect();
     output::print(&page)?;

@@ -5,6 +5,7 @@
 //! of entries of the lexical half and one of rows of the dense half.
 
 mod bits;
+mod broaden;
 mod cache;
 mod condition;
 mod evaluate;
@@ -20,11 +21,12 @@ use crate::lexical::{self, Within};
 use crate::query_language;
 use crate::{ChunkHit, Error, FieldKinds, LexicalAnswer, Snapshot, TermScore};
 use berth_types::Embedding;
-use condition::{Condition, Names};
+use condition::Names;
 use table::DocumentTable;
 
 pub(crate) use bits::Bits;
 pub(crate) use cache::Selections;
+pub(crate) use condition::{Condition, Values};
 pub use question::Question;
 pub use values::FieldValue;
 
@@ -66,13 +68,17 @@ impl Snapshot {
         &self.manifest().fields
     }
 
-    fn names(&self) -> Names<'_> {
+    pub(crate) fn names(&self) -> Names<'_> {
         Names { fields: self.fields(), has_fields: self.lookup().schema.metadata.is_some() }
     }
 
     /// Understands a query: plain words, or words with operators.
     pub fn question(&self, text: &str) -> Question {
-        Question::of(text, self.names())
+        let mut question = Question::of(text, self.names());
+        if let Some(synonyms) = self.synonyms() {
+            broaden::broaden(&mut question, synonyms, self.lookup());
+        }
+        question
     }
 
     /// The documents that fulfil a filter and what the question demands; `None` when all do.
@@ -84,8 +90,18 @@ impl Snapshot {
         filter: Option<&str>,
         question: Option<&Question>,
     ) -> Result<Option<Arc<Selection>>, Error> {
+        self.selection_within(None, filter, question)
+    }
+
+    /// As [`selection`](Self::selection), of the documents that are seen.
+    pub(crate) fn selection_within(
+        &self,
+        seen: Option<&Condition>,
+        filter: Option<&str>,
+        question: Option<&Question>,
+    ) -> Result<Option<Arc<Selection>>, Error> {
         let demands = question.and_then(|question| question.operators.as_ref()?.demands.clone());
-        self.select_all(filter, demands)
+        self.select_all(seen, filter, demands)
     }
 
     /// As [`selection`](Self::selection), but those that match the question as well: what the lexical half finds, in whatever
@@ -94,16 +110,31 @@ impl Snapshot {
     /// # Errors
     /// As [`selection`](Self::selection).
     pub fn matches(&self, filter: Option<&str>, question: &Question) -> Result<Option<Arc<Selection>>, Error> {
+        self.matches_within(None, filter, question)
+    }
+
+    /// As [`matches`](Self::matches), of the documents that are seen.
+    pub(crate) fn matches_within(
+        &self,
+        seen: Option<&Condition>,
+        filter: Option<&str>,
+        question: &Question,
+    ) -> Result<Option<Arc<Selection>>, Error> {
         let matches = match &question.operators {
             Some(operators) => operators.matches.clone(),
             None => condition::any_term(&question.terms),
         };
-        self.select_all(filter, Some(matches))
+        self.select_all(seen, filter, Some(matches))
     }
 
-    fn select_all(&self, filter: Option<&str>, more: Option<Condition>) -> Result<Option<Arc<Selection>>, Error> {
-        let conditions: Vec<Condition> =
-            filter.map(|filter| self.condition(filter)).transpose()?.into_iter().chain(more).collect();
+    fn select_all(
+        &self,
+        seen: Option<&Condition>,
+        filter: Option<&str>,
+        more: Option<Condition>,
+    ) -> Result<Option<Arc<Selection>>, Error> {
+        let filter = filter.map(|filter| self.condition(filter)).transpose()?;
+        let conditions: Vec<Condition> = seen.cloned().into_iter().chain(filter).chain(more).collect();
         if conditions.is_empty() {
             return Ok(None);
         }
@@ -120,6 +151,20 @@ impl Snapshot {
 
     fn table(&self) -> Result<&DocumentTable, Error> {
         self.selections().table(self.lookup(), self.dense_segments())
+    }
+
+    /// Whether a document is in a set.
+    ///
+    /// # Errors
+    /// `Corrupted`, `Lexical`.
+    pub fn is_in(&self, selection: &Selection, document_no: u64) -> Result<bool, Error> {
+        let place = self.table()?.place(document_no);
+        Ok(place.is_some_and(|place| selection.documents.contains(place)))
+    }
+
+    /// Whether the entry of the lexical half belongs to a document of a set.
+    pub(crate) fn entries_of(&self, selection: &Selection) -> Result<Vec<Bits>, Error> {
+        Ok(selection.entries(self.table()?).to_vec())
     }
 
     /// As [`dense`](Self::dense), of the chunks of these documents alone.
@@ -153,11 +198,47 @@ impl Snapshot {
         filter: Option<&str>,
         depth: usize,
     ) -> Result<LexicalAnswer, Error> {
+        self.lexical_of_seen(None, question, filter, depth)
+    }
+
+    /// As [`lexical_within`](Self::lexical_within), of the documents that are seen.
+    pub(crate) fn lexical_of_seen(
+        &self,
+        seen: Option<&Condition>,
+        question: &Question,
+        filter: Option<&str>,
+        depth: usize,
+    ) -> Result<LexicalAnswer, Error> {
+        let mut answer = self.ranked_within(seen, question, filter, depth)?;
+        // Whoever has a word need not have its synonyms too: they do not raise what a chunk could score at most.
+        let typed = question.terms.len() - question.added;
+        if question.added > 0 {
+            let added: Vec<&lexical::Asked> = question.terms[typed..].iter().collect();
+            for (name, weight) in answer.terms.iter().zip(&mut answer.weights) {
+                if added
+                    .iter()
+                    .any(|(in_title, term)| name.strip_prefix(if *in_title { "title:" } else { "" }) == Some(term))
+                {
+                    *weight = 0.0;
+                }
+            }
+        }
+        Ok(answer)
+    }
+
+    fn ranked_within(
+        &self,
+        seen: Option<&Condition>,
+        question: &Question,
+        filter: Option<&str>,
+        depth: usize,
+    ) -> Result<LexicalAnswer, Error> {
         let fields = self.lookup().schema.fields();
         let searcher = &self.lookup().searcher;
         let terms = self.terms(question)?;
         let Some(operators) = &question.operators else {
-            let selection = self.selection(filter, None)?.filter(|selection| !selection.documents.is_all());
+            let selection =
+                self.selection_within(seen, filter, None)?.filter(|selection| !selection.documents.is_all());
             let Some(selection) = selection else {
                 return lexical::search_terms(searcher, &fields, &terms, None, depth);
             };
@@ -165,7 +246,9 @@ impl Snapshot {
             return lexical::search_terms(searcher, &fields, &terms, Some(within), depth);
         };
         let table = self.table()?;
-        let Some(selection) = self.matches(filter, question)? else { return Ok(LexicalAnswer::default()) };
+        let Some(selection) = self.matches_within(seen, filter, question)? else {
+            return Ok(LexicalAnswer::default());
+        };
         let mut entries = selection.entries(table).to_vec();
         if let Some(words) = &operators.words {
             let mut with_words = table.no_entries();

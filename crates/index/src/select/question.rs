@@ -11,9 +11,10 @@ use super::words::{Place, Words};
 use crate::analysis;
 use crate::lexical::{Asked, plain_terms};
 use crate::query_language::{self, LanguageFault, Leaf, Node, Sought};
+use crate::synonyms::Synonym;
 
 /// A query as it is understood.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Question {
     /// What it says without operators, for a model to read and to mark in texts. As typed where it has none.
     pub text: String,
@@ -21,6 +22,10 @@ pub struct Question {
     pub warnings: Vec<String>,
     /// The terms that rank.
     pub(crate) terms: Vec<Asked>,
+    /// What it asks for beside its own words.
+    pub synonyms: Vec<Synonym>,
+    /// How many terms, the last ones, are of synonyms alone.
+    pub(crate) added: usize,
     /// What words are expanded to, and whether in the title.
     pub(crate) open: Vec<Words>,
     /// None where the words themselves say what matches.
@@ -54,12 +59,30 @@ impl Question {
     }
 
     fn plain(text: &str, warnings: Vec<String>) -> Self {
-        Self { text: text.to_owned(), warnings, terms: plain_terms(text), open: Vec::new(), operators: None }
+        let text = text.to_owned();
+        Self { warnings, terms: plain_terms(&text), text, ..Self::default() }
     }
 
     /// Whether it is more than plain words.
     pub fn has_operators(&self) -> bool {
         self.operators.is_some()
+    }
+
+    /// The words to mark in texts: its own, and those of synonyms.
+    pub fn marked(&self) -> String {
+        let synonyms = self.synonyms.iter().map(|synonym| synonym.words.as_str());
+        std::iter::once(self.text.as_str()).chain(synonyms).collect::<Vec<_>>().join(" ")
+    }
+
+    /// The words of the question beside which a term stands that it asks for as a synonym alone; `term` as
+    /// [`TermScore`](crate::TermScore) names it.
+    pub fn synonym_of(&self, term: &str) -> Option<&str> {
+        let (in_title, term) = term.strip_prefix("title:").map_or((false, term), |term| (true, term));
+        let added = &self.terms[self.terms.len() - self.added..];
+        let is_added = added.iter().any(|(of_title, text)| (*of_title, text.as_str()) == (in_title, term));
+        let mut synonyms = self.synonyms.iter().filter(|_| is_added);
+        let is_of = |synonym: &&Synonym| synonym.in_title == in_title && synonym.terms.iter().any(|of| of == term);
+        synonyms.find(is_of).map(|synonym| synonym.of.as_str())
     }
 
     /// Whether there are words to rank by.
@@ -70,8 +93,7 @@ impl Question {
 
 /// None where there is nothing in it to look for.
 fn with_operators(node: &Node, names: Names<'_>) -> Result<Option<Question>, LanguageFault> {
-    let mut question =
-        Question { text: String::new(), warnings: Vec::new(), terms: Vec::new(), open: Vec::new(), operators: None };
+    let mut question = Question::default();
     let mut words = Some(Vec::new());
     collect(node, names, &mut question, &mut words)?;
     let matches = matching(node, names, false)?;

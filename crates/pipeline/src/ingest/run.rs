@@ -10,7 +10,7 @@ use std::mem::take;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use berth_encoder::Encoder;
 use berth_index::IndexWriter;
@@ -19,8 +19,9 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::encoding::{Encoding, Row, Stage};
 use super::{IngestReport, Progress, ProgressState};
+use crate::policy::{AccessGiven, Expired};
 use crate::prepare::{Cutting, Incoming, Prepared, prepare};
-use crate::source::{Item, Listing, Problem, path_text, read_file};
+use crate::source::{Item, Listing, Problem, content_hash, path_text, read_file};
 use crate::sync::{Known, Seen, compare};
 use crate::{Error, TokenEncoder};
 
@@ -61,6 +62,10 @@ pub(super) struct Run<'a> {
     rows_in_flight: usize,
     report: IngestReport,
     state: ProgressState,
+    /// The moment by which documents have expired.
+    clock: SystemTime,
+    /// Who may find documents that do not say it themselves.
+    access: Option<AccessGiven>,
     seen: Seen,
     files_there: HashMap<String, bool>,
     added_hashes: Vec<String>,
@@ -90,12 +95,25 @@ impl<'a> Run<'a> {
             rows_in_flight: 0,
             report: IngestReport::default(),
             state: ProgressState { bytes_total: listing.bytes, ..ProgressState::default() },
+            clock: SystemTime::now(),
+            access: None,
             seen: Seen { roots: listing.roots.clone(), ..Seen::default() },
             files_there: HashMap::new(),
             added_hashes: Vec::new(),
             pieces: 0,
             unknown: 0,
             words: 0,
+        }
+    }
+
+    /// What was settled before the first document: by which clock documents have expired, who may find those that do not say
+    /// it, and what became of those that the index had.
+    pub(super) fn begin_with(&mut self, clock: SystemTime, access: Option<AccessGiven>, expired: Expired) {
+        (self.clock, self.access) = (clock, access);
+        self.report.expired = expired.removed;
+        self.report.expiry_refused = expired.refused;
+        if let Some(reason) = expired.warning {
+            self.note(Problem { place: "clock".to_owned(), reason, lost: false });
         }
     }
 
@@ -217,7 +235,7 @@ impl<'a> Run<'a> {
 
     /// Lets a document in, unless it was seen before or is as the index has it.
     fn admit(&mut self, file: &Path, item: Item) -> Option<Incoming> {
-        let (document, record, bytes, vectors) = match item {
+        let (mut document, mut record, bytes, vectors) = match item {
             Item::Document { document, record, bytes, vectors } => (document, record, bytes, vectors),
             Item::Binary { bytes } => {
                 self.report.skipped_by_reason.binary += 1;
@@ -239,8 +257,19 @@ impl<'a> Run<'a> {
             self.skip_duplicate(record.file, reason, bytes);
             return None;
         }
+        if let Some(access) = &self.access
+            && access.add(&mut document)
+        {
+            record.content_hash = content_hash(&document);
+        }
         let known = self.writer.record(&document.id).cloned();
+        let expiry = self.writer.expiry_of(&document, &record);
+        let is_expired = expiry.is_some_and(|expiry| self.writer.policy().is_expired(expiry, self.clock));
         let change = match compare(known.as_ref(), &record, |file| self.is_there(file)) {
+            Known::Differs(_) if is_expired => {
+                self.pass_over_expired(&document.id, bytes);
+                return None;
+            }
             Known::Differs(change) => change,
             Known::OfAnotherFile => {
                 let file = known.map(|known| known.file).unwrap_or_default();
@@ -257,6 +286,14 @@ impl<'a> Run<'a> {
             }
         };
         Some(Incoming { document, record, bytes, change, vectors })
+    }
+
+    /// A document that has expired before it came; what the index has under its id is not what it says any more.
+    fn pass_over_expired(&mut self, id: &str, bytes: u64) {
+        self.report.skipped_by_reason.expired += 1;
+        // A writer that has stopped says so at the next commit.
+        self.report.expired += usize::from(self.writer.remove(id).unwrap_or(false));
+        self.advance(bytes);
     }
 
     fn skip_duplicate(&mut self, place: String, reason: String, bytes: u64) {
