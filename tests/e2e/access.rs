@@ -57,6 +57,7 @@ fn who_may_find_what_holds_everywhere() {
         for query in words {
             let ended = search(&[&[query], &more[..]].concat());
             assert!(!ended.stdout.replace(query, "").contains("zanzibar"), "{}", ended.stdout);
+            assert!(!ended.stdout.contains("(idf"), "how common a word is among all documents is nobody's business");
             assert!(!ended.stdout.contains("own notes") && !ended.stderr.contains("zanzibar"), "{}", ended.stderr);
         }
     }

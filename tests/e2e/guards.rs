@@ -127,7 +127,9 @@ fn an_index_that_may_not_be_written_is_searched_all_the_same() {
     let run = |words: &[&str]| place.run_under(program, &[words, &["--index", "index"]].concat());
     let before = files_below(&place.index());
     assert!(run(&["search", "harbour", "--mode", "lexical"]).expect_code(0).stdout.contains("Berths"));
-    run(&["search", "harbour", "--mode", "lexical", "--log"]).expect_code(0).expect_message(&["not logged", "queries.jsonl"]);
+    run(&["search", "harbour", "--mode", "lexical", "--log"])
+        .expect_code(0)
+        .expect_message(&["not logged", "queries.jsonl"]);
     run(&["status"]).expect_code(0);
     run(&["verify"]).expect_code(0);
     for words in [&["compact"][..], &["purge"], &["policy", "set", "--ttl", "1d"], &["pin", "set", "a", "star.txt"]] {

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use berth_types::TimeSpan;
+use berth_pipeline::TimeToLive;
+use berth_types::{NotASpan, TimeSpan};
 use clap::{Args, Subcommand};
 
 use crate::args::parse_k;
@@ -45,21 +46,14 @@ pub(crate) struct PolicySetArgs {
     pub(crate) expires_field: Option<String>,
     /// How long after the modification of its file a document expires, such as 12h, 30d or 8w; 'none' for ever
     #[arg(long, value_name = "SPAN", value_parser = parse_ttl)]
-    pub(crate) ttl: Option<Ttl>,
+    pub(crate) ttl: Option<TimeToLive>,
     /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,
 }
 
-/// A span, or none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Ttl(pub(crate) Option<TimeSpan>);
-
-fn parse_ttl(word: &str) -> Result<Ttl, String> {
-    match word {
-        "none" => Ok(Ttl(None)),
-        span => span.parse().map(|span| Ttl(Some(span))).map_err(|error: berth_types::NotASpan| error.to_string()),
-    }
+fn parse_ttl(word: &str) -> Result<TimeToLive, NotASpan> {
+    if word == "none" { Ok(TimeToLive::Forever) } else { word.parse().map(TimeToLive::Span) }
 }
 
 #[derive(Debug, Args)]

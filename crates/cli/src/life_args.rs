@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use crate::args::{EncoderArgs, parse_seconds};
+use crate::narrowing_args::PolicyArgs;
 
 #[derive(Debug, Args)]
 pub(crate) struct SnapshotArgs {
@@ -118,6 +119,8 @@ pub(crate) struct WatchArgs {
     pub(crate) index: PathBuf,
     #[command(flatten)]
     pub(crate) encoder: EncoderArgs,
+    #[command(flatten)]
+    pub(crate) policy: PolicyArgs,
     /// Seconds between two looks; a change is taken up when it has rested for one
     #[arg(long, value_name = "SECONDS", default_value_t = 2.0, value_parser = parse_seconds)]
     pub(crate) interval: f64,

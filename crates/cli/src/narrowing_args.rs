@@ -1,9 +1,8 @@
 //! The words that say which documents may be found, and by whom.
 
+use berth_pipeline::{PolicyChange, TimeToLive};
 use berth_types::{Facet, Narrowing, Sort, TimeSpan, Viewer};
 use clap::Args;
-
-use berth_pipeline::PolicyChange;
 
 /// Which documents may be found, and what is said of them together.
 #[derive(Debug, Args)]
@@ -81,7 +80,7 @@ impl PolicyArgs {
         PolicyChange {
             access_field: self.access_field.clone(),
             expires_field: self.expires_field.clone(),
-            time_to_live: self.ttl.map(Some),
+            time_to_live: self.ttl.map(TimeToLive::Span),
         }
     }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::disk::Disk;
 use crate::manifest::FileEntry;
-use crate::{Error, Policy};
+use crate::{Error, IndexWriter, Policy, Snapshot};
 
 /// Longest text beside an index.
 pub(crate) const MOST_BYTES: usize = 16 << 20;
@@ -143,6 +143,24 @@ impl Beside {
     pub(crate) fn committed(&mut self, entry: &BesideEntry) {
         self.entry = entry.clone();
         self.waiting.clear();
+    }
+}
+
+impl IndexWriter {
+    /// Takes policy, synonyms and pins over from another index, in the place of its own, from the next commit on: what is
+    /// hidden there is hidden here.
+    ///
+    /// # Errors
+    /// `NoFields`, `FieldKindMismatch`, `InvalidField` when the index cannot have the fields that the policy needs.
+    pub fn take_over(&mut self, from: &Snapshot) -> Result<(), Error> {
+        self.set_policy(from.policy())?;
+        self.beside.policy = from.policy().clone();
+        let texts = from.texts();
+        for (kind, text) in [(Kind::Synonyms, &texts.synonyms), (Kind::Pins, &texts.pins)] {
+            self.beside.replace(kind, text.as_deref().map(str::to_owned));
+        }
+        self.mark_changed();
+        Ok(())
     }
 }
 

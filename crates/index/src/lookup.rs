@@ -95,11 +95,6 @@ impl Lookup {
         Ok(self.alive(&self.schema.id_term(id))?.first().copied())
     }
 
-    /// The number of the chunk that an entry is; none for the head of a document without text.
-    pub(crate) fn chunk_of(&self, reader: &SegmentReader, entry: DocId) -> Result<Option<u64>, Error> {
-        Ok(number_column(reader, column::CHUNK_ID)?.first(entry))
-    }
-
     /// The number of a document, by its id.
     pub(crate) fn number_of(&self, id: &str) -> Result<Option<u64>, Error> {
         let Some(head) = self.head_of(id)? else { return Ok(None) };
@@ -364,6 +359,11 @@ impl HeadColumns {
         }
         Ok(text)
     }
+}
+
+/// The number of the chunk that an entry is; none for the head of a document without text.
+pub(crate) fn chunk_of(reader: &SegmentReader, entry: DocId) -> Result<Option<u64>, Error> {
+    Ok(number_column(reader, column::CHUNK_ID)?.first(entry))
 }
 
 /// A column that a segment lacks when no entry has a value.

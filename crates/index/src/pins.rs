@@ -108,12 +108,11 @@ impl Snapshot {
         if self.texts().pins.is_none() {
             return Ok(&[]);
         }
-        let pinned = match self.pinned().get() {
-            Some(pinned) => pinned,
-            None => {
-                let by_words = self.pins()?.pins.into_iter().map(|pin| (words(&pin.query), pin.documents)).collect();
-                self.pinned().get_or_init(|| by_words)
-            }
+        let pinned = if let Some(pinned) = self.pinned().get() {
+            pinned
+        } else {
+            let by_words = self.pins()?.pins.into_iter().map(|pin| (words(&pin.query), pin.documents)).collect();
+            self.pinned().get_or_init(|| by_words)
         };
         Ok(pinned.get(&words(query)).map_or(&[], Vec::as_slice))
     }

@@ -87,15 +87,14 @@ impl Synonyms {
                 }
                 Ok(side)
             };
-            let (from, to) = match content.split_once("=>") {
-                Some((from, to)) => (side(from)?, side(to)?),
-                None => {
-                    let group = side(content)?;
-                    if group.len() < 2 {
-                        return Err(fault("it names one word alone; separate words by commas, or write a => b".into()));
-                    }
-                    (group.clone(), group)
+            let (from, to) = if let Some((from, to)) = content.split_once("=>") {
+                (side(from)?, side(to)?)
+            } else {
+                let group = side(content)?;
+                if group.len() < 2 {
+                    return Err(fault("it names one word alone; separate words by commas, or write a => b".into()));
                 }
+                (group.clone(), group)
             };
             for from in from {
                 let known = synonyms.stands_for.entry(from).or_default();

@@ -11,6 +11,7 @@ use tantivy::schema::IndexRecordOption;
 use tantivy::{DocId, DocSet, TERMINATED, Term};
 
 use crate::lexical::query_terms;
+use crate::lookup::chunk_of;
 use crate::select::{Bits, Question};
 use crate::{Error, Snapshot, View, analysis};
 
@@ -256,7 +257,7 @@ impl View<'_> {
         let mut forms: BTreeMap<String, usize> = BTreeMap::new();
         for &(segment, entry) in &occurrences.first {
             let reader = lookup.searcher.segment_reader(segment as u32);
-            let Some(chunk_id) = lookup.chunk_of(reader, entry)? else { continue };
+            let Some(chunk_id) = chunk_of(reader, entry)? else { continue };
             let Some(passage) = lookup.passage(chunk_id)? else { continue };
             for text in [&passage.title, &passage.text] {
                 for found in analysis::terms(text).into_iter().filter(|found| found.text == term) {

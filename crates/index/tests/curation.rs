@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use berth_index::{
-    Error, IndexReader, Keeping, Pins, Snapshot, keep_snapshot, restore_snapshot, verify, verify_snapshot,
+    Error, IndexReader, Keeping, Pins, Policy, Snapshot, keep_snapshot, restore_snapshot, verify, verify_snapshot,
 };
 use support::{open, put, snapshot};
 
@@ -131,6 +131,17 @@ fn what_lies_beside_the_documents_lives_with_them() {
     assert_eq!(snapshot(&index).synonyms_text(), Some("car, automobile"));
     let report = verify(&index).unwrap();
     assert!(report.problems.is_empty() && report.files.iter().any(|file| file.file == Path::new("synonyms-5.txt")));
+
+    // Another index takes it all over, the moment before which time does not go back included.
+    let policy = Policy { access_field: Some("who".into()), expired_until: Some(5), ..Policy::default() };
+    let other = dir.path().join("other");
+    let mut writer = open(&other);
+    writer.set_policy(&policy).unwrap();
+    writer.take_over(&before).unwrap();
+    writer.finish().unwrap();
+    let taken = snapshot(&other);
+    assert_eq!((taken.policy(), taken.synonyms_text()), (&Policy::default(), Some("a, b")));
+    assert_eq!(taken.pins().unwrap(), pins);
 
     restore_snapshot(&kept, &back, Keeping::Link).unwrap();
     assert_eq!(beside(&back), ["pins-3.json", "synonyms-2.txt"]);

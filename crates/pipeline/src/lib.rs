@@ -57,7 +57,7 @@ pub use ingest::{IngestOptions, IngestReport, Progress, ProgressState, ingest};
 pub use late::{TokenEncoder, open_token_encoder};
 pub use models::{ModelListing, embedded_cards, family, installed, list, remedy, verify_model};
 pub use plan::{PlanOfRun, Planned, PlannedDocument, plan};
-pub use policy::{PolicyChange, change_policy, policy};
+pub use policy::{PolicyChange, TimeToLive, change_policy, policy};
 pub use purge::{PurgeOutcome, purge};
 pub use quantize::{Cosine, FrontierStep, ProductHarm, QuantizeReport, quantize_report};
 pub use query_log::{

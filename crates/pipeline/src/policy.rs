@@ -16,8 +16,17 @@ pub struct PolicyChange {
     pub access_field: Option<String>,
     /// The field that says until when a document may be found; empty: no field does.
     pub expires_field: Option<String>,
-    /// How long after its modification a document may be found; `Some(None)`: for ever.
-    pub time_to_live: Option<Option<TimeSpan>>,
+    /// How long after its modification a document may be found.
+    pub time_to_live: Option<TimeToLive>,
+}
+
+/// How long a document may be found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimeToLive {
+    /// So long after its modification.
+    Span(TimeSpan),
+    /// Whatever its age.
+    Forever,
 }
 
 impl PolicyChange {
@@ -29,7 +38,11 @@ impl PolicyChange {
         let mut changed = policy.clone();
         changed.access_field = name(&self.access_field, &policy.access_field);
         changed.expires_field = name(&self.expires_field, &policy.expires_field);
-        changed.time_to_live = self.time_to_live.unwrap_or(policy.time_to_live);
+        match self.time_to_live {
+            None => {}
+            Some(TimeToLive::Span(span)) => changed.time_to_live = Some(span),
+            Some(TimeToLive::Forever) => changed.time_to_live = None,
+        }
         changed
     }
 

@@ -157,7 +157,7 @@ impl Searcher {
         }
         let Ranking { question, ranked, found, warnings } = self.ranking(&view, query)?;
         let shown = read_shown(&snapshot, query, ranked)?.into_iter();
-        let hits = shown.zip(1..).map(|(shown, rank)| hit(&snapshot, (query, &question), rank, shown, &found));
+        let hits = shown.zip(1..).map(|(shown, rank)| hit(&view, (query, &question), rank, shown, &found));
         let mut hits = hits.collect::<Result<Vec<Hit>, Error>>()?;
         if query.shaping.semantic_highlights {
             self.highlight_meaning(&question.text, &mut hits)?;
@@ -414,7 +414,7 @@ impl From<Fused> for Ranked {
 }
 
 fn hit(
-    snapshot: &Snapshot,
+    view: &View<'_>,
     (query, question): (&Query, &Question),
     rank: usize,
     shown: Shown,
@@ -422,7 +422,7 @@ fn hit(
 ) -> Result<Hit, Error> {
     let Shown { ranked, passage, folded } = shown;
     let StoredPassage { chunk, id, title, source, text, .. } = passage;
-    let highlights = snapshot.highlight(&question.marked(), &text);
+    let highlights = view.snapshot().highlight(&question.marked(), &text);
     let source_score = |document: DocScore| SourceScore { rank: document.rank, score: document.score };
     Ok(Hit {
         rank,
@@ -441,6 +441,6 @@ fn hit(
         pinned: ranked.pinned,
         semantic: None,
         highlights: highlights.into_iter().map(|range| (range.start, range.end)).collect(),
-        explanation: if query.explain { Some(explain(snapshot, (query, question), found, &ranked)?) } else { None },
+        explanation: if query.explain { Some(explain(view, (query, question), found, &ranked)?) } else { None },
     })
 }

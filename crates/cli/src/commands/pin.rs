@@ -1,5 +1,7 @@
 //! `berth pin set | list | remove`.
 
+use std::fmt::Write;
+
 use berth_pipeline::{Pin, pin, pins, unpin};
 use serde::Serialize;
 
@@ -58,7 +60,8 @@ pub(crate) fn run(args: &PinArgs) -> anyhow::Result<Outcome> {
 fn page(pinned: &Pin) -> String {
     let mut page = printable(&pinned.query) + "\n";
     for (number, document) in (1..).zip(&pinned.documents) {
-        page.push_str(&format!("  {number}. {}\n", printable(document)));
+        // Writing to a string cannot fail.
+        let _ = writeln!(page, "  {number}. {}", printable(document));
     }
     page
 }

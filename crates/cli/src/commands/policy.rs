@@ -42,11 +42,7 @@ fn change(args: &PolicySetArgs) -> anyhow::Result<PolicyChange> {
     }
     let field =
         |name: &Option<String>| name.as_ref().map(|name| if name == "none" { String::new() } else { name.clone() });
-    Ok(PolicyChange {
-        access_field: field(access_field),
-        expires_field: field(expires_field),
-        time_to_live: ttl.map(|ttl| ttl.0),
-    })
+    Ok(PolicyChange { access_field: field(access_field), expires_field: field(expires_field), time_to_live: *ttl })
 }
 
 fn show(index: &Path, policy: Policy, json: bool) -> anyhow::Result<Outcome> {

@@ -25,6 +25,8 @@ pub(crate) fn run(home: &Home, args: &WatchArgs) -> anyhow::Result<Outcome> {
         sync: true,
         force: args.force,
         follow_links: args.follow,
+        policy: args.policy.change(),
+        access: args.policy.access(),
         ..IngestOptions::default()
     };
     let choice = encoder_choice(&args.encoder);
