@@ -163,6 +163,6 @@ fn what_has_expired_is_hidden_then_removed_and_not_en_masse() {
     assert_eq!(number(&fresh(&["status", "--json"]).json(), "documents"), 1);
     fresh(&["search", "harbour", "--mode", "lexical"]).expect_code(3);
     let purged = fresh(&["purge", "--force", "--json"]).expect_code(0).json();
-    assert_eq!((number(&purged, "expired"), number(&purged, "rows")), (1, 1));
+    assert_eq!(number(&purged, "expired"), 1);
     assert_eq!(number(&fresh(&["status", "--json"]).json(), "documents"), 0);
 }

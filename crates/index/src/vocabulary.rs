@@ -185,10 +185,15 @@ impl View<'_> {
         if self.occurrences(term, entries, 1, 1)?.entries > 0 {
             return Ok(None);
         }
-        let mut near: Vec<(usize, String)> = vocabulary(self.snapshot(), Like::Near(term, most))?
-            .into_iter()
-            .map(|(candidate, _)| (changes(term, &candidate), candidate))
-            .collect();
+        // What a misspelt word would have for a stem says less than the word: `harmles` would be `harml`.
+        let mut near: Vec<(usize, String)> = Vec::new();
+        for spelling in [folded.as_str(), term] {
+            let found = vocabulary(self.snapshot(), Like::Near(spelling, most))?.into_iter();
+            near.extend(found.map(|(candidate, _)| (changes(spelling, &candidate), candidate)));
+            if term == folded {
+                break;
+            }
+        }
         // Stable: of equals the commonest stays first.
         near.sort_by_key(|&(changes, _)| changes);
         let mut best: Option<((usize, std::cmp::Reverse<u64>), String)> = None;

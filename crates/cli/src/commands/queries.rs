@@ -55,7 +55,7 @@ fn page(report: &QueryReport, terms: output::Terms) -> String {
         let _ = writeln!(page, "{}", paint(terms.quiet, summary));
     }
     if report.damaged_lines > 0 {
-        let _ = writeln!(page, "{} damaged lines were passed over", grouped(report.damaged_lines as u64));
+        let _ = writeln!(page, "damaged lines that were passed over: {}", grouped(report.damaged_lines as u64));
     }
     page
 }
@@ -98,6 +98,15 @@ mod tests {
             nothing: vec![summary(long, 3, 0)],
             slowest: Vec::new(),
         };
-        insta::assert_snapshot!(page(&report, output::Terms::of(ColorChoice::Never)), @"");
+        insta::assert_snapshot!(page(&report, output::Terms::of(ColorChoice::Never)), @r"
+        commonest
+          harbour crane                                                  1200 ×   10 hits  relevance 0.50      12.2 ms
+
+        found nothing
+          a question that goes on and on until nobody wants to read i…      3 ×    0 hits  relevance 0.50      12.2 ms
+
+        1,203 questions since 2026-05-17T10:00:00Z, 2 different ones; 3 found nothing
+        damaged lines that were passed over: 1
+        ");
     }
 }
