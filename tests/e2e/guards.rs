@@ -106,6 +106,7 @@ fn a_refused_sync_and_a_strict_run_still_report() {
 /// A medium that cannot be written, or a folder of somebody else's.
 #[cfg(unix)]
 #[test]
+#[expect(clippy::print_stderr, reason = "a test that cannot run here says so")]
 fn an_index_that_may_not_be_written_is_searched_all_the_same() {
     use std::os::unix::fs::PermissionsExt;
     let place = Workplace::new();
@@ -114,7 +115,9 @@ fn an_index_that_may_not_be_written_is_searched_all_the_same() {
     let set_mode = |name: &str, mode| fs::set_permissions(place.path(name), fs::Permissions::from_mode(mode)).unwrap();
     set_mode("", 0o755);
     let folders = ["index", "index/lexical", "index/dense"];
-    folders.iter().for_each(|folder| set_mode(folder, 0o555));
+    for folder in folders {
+        set_mode(folder, 0o555);
+    }
     // Root may write everywhere, and has to give that up first.
     let is_root = fs::File::create(place.path("index/writer.lock")).is_ok();
     let as_nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
@@ -136,5 +139,7 @@ fn an_index_that_may_not_be_written_is_searched_all_the_same() {
         run(words).expect_code(1).expect_message(&["index/writer.lock", "ermission denied"]);
     }
     assert_eq!(files_below(&place.index()), before);
-    folders.iter().for_each(|folder| set_mode(folder, 0o755));
+    for folder in folders {
+        set_mode(folder, 0o755);
+    }
 }

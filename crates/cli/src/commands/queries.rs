@@ -44,7 +44,9 @@ fn page(report: &QueryReport, terms: output::Terms) -> String {
         }
         // Writing to a string cannot fail.
         let _ = writeln!(page, "{}", paint(terms.title, title));
-        summaries.iter().for_each(|summary| line(&mut page, summary));
+        for summary in summaries {
+            line(&mut page, summary);
+        }
         page.push('\n');
     }
     if report.queries > 0 {
