@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::{Workplace, number, write_harbour, write_tiny_collection};
+use crate::support::{Workplace, files_below, number, write_harbour, write_tiny_collection};
 
 #[test]
 fn eval_has_an_index_of_its_own() {
@@ -101,4 +101,45 @@ fn a_refused_sync_and_a_strict_run_still_report() {
     assert_eq!((number(&strict.json(), "documents"), number(&strict.json(), "skipped")), (1, 1));
     strict.expect_message(&["--strict", "rows.jsonl:2"]);
     assert_eq!(number(&place.status_json(), "documents"), 4);
+}
+
+/// A medium that cannot be written, or a folder of somebody else's.
+#[cfg(unix)]
+#[test]
+#[expect(clippy::print_stderr, reason = "a test that cannot run here says so")]
+fn an_index_that_may_not_be_written_is_searched_all_the_same() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = Workplace::new();
+    write_harbour(&place);
+    place.index_json("docs", &[]);
+    let set_mode = |name: &str, mode| fs::set_permissions(place.path(name), fs::Permissions::from_mode(mode)).unwrap();
+    set_mode("", 0o755);
+    let folders = ["index", "index/lexical", "index/dense"];
+    for folder in folders {
+        set_mode(folder, 0o555);
+    }
+    // Root may write everywhere, and has to give that up first.
+    let is_root = fs::File::create(place.path("index/writer.lock")).is_ok();
+    let as_nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+    let program = if is_root { &as_nobody[..] } else { &[] };
+    let can_become_nobody = std::process::Command::new("setpriv").arg("--version").output().is_ok();
+    if is_root && !can_become_nobody {
+        eprintln!("skipped: root may write everywhere, and there is no setpriv to become somebody else");
+        return;
+    }
+    let run = |words: &[&str]| place.run_under(program, &[words, &["--index", "index"]].concat());
+    let before = files_below(&place.index());
+    assert!(run(&["search", "harbour", "--mode", "lexical"]).expect_code(0).stdout.contains("Berths"));
+    run(&["search", "harbour", "--mode", "lexical", "--log"])
+        .expect_code(0)
+        .expect_message(&["not logged", "queries.jsonl"]);
+    run(&["status"]).expect_code(0);
+    run(&["verify"]).expect_code(0);
+    for words in [&["compact"][..], &["purge"], &["policy", "set", "--ttl", "1d"], &["pin", "set", "a", "star.txt"]] {
+        run(words).expect_code(1).expect_message(&["index/writer.lock", "ermission denied"]);
+    }
+    assert_eq!(files_below(&place.index()), before);
+    for folder in folders {
+        set_mode(folder, 0o755);
+    }
 }

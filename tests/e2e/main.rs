@@ -5,8 +5,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod access;
 mod bad_input;
 mod configuration;
+mod curation;
 mod damage;
 mod fields;
 mod guards;

@@ -7,17 +7,18 @@ use std::path::PathBuf;
 use anyhow::Context;
 use berth_pipeline::Home;
 use berth_types::{
-    Aggregate, ByteSize, Device, Facet, FieldDeclaration, Language, Mode, Narrowing, Normalize, Precision, Rerank, Reranker,
-    Sort,
+    Aggregate, ByteSize, Device, FieldDeclaration, Language, Mode, Normalize, Precision, Rerank, Reranker,
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::curation_args::{CompleteArgs, PinArgs, PolicyCommandArgs, QueriesArgs, SynonymsArgs};
 use crate::head_args::{
     AttentionArgs, ClassifyArgs, EmbedArgs, EntitiesArgs, FillMaskArgs, RerankDocumentsArgs, TokensArgs,
 };
 use crate::life_args::{ExportArgs, PurgeArgs, SnapshotArgs, WatchArgs};
 use crate::migrate_args::MigrateArgs;
 use crate::model_args::ModelArgs;
+use crate::narrowing_args::{NarrowingArgs, PolicyArgs, ViewerArgs};
 use crate::shaping_args::{ShapingArgs, parse_aggregate};
 use crate::weights_args::{FusionArgs, WeightsArgs};
 
@@ -67,6 +68,8 @@ pub(crate) enum Command {
     Watch(WatchArgs),
     /// Ask an index a question
     Search(SearchArgs),
+    /// Show words of an index that begin with what was typed
+    Complete(CompleteArgs),
     /// Turn texts into vectors: one each, one a window, one a token, or weights of terms
     Embed(EmbedArgs),
     /// Score how well documents answer a query, with a cross-encoder or by late interaction
@@ -89,6 +92,14 @@ pub(crate) enum Command {
     Status(StatusArgs),
     /// Print a stored document
     Get(GetArgs),
+    /// Say who may find the documents of an index, and until when
+    Policy(PolicyCommandArgs),
+    /// Say which words of an index mean the same
+    Synonyms(SynonymsArgs),
+    /// Put documents first for a question
+    Pin(PinArgs),
+    /// Show what an index was asked, and what found nothing
+    Queries(QueriesArgs),
     /// Read every byte of an index and check it
     Verify(VerifyArgs),
     /// Merge the segments of an index and drop what was deleted
@@ -163,13 +174,15 @@ pub(crate) struct IndexArgs {
     /// Language of the documents, such as en or de, for their words' stems [default: told by each document's text]
     #[arg(long, value_name = "CODE")]
     pub(crate) language: Option<Language>,
+    #[command(flatten)]
+    pub(crate) policy: PolicyArgs,
     /// Seconds between commits
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub(crate) commit_seconds: u64,
     /// Remove documents that are gone from below the named paths
     #[arg(long)]
     pub(crate) sync: bool,
-    /// Let a sync remove more than half, or everything below a missing path
+    /// Let a sync remove more than half, or everything below a missing path, and let go of more than half that has expired
     #[arg(long)]
     pub(crate) force: bool,
     /// Only print what would be done: nothing is written, and the model does not run
@@ -213,29 +226,12 @@ pub(crate) struct SearchArgs {
     /// Show how each score came about
     #[arg(long)]
     pub(crate) explain: bool,
+    /// Keep the question, what it found and how long it took in the folder of the index, for `berth queries`
+    #[arg(long)]
+    pub(crate) log: bool,
     /// Print the answer as one JSON object
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-/// Which documents may be found, and what is said of them together.
-#[derive(Debug, Args)]
-pub(crate) struct NarrowingArgs {
-    /// Find only documents that fulfil this, such as 'lang:ko AND year:[2020 TO *]'
-    #[arg(long, value_name = "FILTER")]
-    pub(crate) filter: Option<String>,
-    /// Count the values of a field among the matching documents; several are separated by commas
-    #[arg(long, value_name = "FIELD[:COUNT]", value_delimiter = ',')]
-    pub(crate) facet: Vec<Facet>,
-    /// Sort the hits by a field instead of their score
-    #[arg(long, value_name = "FIELD[:asc|:desc]")]
-    pub(crate) sort: Option<Sort>,
-}
-
-impl NarrowingArgs {
-    pub(crate) fn narrowing(&self) -> Narrowing {
-        Narrowing { filter: self.filter.clone(), facets: self.facet.clone(), sort: self.sort.clone() }
-    }
 }
 
 /// How the halves of the index are joined.
@@ -373,6 +369,8 @@ pub(crate) struct GetArgs {
     /// Folder of the index
     #[arg(long, value_name = "DIR")]
     pub(crate) index: PathBuf,
+    #[command(flatten)]
+    pub(crate) viewer: ViewerArgs,
     /// Print the document as one JSON object, with title, metadata and source
     #[arg(long)]
     pub(crate) json: bool,
@@ -393,6 +391,9 @@ pub(crate) struct CompactArgs {
     /// Folder of the index
     #[arg(long, value_name = "DIR")]
     pub(crate) index: PathBuf,
+    /// Remove what has expired even where that is more than half
+    #[arg(long)]
+    pub(crate) force: bool,
     /// Print what the index was and is as one JSON object
     #[arg(long)]
     pub(crate) json: bool,
@@ -449,7 +450,7 @@ fn parse_reranker(word: &str) -> Result<Reranker, String> {
 }
 
 /// Hits are shown or read one by one; ten thousand is far beyond both.
-fn parse_k(word: &str) -> Result<usize, String> {
+pub(crate) fn parse_k(word: &str) -> Result<usize, String> {
     let k: usize = word.parse().map_err(|_| "not a whole number".to_owned())?;
     if (1..=10_000).contains(&k) { Ok(k) } else { Err("must be from 1 to 10000".to_owned()) }
 }

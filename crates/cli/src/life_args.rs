@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use crate::args::{EncoderArgs, parse_seconds};
+use crate::narrowing_args::PolicyArgs;
 
 #[derive(Debug, Args)]
 pub(crate) struct SnapshotArgs {
@@ -81,6 +82,12 @@ pub(crate) struct PurgeArgs {
     /// Folder of the index
     #[arg(long, value_name = "DIR")]
     pub(crate) index: PathBuf,
+    /// Also remove the log of questions
+    #[arg(long)]
+    pub(crate) queries: bool,
+    /// Remove what has expired even where that is more than half
+    #[arg(long)]
+    pub(crate) force: bool,
     /// Print the report as one JSON object
     #[arg(long)]
     pub(crate) json: bool,
@@ -112,10 +119,12 @@ pub(crate) struct WatchArgs {
     pub(crate) index: PathBuf,
     #[command(flatten)]
     pub(crate) encoder: EncoderArgs,
+    #[command(flatten)]
+    pub(crate) policy: PolicyArgs,
     /// Seconds between two looks; a change is taken up when it has rested for one
     #[arg(long, value_name = "SECONDS", default_value_t = 2.0, value_parser = parse_seconds)]
     pub(crate) interval: f64,
-    /// Let a sync remove more than half
+    /// Let a sync remove more than half, and let go of more than half that has expired
     #[arg(long)]
     pub(crate) force: bool,
     /// Follow symbolic links

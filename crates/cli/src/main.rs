@@ -3,10 +3,12 @@
 mod args;
 mod commands;
 mod config;
+mod curation_args;
 mod head_args;
 mod life_args;
 mod migrate_args;
 mod model_args;
+mod narrowing_args;
 mod output;
 mod progress;
 mod shaping_args;
@@ -80,6 +82,11 @@ fn run(cli: &Cli) -> anyhow::Result<Outcome> {
         Command::Bench(args) => commands::bench::run(&cli.home()?, args),
         Command::Status(args) => commands::status::run(args),
         Command::Get(args) => commands::get::run(args),
+        Command::Complete(args) => commands::complete::run(args),
+        Command::Policy(args) => commands::policy::run(args),
+        Command::Synonyms(args) => commands::synonyms::run(args),
+        Command::Pin(args) => commands::pin::run(args),
+        Command::Queries(args) => commands::queries::run(args, terms),
         Command::Verify(args) => commands::verify::run(args),
         Command::Compact(args) => commands::compact::run(args),
         Command::Migrate(args) => commands::migrate::run(&cli.home()?, args),

@@ -128,8 +128,9 @@ fn beside_tantivy(criterion: &mut Criterion) {
 
 /// The texts in an index of tantivy's own, of one segment.
 fn plain_tantivy(dir: &Path, texts: &[String]) -> (Searcher, Field) {
-    let indexing =
-        TextFieldIndexing::default().set_tokenizer("en_stem").set_index_option(IndexRecordOption::WithFreqsAndPositions);
+    let indexing = TextFieldIndexing::default()
+        .set_tokenizer("en_stem")
+        .set_index_option(IndexRecordOption::WithFreqsAndPositions);
     let mut schema = Schema::builder();
     let body = schema.add_text_field("body", TextOptions::default().set_indexing_options(indexing));
     let index = Index::create_in_dir(dir, schema.build()).expect("an empty directory");

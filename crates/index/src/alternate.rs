@@ -246,7 +246,12 @@ impl Exchange {
         for half in [LEXICAL_FOLDER, DENSE_FOLDER] {
             disk.sync_directory(&dir.join(half))?;
         }
-        let manifest = Manifest { generation: plan.generation, ..adopted.manifest().clone() };
+        // Who may find the documents, synonyms and pins belong to the place, whichever index has it.
+        let Manifest { policy, beside, fields, .. } = self.current.manifest().clone();
+        let mut manifest = Manifest { generation: plan.generation, policy, beside, ..adopted.manifest().clone() };
+        for (name, kind) in fields {
+            manifest.fields.entry(name).or_insert(kind);
+        }
         let payload = open::write_manifest(dir, disk, &manifest)?;
         let meta_path = dir.join(LEXICAL_FOLDER).join(META_FILE);
         let mut meta: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(adopted.meta())

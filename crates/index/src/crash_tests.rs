@@ -76,6 +76,8 @@ impl Random {
 }
 
 const SEED: u64 = 20_261_127;
+/// Stands for the synonyms among the contents; no document has this id.
+const SYNONYMS: &str = "synonyms";
 
 /// A temporary directory in memory where there is such a place: what is tested there are steps, not disks.
 pub(crate) fn quick_directory() -> tempfile::TempDir {
@@ -98,7 +100,14 @@ fn change(writer: &mut IndexWriter, changes: &[(&str, Option<&str>)]) -> Result<
             None => drop(writer.remove(id)?),
         }
     }
+    writer.set_synonyms(Some(&synonyms_of(changes)))?;
     Ok(())
+}
+
+/// What lies beside the documents changes with each commit.
+fn synonyms_of(changes: &[(&str, Option<&str>)]) -> String {
+    let ids: Vec<&str> = changes.iter().map(|(id, _)| *id).collect();
+    format!("{}, changed", ids.join(" "))
 }
 
 /// What the index holds after each number of commits.
@@ -112,6 +121,7 @@ fn states() -> Vec<Contents> {
                 None => drop(next.remove(*id)),
             }
         }
+        next.insert(SYNONYMS.to_string(), synonyms_of(changes));
         states.push(next);
     }
     states
@@ -141,6 +151,7 @@ pub(crate) fn contents(dir: &Path) -> Result<Contents, Error> {
         }
         assert_eq!(report.token_rows, token_rows);
     }
+    contents.extend(snapshot.synonyms_text().map(|text| (SYNONYMS.to_string(), text.to_string())));
     Ok(contents)
 }
 

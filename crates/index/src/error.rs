@@ -190,6 +190,42 @@ pub enum Error {
         /// What is wrong with the field.
         fault: LanguageFault,
     },
+    /// Documents say who may find them, and nobody said who asks.
+    #[error(
+        "the documents of {} say who may find them (field '{field}'): say who asks with --as NAME,…, or ask as the owner of \
+         the index with --as-owner", path.display()
+    )]
+    WhoAsks {
+        /// The index directory.
+        path: PathBuf,
+        /// The field that names who may.
+        field: String,
+    },
+    /// Someone asks who may not find everything, and documents do not say who may.
+    #[error(
+        "{} cannot keep anything from anyone: its documents do not say who may find them; name the field that does with \
+         `berth policy set --access-field`, or ask without --as", path.display()
+    )]
+    NoAccessLists {
+        /// The index directory.
+        path: PathBuf,
+    },
+    /// Synonyms that cannot be understood.
+    #[error("line {line} of the synonyms cannot be used: {reason}")]
+    BadSynonyms {
+        /// Counted from 1.
+        line: usize,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Results cannot be pinned to this question.
+    #[error("nothing can be pinned to '{}': {reason}", shortened(query))]
+    BadPin {
+        /// The question.
+        query: String,
+        /// Why.
+        reason: String,
+    },
     /// A document cannot be stored as it is.
     #[error("document '{}' cannot be stored: {reason}", shortened(document))]
     InvalidDocument {
@@ -254,6 +290,10 @@ impl Error {
             | Self::InvalidField { .. }
             | Self::BadFilter { .. }
             | Self::BadField { .. }
+            | Self::WhoAsks { .. }
+            | Self::NoAccessLists { .. }
+            | Self::BadSynonyms { .. }
+            | Self::BadPin { .. }
             | Self::InvalidDocument { .. } => ErrorKind::InvalidInput,
             Self::Locked { .. } => ErrorKind::Overloaded,
             Self::Corrupted { .. }

@@ -6,6 +6,7 @@ use std::io;
 use std::path::Path;
 
 use crate::Error;
+use crate::beside;
 use crate::directory::{LEXICAL_FOLDER, META_FILE};
 use crate::disk::Disk;
 use crate::manifest::{DENSE_FOLDER, Manifest};
@@ -19,6 +20,8 @@ const META_TEMPORARY: &str = "meta.json.tmp";
 pub(crate) fn collect(dir: &Path, disk: &Disk, manifest: &Manifest, is_held: impl Fn(&str) -> bool) {
     let current = Manifest::file_name(manifest.generation);
     remove_where(dir, disk, |name| is_manifest(name) && name != current);
+    let is_named = |name: &str| manifest.beside.files().any(|file| file.name == name);
+    remove_where(dir, disk, |name| beside::is_file(name) && !is_named(name));
     let named: HashSet<&str> = manifest.dense_files().map(|file| file.name.as_str()).collect();
     let is_garbage = |name: &str| is_dense_file(name) && !named.contains(name) && !is_held(name);
     remove_where(&dir.join(DENSE_FOLDER), disk, is_garbage);
@@ -33,7 +36,7 @@ pub(crate) fn remove_unfinished_meta(dir: &Path, disk: &Disk) {
 
 /// Removes every file of an index: what a creation left that did not come to its end.
 pub(crate) fn clear(dir: &Path, disk: &Disk) {
-    remove_where(dir, disk, is_manifest);
+    remove_where(dir, disk, |name| is_manifest(name) || beside::is_file(name));
     remove_where(&dir.join(DENSE_FOLDER), disk, is_dense_file);
     remove_where(&dir.join(LEXICAL_FOLDER), disk, is_lexical_file);
 }

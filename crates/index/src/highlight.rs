@@ -38,7 +38,7 @@ impl Highlighter {
     }
 
     pub(crate) fn of(question: &Question, analyses: &Analyses) -> Self {
-        Self::with(&question.text, question.open_words(), analyses)
+        Self::with(&question.marked(), question.open_words(), analyses)
     }
 
     /// Function words are left out unless the query has nothing else.

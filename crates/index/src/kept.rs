@@ -19,7 +19,7 @@ use crate::lock::WriterLock;
 use crate::manifest::{DENSE_FOLDER, FileEntry, Manifest};
 use crate::reader::{meta_of, open_last};
 use crate::weights::{self, WEIGHTS_FILE};
-use crate::{Error, Snapshot, VerifyProblem, VerifyReport, garbage, open, verify};
+use crate::{Error, Snapshot, VerifyProblem, VerifyReport, beside, garbage, open, verify};
 
 /// What makes a directory a snapshot.
 pub(crate) const SNAPSHOT_FILE: &str = "snapshot.json";
@@ -94,6 +94,7 @@ pub(crate) fn keep_on(disk: &Disk, index: &Path, target: &Path, keeping: Keeping
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(Error::io("read", &index.join(WEIGHTS_FILE), error)),
     }
+    files.sort_unstable_by(|one, other| one.name.cmp(&other.name));
     // An older release refuses files that it does not know; it says why by the format.
     let format = if files.iter().any(|file| file.name == WEIGHTS_FILE) { FORMAT_WITH_WEIGHTS } else { FORMAT };
     let status = snapshot.status();
@@ -138,6 +139,10 @@ pub(crate) fn place_commit(
     {
         disk.write_new(&folder.join(&inside), &bytes)?;
         files.push(entry_of(&inside, &bytes));
+    }
+    for (file, text) in snapshot.texts().named(&snapshot.manifest().beside) {
+        disk.write_new(&folder.join(&file.name), text.as_bytes())?;
+        files.push(file.clone());
     }
     files.sort_unstable_by(|one, other| one.name.cmp(&other.name));
     Ok(files)
@@ -225,12 +230,17 @@ pub fn list_snapshots(folder: &Path) -> Result<Vec<ListedSnapshot>, Error> {
     Ok(snapshots)
 }
 
+/// Whether a directory is a snapshot.
+pub fn is_snapshot(dir: &Path) -> bool {
+    dir.join(SNAPSHOT_FILE).exists()
+}
+
 /// Refuses a directory that is a snapshot, to whoever wants to write.
 ///
 /// # Errors
 /// `IsSnapshot`.
 pub fn refuse_snapshot(dir: &Path) -> Result<(), Error> {
-    if dir.join(SNAPSHOT_FILE).exists() { Err(Error::IsSnapshot { path: dir.to_path_buf() }) } else { Ok(()) }
+    if is_snapshot(dir) { Err(Error::IsSnapshot { path: dir.to_path_buf() }) } else { Ok(()) }
 }
 
 fn read_list(dir: &Path) -> Result<KeptSnapshot, Error> {
@@ -267,14 +277,14 @@ impl FileEntry {
             .map(|part| if let Component::Normal(part) = part { part.to_str() } else { None })
             .collect();
         match parts.as_deref() {
-            Some([name]) => garbage::is_manifest(name) || *name == WEIGHTS_FILE,
+            Some([name]) => garbage::is_manifest(name) || beside::is_file(name) || *name == WEIGHTS_FILE,
             Some([DENSE_FOLDER, name]) => garbage::is_dense_file(name),
             Some([LEXICAL_FOLDER, name]) => *name == META_FILE || garbage::is_engine_file(name),
             _ => false,
         }
     }
 
-    /// Manifest or commit point, which are not in blocks.
+    /// Manifest, commit point and texts beside them, which are not in blocks.
     fn is_text(&self) -> bool {
         !self.name.contains('/') || self.name.ends_with(META_FILE)
     }

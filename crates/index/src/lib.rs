@@ -6,9 +6,11 @@
 
 mod alternate;
 mod analysis;
+mod beside;
 mod blocks;
 #[cfg(test)]
 mod crash_tests;
+pub mod dates;
 mod dense;
 mod directory;
 mod disk;
@@ -27,6 +29,8 @@ mod lock;
 mod lookup;
 mod manifest;
 mod open;
+mod pins;
+mod policy;
 mod query_language;
 mod reader;
 mod records;
@@ -36,7 +40,10 @@ mod select;
 mod settings;
 mod snapshot;
 mod stored;
+mod synonyms;
 mod verify;
+mod view;
+mod vocabulary;
 mod weights;
 mod writer;
 
@@ -47,16 +54,21 @@ pub use fields::{FieldKinds, FieldWarning, Unsearchable};
 pub use fusion::{DocScore, Fused, HalfList};
 pub use hits::{ChunkHit, LexicalAnswer, StoredChunk, StoredDocument, StoredPassage};
 pub use kept::{
-    Keeping, KeptSnapshot, ListedSnapshot, keep_snapshot, list_snapshots, refuse_snapshot, restore_snapshot,
-    verify_snapshot,
+    Keeping, KeptSnapshot, ListedSnapshot, is_snapshot, keep_snapshot, list_snapshots, refuse_snapshot,
+    restore_snapshot, verify_snapshot,
 };
 pub use lexical::TermScore;
+pub use pins::{MOST_PINNED, Pin, Pins};
+pub use policy::Policy;
 pub use query_language::LanguageFault;
 pub use reader::{IndexReader, exists};
 pub use records::EmbeddedChunk;
 pub use select::{FieldValue, Question, Selection};
 pub use settings::{IndexSettings, IndexStatus, NewChunk, TokenSettings};
 pub use snapshot::Snapshot;
+pub use synonyms::{Synonym, SynonymFault, Synonyms};
 pub use verify::{VerifiedFile, VerifyProblem, VerifyReport, verify};
+pub use view::View;
+pub use vocabulary::WordCount;
 pub use weights::{StoredWeights, clear_weights, store_weights, stored_weights};
 pub use writer::{IndexWriter, PurgeReport};

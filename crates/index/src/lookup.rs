@@ -95,6 +95,21 @@ impl Lookup {
         Ok(self.alive(&self.schema.id_term(id))?.first().copied())
     }
 
+    /// The number of a document, by its id.
+    pub(crate) fn number_of(&self, id: &str) -> Result<Option<u64>, Error> {
+        let Some(head) = self.head_of(id)? else { return Ok(None) };
+        let columns = Columns::open(self.searcher.segment_reader(head.segment_ord), &self.folder)?;
+        columns.document_no(head.doc_id).map(Some)
+    }
+
+    /// The number of the chunk with which a document begins.
+    pub(crate) fn first_chunk(&self, document_no: u64) -> Result<Option<u64>, Error> {
+        let Some(&head) = self.alive(&self.schema.head_term(document_no))?.first() else { return Ok(None) };
+        // The head stands in the first chunk's entry, or alone where there is none.
+        let columns = Columns::open(self.searcher.segment_reader(head.segment_ord), &self.folder)?;
+        Ok(columns.chunk_id.first(head.doc_id))
+    }
+
     /// The chunks of a document by ordinal, each inside its text.
     pub(crate) fn chunks_of(
         &self,
@@ -344,6 +359,11 @@ impl HeadColumns {
         }
         Ok(text)
     }
+}
+
+/// The number of the chunk that an entry is; none for the head of a document without text.
+pub(crate) fn chunk_of(reader: &SegmentReader, entry: DocId) -> Result<Option<u64>, Error> {
+    Ok(number_column(reader, column::CHUNK_ID)?.first(entry))
 }
 
 /// A column that a segment lacks when no entry has a value.

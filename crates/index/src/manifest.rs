@@ -9,10 +9,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::analysis::Analyses;
+use crate::beside::BesideEntry;
 use crate::blocks::{BlockFile, Seal};
 use crate::directory::{LEXICAL_FOLDER, META_FILE};
 use crate::late::MAX_DIMENSIONS;
-use crate::{Error, FieldKinds, IndexSettings};
+use crate::{Error, FieldKinds, IndexSettings, Policy};
 
 /// Versions of everything on disk that this release reads. A change that an older release would misread raises it.
 pub(crate) const FORMATS: RangeInclusive<u32> = FORMAT..=NEWEST_FORMAT;
@@ -38,6 +39,12 @@ pub(crate) struct Manifest {
     /// The ways in which documents were analysed so far.
     #[serde(default, skip_serializing_if = "Analyses::is_empty")]
     pub(crate) analyses: Analyses,
+    /// Who may find the documents, and until when.
+    #[serde(default, skip_serializing_if = "Policy::is_default")]
+    pub(crate) policy: Policy,
+    /// Files beside the documents.
+    #[serde(default, skip_serializing_if = "BesideEntry::is_empty")]
+    pub(crate) beside: BesideEntry,
     pub(crate) lexical: LexicalEntry,
     pub(crate) counts: Counts,
     pub(crate) next: NextNumbers,

@@ -11,6 +11,7 @@ use tantivy::index::SegmentComponent;
 use tantivy::{Index, ReloadPolicy};
 
 use crate::analysis::Analyses;
+use crate::beside::BesideEntry;
 use crate::blocks::BlockFile;
 use crate::directory::{FirstFault, LEXICAL_FOLDER, LexicalDirectory, META_FILE, OpenFiles, read_meta};
 use crate::disk::{Disk, parent_of};
@@ -20,7 +21,7 @@ use crate::lookup::Lookup;
 use crate::manifest::{Counts, DENSE_FOLDER, Manifest, NEWEST_FORMAT, NextNumbers, missing_is_corrupted, supported};
 use crate::schema::LexicalSchema;
 use crate::{
-    Error, FieldKinds, FingerprintDifference, IndexSettings, TokenSettings, alternate, analysis, garbage, kept,
+    Error, FieldKinds, FingerprintDifference, IndexSettings, Policy, TokenSettings, alternate, analysis, garbage, kept,
 };
 
 /// An index that is open for writing, before anything runs.
@@ -152,6 +153,8 @@ fn create(
         settings: settings.clone(),
         fields: FieldKinds::new(),
         analyses: Analyses::default(),
+        policy: Policy::default(),
+        beside: BesideEntry::default(),
         lexical: schema.entry(),
         counts: Counts { documents: 0, textless: 0, chunks: 0 },
         next: NextNumbers { document_no: 0, chunk_id: 0, segment: first_segment },

@@ -1,14 +1,16 @@
 //! One commit, as readers see it.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use berth_types::{Embedding, TokenMatrix};
 use tantivy::Index;
 
 use crate::Question;
+use crate::beside::Texts;
 use crate::blocks::BlockFile;
 use crate::dense::{self, Effort, LiveSegment, open_segments};
 use crate::directory::{LexicalDirectory, OpenFiles};
@@ -16,6 +18,7 @@ use crate::highlight::Highlighter;
 use crate::lookup::Lookup;
 use crate::manifest::Manifest;
 use crate::select::Selections;
+use crate::synonyms::Synonyms;
 use crate::{
     ChunkHit, Error, IndexSettings, IndexStatus, LexicalAnswer, StoredChunk, StoredDocument, StoredPassage, analysis,
     lexical, open,
@@ -30,6 +33,13 @@ pub struct Snapshot {
     dense: Vec<LiveSegment>,
     status: IndexStatus,
     selections: Selections,
+    texts: Texts,
+    /// Made when a question is asked.
+    synonyms: OnceLock<Option<Synonyms>>,
+    /// When documents expire, ascending, each moment once; made when it is asked for.
+    expiry_moments: OnceLock<Vec<i64>>,
+    /// Ids by the words of their question; made when a question is asked.
+    pinned: OnceLock<HashMap<Vec<String>, Vec<String>>>,
 }
 
 impl fmt::Debug for Snapshot {
@@ -48,6 +58,7 @@ impl Snapshot {
         analysis::register(&index);
         let lookup = open::lookup(dir, &index, &manifest, files)?;
         let dense = open_segments(dir, files, &manifest)?;
+        let texts = Texts::read(dir, &manifest.beside)?;
         let status = status(&lookup, &dense, &manifest);
         if (status.lexical_chunks, status.dense_rows) != (manifest.counts.chunks, manifest.counts.chunks) {
             let reason = format!(
@@ -56,7 +67,49 @@ impl Snapshot {
             );
             return Err(Error::corrupted(&dir.join(Manifest::file_name(manifest.generation)), reason));
         }
-        Ok(Self { dir: dir.to_path_buf(), meta, manifest, lookup, dense, status, selections: Selections::default() })
+        Ok(Self {
+            dir: dir.to_path_buf(),
+            meta,
+            manifest,
+            lookup,
+            dense,
+            status,
+            selections: Selections::default(),
+            texts,
+            synonyms: OnceLock::new(),
+            expiry_moments: OnceLock::new(),
+            pinned: OnceLock::new(),
+        })
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The texts beside the documents.
+    pub(crate) fn texts(&self) -> &Texts {
+        &self.texts
+    }
+
+    pub(crate) fn pinned(&self) -> &OnceLock<HashMap<Vec<String>, Vec<String>>> {
+        &self.pinned
+    }
+
+    pub(crate) fn synonyms(&self) -> Option<&Synonyms> {
+        // They were understood when they were put; a release that understands less goes without.
+        let parse =
+            || self.texts.synonyms.as_deref().and_then(|text| Synonyms::parse_for(text, &self.manifest.analyses).ok());
+        self.synonyms.get_or_init(parse).as_ref()
+    }
+
+    pub(crate) fn expiry_moments(&self) -> Result<&[i64], Error> {
+        if let Some(moments) = self.expiry_moments.get() {
+            return Ok(moments);
+        }
+        let mut moments: Vec<i64> = self.expiries(self.policy())?.into_iter().map(|(_, moment)| moment).collect();
+        moments.sort_unstable();
+        moments.dedup();
+        Ok(self.expiry_moments.get_or_init(|| moments))
     }
 
     pub(crate) fn meta(&self) -> &[u8] {
@@ -221,6 +274,22 @@ impl Snapshot {
     /// `Corrupted`, `Lexical`.
     pub fn document_id(&self, document_no: u64) -> Result<Option<String>, Error> {
         self.lookup.id_of(document_no)
+    }
+
+    /// The number of a document; `None` when this commit does not hold it.
+    ///
+    /// # Errors
+    /// `Corrupted`, `Lexical`.
+    pub fn document_number(&self, id: &str) -> Result<Option<u64>, Error> {
+        self.lookup.number_of(id)
+    }
+
+    /// The first chunk of a document, by the document's number; `None` for one without text.
+    ///
+    /// # Errors
+    /// `Corrupted`, `Lexical`.
+    pub fn first_chunk(&self, document_no: u64) -> Result<Option<u64>, Error> {
+        self.lookup.first_chunk(document_no)
     }
 
     /// At most `limit` ids that end with `suffix`, sorted; an empty suffix fits all.

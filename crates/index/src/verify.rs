@@ -130,11 +130,14 @@ impl<'a> Verification<'a> {
 
     fn read_files(&mut self) -> Result<(), Error> {
         let manifest = self.snapshot.manifest();
-        // Both were read and compared with their hashes when the snapshot was opened.
+        // These were read and compared with their hashes when the snapshot was opened.
         let meta_bytes = seal_text(META_FILE, self.snapshot.meta()).len() as u64;
         self.report.files.push(VerifiedFile { file: Path::new(LEXICAL_FOLDER).join(META_FILE), bytes: meta_bytes });
         let manifest_bytes = manifest.serialized().0.len() as u64;
         self.report.files.push(VerifiedFile { file: self.manifest_file(), bytes: manifest_bytes });
+        for (file, _) in self.snapshot.texts().named(&manifest.beside) {
+            self.report.files.push(VerifiedFile { file: PathBuf::from(&file.name), bytes: file.bytes });
+        }
         // What the snapshot holds open, not what the paths lead to: a newer commit may have removed them.
         for opened in self.snapshot.block_files() {
             if self.check(opened.verify())?.is_some() {

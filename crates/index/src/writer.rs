@@ -1,6 +1,7 @@
 //! The one writer of an index: takes documents, and makes them durable and visible at once in both halves.
 
 mod compact;
+mod languages;
 mod purge;
 #[cfg(test)]
 mod tests;
@@ -15,7 +16,8 @@ use berth_types::{Chunk, ContentKey, Document, DocumentRecord, Embedding, FieldD
 use tantivy::Index;
 use tantivy::indexer::LogMergePolicy;
 
-use crate::analysis::{Analyses, Analysis, detect, is_source_file};
+use crate::analysis::Analyses;
+use crate::beside::Beside;
 use crate::dense::{DenseStore, RowLabel};
 use crate::directory::{FirstFault, OpenFiles};
 use crate::disk::Disk;
@@ -23,7 +25,7 @@ use crate::fields::{MAX_FIELDS, WarningLog, extract, is_searchable_name};
 use crate::lock::WriterLock;
 use crate::lookup::Known;
 use crate::manifest::{Counts, Manifest, NextNumbers, missing_is_corrupted};
-use crate::schema::{DocumentLanguage, LexicalSchema};
+use crate::schema::LexicalSchema;
 use crate::{
     DenseOptions, Error, FieldKinds, FieldWarning, IndexSettings, NewChunk, Unsearchable, garbage, open, stored,
 };
@@ -60,6 +62,8 @@ pub struct IndexWriter {
     analyses: Analyses,
     /// The language of documents to come; it is told by their texts where it is not given.
     language: Option<Language>,
+    /// Policy and texts, those that are not committed yet included.
+    pub(crate) beside: Beside,
     warnings: WarningLog,
     next_document_no: u64,
     next_chunk_id: u64,
@@ -134,6 +138,7 @@ impl IndexWriter {
             fields: manifest.fields.clone(),
             analyses: manifest.analyses.clone(),
             language: None,
+            beside: Beside::of(&manifest.policy, &manifest.beside),
             warnings: WarningLog::default(),
             next_document_no: manifest.next.document_no,
             next_chunk_id: manifest.next.chunk_id,
@@ -151,12 +156,6 @@ impl IndexWriter {
     /// Arranges dense segments otherwise from now on. What is there stays until it is merged.
     pub fn set_dense_options(&mut self, options: DenseOptions) {
         self.dense.set_options(options);
-    }
-
-    /// Says in which language the documents to come are, instead of telling it by their texts. An index that was made
-    /// before there were languages takes all for English.
-    pub fn set_language(&mut self, language: Option<Language>) {
-        self.language = language;
     }
 
     /// What the index was built with.
@@ -194,6 +193,16 @@ impl IndexWriter {
         self.changed |= fields != self.fields;
         self.fields = fields;
         Ok(())
+    }
+
+    /// Kinds of the metadata fields, those that are not committed yet included.
+    pub(crate) fn fields(&self) -> &FieldKinds {
+        &self.fields
+    }
+
+    /// The next commit has something to say.
+    pub(crate) fn mark_changed(&mut self) {
+        self.changed = true;
     }
 
     /// What could not be searched of the documents put since this was last asked, the first few for each field.
@@ -297,23 +306,6 @@ impl IndexWriter {
         Ok(())
     }
 
-    /// How a document is analysed; remembered, so that questions are analysed that way too.
-    fn language_of(&mut self, document: &Document, record: &DocumentRecord) -> DocumentLanguage {
-        if self.schema.languages.is_none() {
-            return DocumentLanguage { analysis: Analysis::ENGLISH, code: None };
-        }
-        let (language, code) = match self.language {
-            Some(language) => (Some(language), Some(language.code())),
-            None => {
-                let detected = detect(&document.title, &document.text);
-                (detected.stems, detected.code)
-            }
-        };
-        let analysis = Analysis { language, identifiers: is_source_file(&record.file) };
-        self.analyses.insert(analysis);
-        DocumentLanguage { analysis, code }
-    }
-
     /// Removes a document; false when there is none of this id.
     ///
     /// # Errors
@@ -358,6 +350,8 @@ impl IndexWriter {
             generation,
             fields: self.fields.clone(),
             analyses: self.analyses.clone(),
+            policy: self.beside.policy.clone(),
+            beside: self.beside.write(&self.dir, &self.disk, generation)?,
             counts: self.counts,
             next: NextNumbers {
                 document_no: self.next_document_no,
@@ -373,6 +367,7 @@ impl IndexWriter {
         prepared.set_payload(&payload);
         prepared.commit().map_err(|error| self.fault.explain(error))?;
         self.fault.forget();
+        self.beside.committed(&manifest.beside);
         self.manifest = manifest;
         Ok(())
     }

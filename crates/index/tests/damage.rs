@@ -10,11 +10,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use berth_index::{DenseOptions, Error, IndexReader, IndexWriter, store_weights, stored_weights, verify};
+use berth_index::{DenseOptions, Error, IndexReader, IndexWriter, Pins, store_weights, stored_weights, verify};
 use berth_types::{ErrorKind, Fusion};
 use support::{contents, copy, embed, embed_words, open_with_tokens as open, put, settings_with_tokens, snapshot};
 
-/// An index with two dense segments, one of them with a graph, token rows, tombstones, and a lexical segment with deletions.
+/// An index with two dense segments, one of them with a graph, token rows, tombstones, a lexical segment with deletions,
+/// synonyms and pinned results.
 fn build(dir: &Path) {
     build_of(dir, "document", "3");
 }
@@ -28,6 +29,10 @@ fn build_of(dir: &Path, word: &str, removed: &str) {
     }
     writer.commit().unwrap();
     writer.remove(removed).unwrap();
+    writer.set_synonyms(Some(&format!("# words that mean the same\n{word}, text of many words\n"))).unwrap();
+    let mut pins = Pins::default();
+    pins.set(word, &["7".to_owned()]).unwrap();
+    writer.set_pins(&pins).unwrap();
     put(&mut writer, "7", &format!("another text by {word}"));
     put(&mut writer, "empty", "");
     writer.finish().unwrap();
@@ -65,6 +70,7 @@ fn answers(dir: &Path) -> Result<Vec<String>, Error> {
         lines.push(format!("{:?}", snapshot.dense_scores(&embed(question), &ids)?));
         lines.push(format!("{:?}", snapshot.late_scores(&embed_words(question), &ids)?));
     }
+    lines.push(format!("{:?} {:?}", snapshot.synonyms_text(), snapshot.pins()?));
     for id in snapshot.document_ids("", 1000)? {
         lines.push(format!("{:?}", snapshot.document(&id)?));
     }

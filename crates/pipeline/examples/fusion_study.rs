@@ -47,10 +47,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             lexical_list.push(json!([id(document.document_no)?, document.score, cosine, document.coverage]));
         }
         let terms: Vec<_> = answer.terms.iter().zip(&answer.weights).collect();
-        println!(
-            "{}",
-            json!({"id": query.id, "terms": terms, "dense": dense_list, "lexical": lexical_list})
-        );
+        println!("{}", json!({"id": query.id, "terms": terms, "dense": dense_list, "lexical": lexical_list}));
     }
     Ok(())
 }

@@ -239,6 +239,25 @@ pub enum Error {
         /// Where it lies.
         directory: PathBuf,
     },
+    /// More than half of the documents have expired, and nobody insists.
+    #[error("nothing was removed: {reason}; repeat with --force if this is meant")]
+    ExpiryRefused {
+        /// How many, and by which clock.
+        reason: String,
+    },
+    /// No document of this id.
+    #[error(
+        "{} '{name}' in {}; name a document by its id or the end of its path",
+        if *several { "several documents end with" } else { "there is no document" }, index.display()
+    )]
+    DocumentNotFound {
+        /// As named.
+        name: String,
+        /// The index directory.
+        index: PathBuf,
+        /// Whether it is the end of several.
+        several: bool,
+    },
     /// A removal that looks like a mistake.
     #[error("sync refused: {reason}; nothing was removed; repeat with --force if this is intended")]
     SyncRefused {
@@ -291,6 +310,7 @@ impl Error {
             | Self::ModelNotInstalled { .. }
             | Self::CheckpointNotFound { .. }
             | Self::CheckpointGone { .. }
+            | Self::DocumentNotFound { .. }
             | Self::NothingToIndex { .. } => ErrorKind::NotFound,
             Self::Io { cause, .. } if cause.kind() == io::ErrorKind::NotFound => ErrorKind::NotFound,
             Self::Io { .. } => ErrorKind::Unavailable,
@@ -310,7 +330,7 @@ impl Error {
             | Self::DamagedModel { .. }
             | Self::BadCheckpoint { .. }
             | Self::FingerprintMismatch { .. } => ErrorKind::Corrupted,
-            Self::SyncRefused { .. } | Self::NoRoom { .. } => ErrorKind::Refused,
+            Self::SyncRefused { .. } | Self::ExpiryRefused { .. } | Self::NoRoom { .. } => ErrorKind::Refused,
             Self::WorkerLost(_) | Self::NotCaughtUp { .. } | Self::VectorWidth { .. } | Self::Embedding(_) => {
                 ErrorKind::Internal
             }

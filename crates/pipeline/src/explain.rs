@@ -1,7 +1,7 @@
 //! How a score came about, as a tree of numbers that can be added up.
 
 use berth_index::fusion::{self, DocScore};
-use berth_index::{ChunkHit, Question, Snapshot};
+use berth_index::{ChunkHit, Question, View};
 use berth_types::{Aggregate, Explanation, Query};
 
 use crate::Error;
@@ -11,18 +11,21 @@ use crate::search::{Found, Ranked};
 ///
 /// What the value of a node is of its children's, the label says behind `=`.
 pub(crate) fn explain(
-    snapshot: &Snapshot,
+    view: &View<'_>,
     (query, question): (&Query, &Question),
     found: &Found,
     ranked: &Ranked,
 ) -> Result<Explanation, Error> {
     let half = |document: DocScore, hits: &[ChunkHit], lexical| {
-        half_score(snapshot, (query, question), document, Found::of_document(hits, document), lexical)
+        half_score(view, (query, question), document, Found::of_document(hits, document), lexical)
     };
     let cosine = ranked.dense.map(|document| half(document, &found.dense_hits, false)).transpose()?;
     let bm25 = ranked.lexical.map(|document| half(document, &found.lexical_hits, true)).transpose()?;
     let mut root = match &ranked.fused {
         Some(fused) => fusion::explain(fused, cosine, bm25),
+        None if ranked.pinned && cosine.is_none() && bm25.is_none() => {
+            leaf("pinned to this question; neither half returned it".to_owned(), ranked.score)
+        }
         None => cosine.or(bm25).ok_or(Error::ChunkLost { chunk_id: ranked.chunk_id })?,
     };
     if let Some(late) = &ranked.late {
@@ -39,7 +42,7 @@ pub(crate) fn explain(
 
 /// What a document scores in one half: a chunk's score, or what was made of several.
 fn half_score(
-    snapshot: &Snapshot,
+    view: &View<'_>,
     (query, question): (&Query, &Question),
     document: DocScore,
     mut hits: Vec<ChunkHit>,
@@ -51,11 +54,16 @@ fn half_score(
         if !lexical {
             return Ok(leaf(format!("cosine of {of}"), score));
         }
-        let terms = snapshot.explain(question, chunk_id)?.into_iter().map(|term| {
-            let label = format!(
-                "{}: {} in {} terms, in {} chunks (idf {:.2})",
-                term.term, term.term_frequency, term.field_length, term.document_frequency, term.idf
-            );
+        let terms = view.snapshot().explain(question, chunk_id)?.into_iter().map(|term| {
+            let synonym = question.synonym_of(&term.term);
+            let synonym = synonym.map_or_else(String::new, |of| format!(" (synonym of {of})"));
+            let of_chunk = format!("{}{synonym}: {} in {} terms", term.term, term.term_frequency, term.field_length);
+            // How many passages have it counts those that are hidden from the viewer.
+            let label = if view.is_restricted() {
+                of_chunk
+            } else {
+                format!("{of_chunk}, in {} chunks (idf {:.2})", term.document_frequency, term.idf)
+            };
             leaf(label, term.score)
         });
         Ok(Explanation { label: format!("BM25 of {of} = sum over terms"), value: score, children: terms.collect() })

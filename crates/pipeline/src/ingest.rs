@@ -8,13 +8,14 @@ mod stored;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use berth_encoder::Encoder;
 use berth_index::{IndexReader, IndexSettings, IndexWriter};
 use berth_types::{FieldDeclaration, Language};
 use serde::Serialize;
 
+use crate::policy::{AccessGiven, PolicyChange, remove_expired};
 use crate::prepare::Cutting;
 use crate::source::{Listing, Problem, SkipCounts, is_standard_input, list_files};
 use crate::{Error, TokenEncoder};
@@ -45,6 +46,10 @@ pub struct IngestOptions {
     pub fields: Vec<FieldDeclaration>,
     /// Language of what is indexed anew; `None`: told by each document's text.
     pub language: Option<Language>,
+    /// What is to be different in who may find documents, and until when.
+    pub policy: PolicyChange,
+    /// Who may find documents that do not say it themselves.
+    pub access: Vec<String>,
 }
 
 impl Default for IngestOptions {
@@ -59,6 +64,8 @@ impl Default for IngestOptions {
             follow_links: false,
             fields: Vec::new(),
             language: None,
+            policy: PolicyChange::default(),
+            access: Vec::new(),
         }
     }
 }
@@ -140,8 +147,12 @@ pub struct IngestReport {
     /// The first of those.
     #[serde(skip)]
     pub first_lost: Option<Problem>,
+    /// Documents that were removed because they had expired.
+    pub expired: usize,
     /// Why sync removed nothing, when it looked like a mistake.
     pub refused: Option<String>,
+    /// Why nothing that had expired was removed, when it looked like a mistake; it is hidden all the same.
+    pub expiry_refused: Option<String>,
     /// Generation of the index after the run.
     pub generation: u64,
 }
@@ -154,7 +165,7 @@ pub struct IngestReport {
 ///
 /// # Errors
 /// Paths that do not exist, an index of another model or window, a full disk; whatever was committed before stays.
-/// `SyncRefused` when a path to sync is not there; a sync that would remove too much is refused in the report.
+/// Access lists for an index that has no field of them, or another one. `SyncRefused` when a path to sync is not there; a sync that would remove too much is refused in the report.
 pub fn ingest(
     encoder: &Encoder,
     tokens: Option<&TokenEncoder>,
@@ -171,8 +182,13 @@ pub fn ingest(
     let mut writer = IndexWriter::create_or_open(index, &settings)?;
     writer.declare_fields(&options.fields)?;
     writer.set_language(options.language);
+    options.policy.apply_in_passing(index, &mut writer)?;
+    let access = AccessGiven::of(&options.access, writer.policy(), index)?;
+    let clock = SystemTime::now();
+    let expired = remove_expired(index, &mut writer, clock, options.force)?;
     let cutting = Cutting { window_tokens: settings.window_tokens, overlap_tokens: settings.overlap_tokens };
     let mut run = Run::new((encoder, tokens), writer, progress, cancel, &listing, options.commit_every);
+    run.begin_with(clock, access, expired);
     run.read_all(listing, cutting)?;
     if !run.is_interrupted() && !cancel.load(Ordering::Relaxed) {
         run.settle_gone(options.sync, options.force)?;

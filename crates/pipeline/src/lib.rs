@@ -8,6 +8,7 @@ mod checkpoint;
 mod chosen;
 mod compact;
 mod cross;
+mod curation;
 mod doctor;
 mod encoding;
 mod error;
@@ -23,10 +24,13 @@ mod late;
 mod migrate;
 mod models;
 mod narrow;
+mod pinned;
 mod plan;
+mod policy;
 mod prepare;
 mod purge;
 mod quantize;
+mod query_log;
 mod rates;
 mod rerank;
 mod row_files;
@@ -41,6 +45,7 @@ mod windows;
 
 pub use bench::{BenchOptions, BenchReport, PlanReport, bench_encode};
 pub use compact::{CompactReport, compact};
+pub use curation::{pin, pins, set_synonyms, synonyms, unpin};
 pub use doctor::{Check, Verdict, examine};
 pub use encoding::{EncoderChoice, fingerprint_hash, open_encoder};
 pub use error::Error;
@@ -58,8 +63,12 @@ pub use migrate::{
 };
 pub use models::{ModelListing, embedded_cards, family, installed, list, remedy, verify_model};
 pub use plan::{PlanOfRun, Planned, PlannedDocument, plan};
-pub use purge::purge;
+pub use policy::{PolicyChange, TimeToLive, change_policy, policy};
+pub use purge::{PurgeOutcome, purge};
 pub use quantize::{Cosine, FrontierStep, ProductHarm, QuantizeReport, quantize_report};
+pub use query_log::{
+    LoggedQuery, QueryLog, QueryReport, QuerySummary, clear_query_log, log_query, query_report, read_query_log,
+};
 pub use rates::{last_rate, remember_rate};
 pub use row_files::{Draft, Dtype, FileRow, RowFormat, RowWriter, Values};
 pub use samples::{read_texts, sample_texts};
@@ -80,7 +89,8 @@ pub use berth_encoder::{
 };
 pub use berth_index::highlight::snippet;
 pub use berth_index::{
-    Alternate, FieldKinds, IndexReader, IndexStatus, Keeping, KeptSnapshot, PurgeReport, StoredDocument, StoredWeights,
-    VerifyReport, clear_weights, keep_snapshot, list_snapshots, restore_snapshot, store_weights, stored_weights,
-    verify as verify_index, verify_snapshot,
+    Alternate, Error as IndexError, FieldKinds, IndexReader, IndexStatus, Keeping, KeptSnapshot, Pin, Pins, Policy,
+    PurgeReport, StoredDocument, StoredWeights, VerifyReport, View, WordCount, clear_weights, exists as index_exists,
+    keep_snapshot, list_snapshots, restore_snapshot, store_weights, stored_weights, verify as verify_index,
+    verify_snapshot,
 };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use berth_index::fusion::HalfList;
-use berth_index::{ChunkHit, FieldValue, Question, Selection, Snapshot, StoredDocument};
+use berth_index::{ChunkHit, FieldValue, Question, Selection, Snapshot, StoredDocument, View};
 use berth_types::{FacetCount, Hit, HitChunk, Mode, Query, SearchReply, Sort};
 
 use crate::Error;
@@ -32,26 +32,28 @@ pub(crate) fn widening(
 
 /// The documents that a filter lets through, when a query has no words to rank them by; `None` when it has, or when nothing
 /// was asked for.
-pub(crate) fn listing(snapshot: &Snapshot, query: &Query, started: Instant) -> Result<Option<SearchReply>, Error> {
+pub(crate) fn listing(view: &View<'_>, query: &Query, started: Instant) -> Result<Option<SearchReply>, Error> {
+    let snapshot = view.snapshot();
     let question = snapshot.question(&query.text);
     let narrowing = &query.narrowing;
     let is_asked_for = narrowing.filter.is_some() || narrowing.sort.is_some() || !narrowing.facets.is_empty();
-    let selection = snapshot.selection(narrowing.filter.as_deref(), Some(&question))?;
-    if question.has_words() || !is_asked_for && selection.is_none() {
+    let selection = view.selection(narrowing.filter.as_deref(), Some(&question))?;
+    if question.has_words() || !is_asked_for && !question.has_operators() {
         return Ok(None);
     }
-    let mut numbers = snapshot.document_numbers(selection.as_deref())?;
+    let mut numbers = view.document_numbers(selection.as_deref())?;
     if let Some(sort) = &narrowing.sort {
-        sort_by_field(snapshot, sort, &mut numbers, |&number| number)?;
+        sort_by_field(view, sort, &mut numbers, |&number| number)?;
     }
     let mut hits = Vec::with_capacity(query.k.min(numbers.len()));
     for (rank, &number) in (1..).zip(numbers.iter().take(query.k)) {
         hits.push(listed(snapshot, rank, number)?);
     }
-    let facets = counted(snapshot, query, selection.as_deref())?;
+    let facets = counted(view, query, selection.as_deref())?;
     let took_ms = started.elapsed().as_secs_f64() * 1e3;
     let (query_text, warnings) = (query.text.clone(), question.warnings);
-    Ok(Some(SearchReply { query: query_text, mode: query.mode, took_ms, hits, facets, warnings }))
+    let suggestion = None;
+    Ok(Some(SearchReply { query: query_text, mode: query.mode, took_ms, hits, facets, suggestion, warnings }))
 }
 
 /// A document by its first chunk, which is empty for one without text.
@@ -73,6 +75,7 @@ fn listed(snapshot: &Snapshot, rank: usize, document_no: u64) -> Result<Hit, Err
         late: None,
         cross: None,
         folded: Vec::new(),
+        pinned: false,
         highlights: Vec::new(),
         semantic: None,
         explanation: None,
@@ -82,7 +85,7 @@ fn listed(snapshot: &Snapshot, rank: usize, document_no: u64) -> Result<Hit, Err
 /// Counts what was asked for: over the documents that the filter lets through, and where the lexical half is asked, that
 /// match the query's words as well.
 pub(crate) fn facets(
-    snapshot: &Snapshot,
+    view: &View<'_>,
     query: &Query,
     question: &Question,
 ) -> Result<BTreeMap<String, Vec<FacetCount>>, Error> {
@@ -91,33 +94,33 @@ pub(crate) fn facets(
     }
     let filter = query.narrowing.filter.as_deref();
     let selection = match query.mode {
-        Mode::Dense => snapshot.selection(filter, Some(question))?,
-        Mode::Lexical | Mode::Hybrid => snapshot.matches(filter, question)?,
+        Mode::Dense => view.selection(filter, Some(question))?,
+        Mode::Lexical | Mode::Hybrid => view.matches(filter, question)?,
     };
-    counted(snapshot, query, selection.as_deref())
+    counted(view, query, selection.as_deref())
 }
 
 fn counted(
-    snapshot: &Snapshot,
+    view: &View<'_>,
     query: &Query,
     selection: Option<&Selection>,
 ) -> Result<BTreeMap<String, Vec<FacetCount>>, Error> {
-    let count = |facet: &berth_types::Facet| Ok((facet.field.clone(), snapshot.facet(facet, selection)?));
+    let count = |facet: &berth_types::Facet| Ok((facet.field.clone(), view.facet(facet, selection)?));
     query.narrowing.facets.iter().map(count).collect()
 }
 
 /// Puts ranked documents in the order of a field; those without it come last, equals stay as they were.
-pub(crate) fn sort_ranked(snapshot: &Snapshot, sort: &Sort, ranked: &mut Vec<Ranked>) -> Result<(), Error> {
-    sort_by_field(snapshot, sort, ranked, |ranked| ranked.document_no)
+pub(crate) fn sort_ranked(view: &View<'_>, sort: &Sort, ranked: &mut Vec<Ranked>) -> Result<(), Error> {
+    sort_by_field(view, sort, ranked, |ranked| ranked.document_no)
 }
 
 fn sort_by_field<T>(
-    snapshot: &Snapshot,
+    view: &View<'_>,
     sort: &Sort,
     documents: &mut Vec<T>,
     number: impl Fn(&T) -> u64,
 ) -> Result<(), Error> {
-    let values = snapshot.sort_values(&sort.field, sort.descending, documents.iter().map(number))?;
+    let values = view.sort_values(&sort.field, sort.descending, documents.iter().map(number))?;
     let mut keyed: Vec<(Option<FieldValue>, T)> = values.into_iter().zip(documents.drain(..)).collect();
     keyed.sort_by(|(a, _), (b, _)| match (a, b) {
         (Some(a), Some(b)) if sort.descending => b.order(a),

@@ -4,15 +4,17 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
 
 use berth_encoder::Encoder;
-use berth_index::{IndexReader, Snapshot};
+use berth_index::{IndexReader, Policy, Snapshot};
 use berth_types::DocumentRecord;
 use serde::Serialize;
 
 use crate::ingest::{list_sources, settings_for};
+use crate::policy::{AccessGiven, objection};
 use crate::prepare::{Change, Cutting, Incoming, prepare};
-use crate::source::{Item, Problem, path_text, read_file};
+use crate::source::{Item, Problem, content_hash, path_text, read_file};
 use crate::sync::{Known, Seen, compare, plan_removal};
 use crate::{Error, IngestOptions};
 
@@ -31,6 +33,8 @@ pub enum Planned {
     Moved,
     /// It is gone from below the named paths.
     Removed,
+    /// It has expired.
+    Expired,
 }
 
 /// A document that would not stay as it is.
@@ -55,6 +59,8 @@ pub struct PlanOfRun {
     pub moved: usize,
     /// Those that a sync would remove.
     pub removed: usize,
+    /// Those that would be removed because they have expired.
+    pub expired: usize,
     /// Those that stay as they are.
     pub unchanged: usize,
     /// Rows and files that would be left out.
@@ -69,6 +75,8 @@ pub struct PlanOfRun {
     pub seconds: Option<f64>,
     /// Why sync would be refused.
     pub refused: Option<String>,
+    /// Why nothing that has expired would be removed.
+    pub expiry_refused: Option<String>,
     /// What changes, the first thousand, in the order of the sources; removals last.
     pub changes: Vec<PlannedDocument>,
     /// Whether the plan was interrupted before its end.
@@ -90,8 +98,14 @@ pub fn plan(
     let settings = settings_for(encoder, index, options)?;
     let snapshot = if berth_index::exists(index) { Some(IndexReader::open(index)?.snapshot()) } else { None };
     let records = snapshot.as_ref().map(|snapshot| snapshot.records()).transpose()?.unwrap_or_default();
+    let policy = snapshot.as_ref().map(|snapshot| snapshot.policy().clone()).unwrap_or_default();
+    let policy = options.policy.applied(&policy);
+    let access = AccessGiven::of(&options.access, &policy, index)?;
     let mut planning = Planning {
         encoder,
+        policy,
+        access,
+        clock: SystemTime::now(),
         fingerprint_hash: *blake3::hash(encoder.fingerprint().canonical().as_bytes()).as_bytes(),
         cutting: Cutting { window_tokens: settings.window_tokens, overlap_tokens: settings.overlap_tokens },
         snapshot,
@@ -103,6 +117,7 @@ pub fn plan(
         plan: PlanOfRun { skipped: listing.skipped.total(), ..PlanOfRun::default() },
     };
     planning.seen.doubtful_files.extend(listing.doubtful);
+    planning.take_out_expired(options.force)?;
     for file in &listing.files {
         let mut outcome = Ok(());
         read_file(&file.path, &mut |item| {
@@ -120,6 +135,9 @@ pub fn plan(
 
 struct Planning<'a> {
     encoder: &'a Encoder,
+    policy: Policy,
+    access: Option<AccessGiven>,
+    clock: SystemTime,
     fingerprint_hash: [u8; 32],
     cutting: Cutting,
     snapshot: Option<Arc<Snapshot>>,
@@ -134,8 +152,21 @@ struct Planning<'a> {
 }
 
 impl Planning<'_> {
+    fn take_out_expired(&mut self, force: bool) -> Result<(), Error> {
+        let Some(snapshot) = &self.snapshot else { return Ok(()) };
+        let expired = snapshot.expired(&self.policy, self.clock)?;
+        self.plan.expiry_refused = objection(&expired, snapshot.status().documents, self.clock).filter(|_| !force);
+        if self.plan.expiry_refused.is_none() {
+            for (id, _) in expired {
+                self.records.remove(&id);
+                self.note(id, Planned::Expired);
+            }
+        }
+        Ok(())
+    }
+
     fn take(&mut self, file: &Path, item: Item) -> Result<(), Error> {
-        let (document, record, bytes, vectors) = match item {
+        let (mut document, mut record, bytes, vectors) = match item {
             Item::Document { document, record, bytes, vectors } => (document, record, bytes, vectors),
             Item::Problem { problem: Problem { lost: false, .. }, .. } => return Ok(()),
             Item::Problem { .. } => {
@@ -152,11 +183,26 @@ impl Planning<'_> {
             self.plan.skipped += 1;
             return Ok(());
         }
+        if let Some(access) = &self.access
+            && access.add(&mut document)
+        {
+            record.content_hash = content_hash(&document);
+        }
+        let fields = self.snapshot.as_ref().map(|snapshot| snapshot.fields().clone()).unwrap_or_default();
+        let expiry = self.policy.expiry_of(&document, &record, &fields);
+        let is_expired = expiry.is_some_and(|expiry| self.policy.is_expired(expiry, self.clock));
         let files = &mut self.files_there;
         let is_there = |file: &str| *files.entry(file.to_owned()).or_insert_with(|| Path::new(file).exists());
         let change = match compare(self.records.get(&document.id), &record, is_there) {
             Known::OfAnotherFile => {
                 self.plan.skipped += 1;
+                return Ok(());
+            }
+            Known::Differs(_) if is_expired => {
+                self.plan.skipped += 1;
+                if self.records.remove(&document.id).is_some() {
+                    self.note(document.id, Planned::Expired);
+                }
                 return Ok(());
             }
             Known::Same => {
@@ -193,6 +239,7 @@ impl Planning<'_> {
             Planned::Changed => &mut self.plan.changed,
             Planned::Moved => &mut self.plan.moved,
             Planned::Removed => &mut self.plan.removed,
+            Planned::Expired => &mut self.plan.expired,
         };
         *count += 1;
         if self.plan.changes.len() < MOST_NAMED {

@@ -5,19 +5,33 @@ use std::path::Path;
 
 use berth_index::{Alternate, IndexReader, IndexWriter, PurgeReport, Snapshot, find_alternate};
 use berth_types::DocumentRecord;
+use serde::Serialize;
 
 use crate::Error;
 use crate::ingest::{Behind, remove_all};
+use crate::policy::{remove_expired_or_fail, with_writer};
 
-/// Writes every segment anew that holds anything of a deleted document, and removes the old files. Needs no model.
+/// What a purge did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct PurgeOutcome {
+    /// In the files.
+    #[serde(flatten)]
+    pub report: PurgeReport,
+    /// Documents that had expired and were removed before.
+    pub expired: usize,
+}
+
+/// Removes what has expired, writes every segment anew that holds anything of a deleted document, and removes the old files.
+/// Needs no model.
 ///
 /// # Errors
-/// An index that is not there, damaged, or being written by another process; a disk that refuses.
-pub fn purge(index: &Path) -> Result<PurgeReport, Error> {
-    let settings = IndexReader::open(index)?.snapshot().settings().clone();
-    let mut writer = IndexWriter::create_or_open(index, &settings)?;
-    let mut report = writer.purge()?;
-    writer.finish()?;
+/// `ExpiryRefused` when more than half has expired, unless `force`; an index that is not there, damaged, or being written by
+/// another process; a disk that refuses.
+pub fn purge(index: &Path, force: bool) -> Result<PurgeOutcome, Error> {
+    let mut outcome = with_writer(index, |writer| {
+        let expired = remove_expired_or_fail(index, writer, force)?;
+        Ok(PurgeOutcome { report: writer.purge()?, expired })
+    })?;
     let records = IndexReader::open(index)?.snapshot().records()?;
     for which in [Alternate::Next, Alternate::Former] {
         let Some(place) = find_alternate(index, which)? else { continue };
@@ -27,11 +41,11 @@ pub fn purge(index: &Path) -> Result<PurgeReport, Error> {
             reader => reader?.snapshot(),
         };
         let of_alternate = purge_alternate(&place, &alternate, &records)?;
-        report.rows += of_alternate.rows;
-        report.dense_segments += of_alternate.dense_segments;
-        report.lexical_segments += of_alternate.lexical_segments;
+        outcome.report.rows += of_alternate.rows;
+        outcome.report.dense_segments += of_alternate.dense_segments;
+        outcome.report.lexical_segments += of_alternate.lexical_segments;
     }
-    Ok(report)
+    Ok(outcome)
 }
 
 /// The same for an index inside the first, after removing what the first does not have, or has in another version. What it

@@ -172,7 +172,15 @@ mod tests {
 
     /// A document with its best chunks, of the dense half first.
     fn ranked(document_no: u64, chunk_ids: &[u64], score: f32) -> Ranked {
-        let half = |&chunk_id: &u64| DocScore { document_no, chunk_id, rank: 1, score: 0.5, best: 0.5, chunks: 1 };
+        let half = |&chunk_id: &u64| DocScore {
+            document_no,
+            chunk_id,
+            rank: 1,
+            score: 0.5,
+            best: 0.5,
+            chunks: 1,
+            coverage: 1.0,
+        };
         let (dense, lexical) = (chunk_ids.first().map(half), chunk_ids.get(1).map(half));
         let chunk_id = chunk_ids[0];
         Ranked { document_no, chunk_id, score, dense, lexical, ..Ranked::default() }

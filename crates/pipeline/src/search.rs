@@ -2,13 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use berth_encoder::Encoder;
 use berth_index::fusion::{self, DocScore, Fused, HalfList};
 use berth_index::relevance::Curve;
-use berth_index::{ChunkHit, IndexReader, Question, Snapshot, StoredPassage};
+use berth_index::{ChunkHit, IndexReader, Question, Snapshot, StoredPassage, View};
 use berth_types::{
     Aggregate, Embedding, Fingerprint, Fusion, Hit, HitChunk, Mode, Query, Rerank, Reranker, SearchReply, SourceScore,
 };
@@ -18,6 +17,7 @@ use crate::cross::{CrossScore, pair_scores, rerank_across};
 use crate::encoding::{EncoderChoice, open_encoder_for};
 use crate::explain::explain;
 use crate::narrow::{facets, listing, sort_ranked, widening};
+use crate::pinned::put_pinned_first;
 use crate::rerank::{Blend, LateScore, rerank};
 use crate::shaping::{Novelty, Shown, keep_relevant, order_by_novelty, read_shown};
 use crate::{Error, Home, TokenEncoder};
@@ -43,7 +43,6 @@ pub struct Searcher {
 
 /// A query's way through both halves, up to fusion.
 struct Ranking {
-    snapshot: Arc<Snapshot>,
     question: Question,
     ranked: Vec<Ranked>,
     found: Found,
@@ -77,6 +76,8 @@ pub(crate) struct Ranked {
     pub(crate) cross: Option<CrossScore>,
     /// What its likeness to documents above made of it; none where that does not count.
     pub(crate) novelty: Option<Novelty>,
+    /// Whether it stands where it does because it is pinned to the question.
+    pub(crate) pinned: bool,
 }
 
 impl Searcher {
@@ -148,22 +149,25 @@ impl Searcher {
     /// Answers with hits that can be shown.
     ///
     /// # Errors
-    /// `EmptyQuery`, a filter that cannot be used, a dense mode without a model, damage that was met while reading.
+    /// `EmptyQuery`, a filter that cannot be used, access lists while nobody says who asks, a dense mode without a model, damage that was met while reading.
     pub fn search(&self, query: &Query) -> Result<SearchReply, Error> {
         let started = Instant::now();
-        if let Some(listing) = listing(&self.reader.snapshot(), query, started)? {
+        let snapshot = self.reader.snapshot();
+        let view = snapshot.view(query.narrowing.viewer.as_ref(), SystemTime::now())?;
+        if let Some(listing) = listing(&view, query, started)? {
             return Ok(listing);
         }
-        let Ranking { snapshot, question, ranked, found, warnings } = self.ranking(query)?;
+        let Ranking { question, ranked, found, warnings } = self.ranking(&view, query)?;
         let shown = read_shown(&snapshot, query, ranked)?.into_iter();
-        let hits = shown.zip(1..).map(|(shown, rank)| hit(&snapshot, (query, &question), rank, shown, &found));
+        let hits = shown.zip(1..).map(|(shown, rank)| hit(&view, (query, &question), rank, shown, &found));
         let mut hits = hits.collect::<Result<Vec<Hit>, Error>>()?;
         if query.shaping.semantic_highlights {
             self.highlight_meaning(&question.text, &mut hits)?;
         }
-        let facets = facets(&snapshot, query, &question)?;
+        let facets = facets(&view, query, &question)?;
+        let suggestion = view.suggestion(&query.text)?;
         let took_ms = started.elapsed().as_secs_f64() * 1e3;
-        Ok(SearchReply { query: query.text.clone(), mode: query.mode, took_ms, hits, facets, warnings })
+        Ok(SearchReply { query: query.text.clone(), mode: query.mode, took_ms, hits, facets, suggestion, warnings })
     }
 
     /// Answers with ids and scores only, best first.
@@ -171,7 +175,9 @@ impl Searcher {
     /// # Errors
     /// As [`search`](Self::search).
     pub fn rank(&self, query: &Query) -> Result<Vec<(String, f32)>, Error> {
-        let Ranking { snapshot, ranked, .. } = self.ranking(query)?;
+        let snapshot = self.reader.snapshot();
+        let view = snapshot.view(query.narrowing.viewer.as_ref(), SystemTime::now())?;
+        let Ranking { ranked, .. } = self.ranking(&view, query)?;
         let read = |ranked: &Ranked| {
             let id = snapshot.document_id(ranked.document_no)?;
             Ok((id.ok_or(Error::ChunkLost { chunk_id: ranked.chunk_id })?, ranked.score))
@@ -179,8 +185,8 @@ impl Searcher {
         ranked.iter().take(query.k).map(read).collect()
     }
 
-    fn ranking(&self, query: &Query) -> Result<Ranking, Error> {
-        let snapshot = self.reader.snapshot();
+    fn ranking(&self, view: &View<'_>, query: &Query) -> Result<Ranking, Error> {
+        let snapshot = view.snapshot();
         if let Some(encoder) = &self.encoder {
             // The index may have been moved to another model since it was opened.
             check_fingerprint(&self.index, &snapshot.settings().fingerprint, encoder.fingerprint())?;
@@ -190,8 +196,8 @@ impl Searcher {
             return Err(Error::EmptyQuery);
         }
         let filter = query.narrowing.filter.as_deref();
-        let selection = snapshot.selection(filter, Some(&question))?;
-        let narrowed = filter.is_some() || question.has_operators();
+        let selection = view.selection(filter, Some(&question))?;
+        let narrowed = filter.is_some() || question.has_operators() || view.hides();
         let depth = LEAST_DEPTH.max(query.k.saturating_mul(DEPTH_PER_DOCUMENT));
         let mut warnings = std::mem::take(&mut question.warnings);
         let (mut dense, mut lexical) = (HalfList::default(), HalfList::default());
@@ -199,10 +205,10 @@ impl Searcher {
         if query.mode != Mode::Dense {
             let mut said = Vec::new();
             (lexical, found.lexical_hits) = widening(narrowed, depth, query.k, |depth| {
-                let answer = snapshot.lexical_within(&question, filter, depth)?;
+                let answer = view.lexical_within(&question, filter, depth)?;
                 found.ceiling = answer.ceiling();
                 said = answer.warnings;
-                half(&snapshot, query, answer.hits, depth)
+                half(snapshot, query, answer.hits, depth)
             })?;
             lexical = lexical.under(found.ceiling);
             warnings.extend(said);
@@ -211,13 +217,13 @@ impl Searcher {
         if query.mode != Mode::Lexical {
             let row = self.embed(&question.text, &mut warnings)?;
             (dense, found.dense_hits) = widening(narrowed, depth, query.k, |depth| {
-                half(&snapshot, query, snapshot.dense_within(&row, selection.as_deref(), depth)?, depth)
+                half(snapshot, query, snapshot.dense_within(&row, selection.as_deref(), depth)?, depth)
             })?;
             embedding = Some(row);
         }
         let mut ranked: Vec<Ranked> = match (query.mode, embedding) {
             (Mode::Hybrid, Some(embedding)) => {
-                let supplied = missing_cosines(&snapshot, &embedding, &dense, &lexical)?;
+                let supplied = missing_cosines(snapshot, &embedding, &dense, &lexical)?;
                 let fused = fusion::fuse(&dense, &lexical, &supplied, &query.fusion);
                 fused.into_iter().map(Ranked::from).collect()
             }
@@ -240,7 +246,7 @@ impl Searcher {
                 weight: weight.unwrap_or(tokens.weight()).clamp(0.0, 1.0),
                 scaled: !is_like_cosine(query),
             };
-            rerank(&snapshot, &matrix, &blend, &mut ranked)?;
+            rerank(snapshot, &matrix, &blend, &mut ranked)?;
         }
         if let Some(Rerank { by: Reranker::Cross, depth, weight, budget_ms }) = query.rerank {
             let Some(cross) = &self.cross else {
@@ -254,7 +260,7 @@ impl Searcher {
             };
             ranked.truncate(blend.depth);
             let budget = budget_ms.map(Duration::from_millis);
-            let scores = pair_scores(&snapshot, cross, &question.text, &ranked, budget)?;
+            let scores = pair_scores(snapshot, cross, &question.text, &ranked, budget)?;
             if scores.len() < ranked.len() {
                 let (reached, all) = (scores.len(), ranked.len());
                 warnings.push(format!(
@@ -265,12 +271,13 @@ impl Searcher {
         }
         if query.shaping.diversity > 0.0 {
             let scaled = query.rerank.is_none() && !is_like_cosine(query);
-            order_by_novelty(&snapshot, query, scaled, &mut ranked)?;
+            order_by_novelty(snapshot, query, scaled, &mut ranked)?;
         }
-        if let Some(sort) = &query.narrowing.sort {
-            sort_ranked(&snapshot, sort, &mut ranked)?;
+        match &query.narrowing.sort {
+            Some(sort) => sort_ranked(view, sort, &mut ranked)?,
+            None => put_pinned_first(view, query, selection.as_deref(), &mut ranked)?,
         }
-        Ok(Ranking { snapshot, question, ranked, found, warnings })
+        Ok(Ranking { question, ranked, found, warnings })
     }
 
     /// Says of each hit which sentence and words carry the match in meaning: a run of the model for each.
@@ -364,7 +371,7 @@ impl Found {
         let curve = Curve::of(query.mode);
         for one in ranked.iter_mut() {
             let bm25 = one.lexical.map_or(0.0, |document| document.best);
-            let coverage = if self.ceiling > 0.0 { bm25 / self.ceiling } else { 0.0 };
+            let coverage = if self.ceiling > 0.0 { (bm25 / self.ceiling).min(1.0) } else { 0.0 };
             let cosine = one.fused.map_or(one.dense.map(|document| document.best), |fused| fused.cosine);
             one.relevance = curve.at(cosine.unwrap_or(0.0), coverage);
         }
@@ -393,7 +400,9 @@ fn missing_cosines(
     let cosines = snapshot.dense_scores(embedding, &chunk_ids)?;
     let hits = chunk_ids.into_iter().zip(document_nos).zip(cosines);
     Ok(hits
-        .filter_map(|((chunk_id, document_no), score)| Some(ChunkHit { chunk_id, document_no, score: score?, coverage: 0.0 }))
+        .filter_map(|((chunk_id, document_no), score)| {
+            Some(ChunkHit { chunk_id, document_no, score: score?, coverage: 0.0 })
+        })
         .collect())
 }
 
@@ -413,7 +422,7 @@ impl From<Fused> for Ranked {
 }
 
 fn hit(
-    snapshot: &Snapshot,
+    view: &View<'_>,
     (query, question): (&Query, &Question),
     rank: usize,
     shown: Shown,
@@ -421,7 +430,7 @@ fn hit(
 ) -> Result<Hit, Error> {
     let Shown { ranked, passage, folded } = shown;
     let StoredPassage { chunk, id, title, source, text, .. } = passage;
-    let highlights = snapshot.highlight(question, &text);
+    let highlights = view.snapshot().highlight(question, &text);
     let source_score = |document: DocScore| SourceScore { rank: document.rank, score: document.score };
     Ok(Hit {
         rank,
@@ -437,8 +446,9 @@ fn hit(
         late: ranked.late.as_ref().map(|late| SourceScore { rank: late.rank, score: late.max_sim }),
         cross: ranked.cross.as_ref().map(|cross| SourceScore { rank: cross.rank, score: cross.score }),
         folded,
+        pinned: ranked.pinned,
         semantic: None,
         highlights: highlights.into_iter().map(|range| (range.start, range.end)).collect(),
-        explanation: if query.explain { Some(explain(snapshot, (query, question), found, &ranked)?) } else { None },
+        explanation: if query.explain { Some(explain(view, (query, question), found, &ranked)?) } else { None },
     })
 }

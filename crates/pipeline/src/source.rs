@@ -52,12 +52,21 @@ pub struct SkipCounts {
     pub unreadable: usize,
     /// Documents whose id had been seen before in the same run.
     pub duplicates: usize,
+    /// Documents that have expired.
+    pub expired: usize,
 }
 
 impl SkipCounts {
     /// Everything that was passed over.
     pub fn total(&self) -> usize {
-        self.hidden + self.binary + self.links + self.special + self.indexes + self.unreadable + self.duplicates
+        self.hidden
+            + self.binary
+            + self.links
+            + self.special
+            + self.indexes
+            + self.unreadable
+            + self.duplicates
+            + self.expired
     }
 }
 

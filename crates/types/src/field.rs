@@ -6,6 +6,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::Viewer;
+
 /// What the values of a metadata field are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -160,6 +162,8 @@ pub struct Narrowing {
     pub facets: Vec<Facet>,
     /// None: by score.
     pub sort: Option<Sort>,
+    /// Who asks; none: nobody said, which an index with access lists refuses.
+    pub viewer: Option<Viewer>,
 }
 
 /// A value of a field and how many documents have it.

@@ -16,7 +16,9 @@ mod quantization;
 mod ranking;
 mod search;
 mod size;
+mod span;
 mod tokens;
+mod viewer;
 
 pub use card::{CardFile, CardSource, InputMeaning, LateCard, ModelCard, Problem, Prompts, ReadyMade};
 pub use device::{Device, UnknownDevice};
@@ -34,4 +36,6 @@ pub use quantization::{MeasuredRanges, Quantization};
 pub use ranking::{Aggregate, Fusion, Normalize, Shaping};
 pub use search::{Explanation, Hit, HitChunk, Mode, Query, Rerank, Reranker, SearchReply, Semantic, SourceScore};
 pub use size::{ByteSize, NotASize};
+pub use span::{NotASpan, TimeSpan};
 pub use tokens::{TokenMatrix, TokenRows};
+pub use viewer::{EVERYONE, Viewer};

@@ -146,6 +146,9 @@ pub struct Hit {
     /// Ids of documents whose passage repeats this one and that would have stood below; absent when there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub folded: Vec<String>,
+    /// Whether it stands here because it is pinned to this question; absent when it is not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pinned: bool,
     /// Byte ranges of query terms inside `text`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub highlights: Vec<(usize, usize)>,
@@ -192,6 +195,10 @@ pub struct SearchReply {
     /// Values of the fields that were to be counted, the commonest first; absent when there are none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub facets: BTreeMap<String, Vec<FacetCount>>,
+    /// The question with words that the index has in the place of those that it has not; absent when there is none to
+    /// suggest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suggestion: Option<String>,
     /// What the reader should know: a query cut to the model's limit, for instance.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,

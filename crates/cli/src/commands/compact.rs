@@ -7,7 +7,7 @@ use crate::args::CompactArgs;
 use crate::output::{self, bytes, grouped};
 
 pub(crate) fn run(args: &CompactArgs) -> anyhow::Result<Outcome> {
-    let report = compact(&args.index)?;
+    let report = compact(&args.index, args.force)?;
     if args.json {
         output::print_json(&report)?;
         return Ok(Outcome::Done);
@@ -22,6 +22,9 @@ pub(crate) fn run(args: &CompactArgs) -> anyhow::Result<Outcome> {
     ];
     let page: String = rows.iter().map(|(name, before, after)| format!("{name:<13} {before} → {after}\n")).collect();
     output::print(&page)?;
+    if report.expired > 0 {
+        output::print(&format!("{:<13} {}\n", "expired", grouped(report.expired as u64)))?;
+    }
     Ok(Outcome::Done)
 }
 

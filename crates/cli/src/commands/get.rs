@@ -1,5 +1,7 @@
 //! `berth get DOCUMENT --index DIR`.
 
+use std::time::SystemTime;
+
 use berth_pipeline::{BuiltWith, Error, IndexReader, StoredDocument};
 use berth_types::{Document, DocumentRecord};
 use serde::Serialize;
@@ -24,12 +26,13 @@ struct Printed<'a> {
 
 pub(crate) fn run(args: &GetArgs) -> anyhow::Result<Outcome> {
     let snapshot = IndexReader::open(&args.index).map_err(Error::from)?.snapshot();
-    let mut found = snapshot.document(&args.document).map_err(Error::from)?;
+    let view = snapshot.view(args.viewer.viewer().as_ref(), SystemTime::now()).map_err(Error::from)?;
+    let mut found = view.document(&args.document).map_err(Error::from)?;
     if found.is_none() {
         let ending = format!("/{}", args.document.trim_start_matches("./").trim_start_matches('/'));
-        match snapshot.document_ids(&ending, CANDIDATES_SHOWN).map_err(Error::from)?.as_slice() {
+        match view.document_ids(&ending, CANDIDATES_SHOWN).map_err(Error::from)?.as_slice() {
             [] => {}
-            [id] => found = snapshot.document(id).map_err(Error::from)?,
+            [id] => found = view.document(id).map_err(Error::from)?,
             several => {
                 let names = several.join(", ");
                 let message = format!("'{}' fits several documents: {names}; name more of the path", args.document);

@@ -35,6 +35,8 @@ pub(crate) fn run(home: &Home, args: &IndexArgs) -> anyhow::Result<Outcome> {
         follow_links: args.follow,
         fields: args.field.clone(),
         language: args.language,
+        policy: args.policy.change(),
+        access: args.policy.access(),
     };
     // Said before the model is loaded, which takes longer than to see this.
     let is_missing = |path: &&PathBuf| !args.sync && !path.exists() && !is_standard_input(path);
@@ -70,6 +72,10 @@ pub(crate) fn run(home: &Home, args: &IndexArgs) -> anyhow::Result<Outcome> {
     Ok(outcome(&report, args.strict))
 }
 
+/// What is said of documents that have expired and are still there.
+pub(crate) const EXPIRY_REFUSED: &str = "nothing that has expired was removed";
+const FORCE: &str = "repeat with --force if this is meant";
+
 /// How the run ended, with a word on what the report does not say by itself.
 fn outcome(report: &IngestReport, strict: bool) -> Outcome {
     if report.interrupted {
@@ -77,6 +83,10 @@ fn outcome(report: &IngestReport, strict: bool) -> Outcome {
     }
     if let Some(reason) = &report.refused {
         output::complain(&format!("sync refused: {reason}; nothing was removed; repeat with --force if this is meant"));
+        return Outcome::Refused;
+    }
+    if let Some(reason) = &report.expiry_refused {
+        output::complain(&format!("{EXPIRY_REFUSED}: {reason}; they are hidden all the same; {FORCE}"));
         return Outcome::Refused;
     }
     match &report.first_lost {
@@ -116,6 +126,7 @@ pub(crate) fn summary(report: &IngestReport) -> String {
         (report.changed, "changed"),
         (report.moved, "moved"),
         (report.removed, "removed"),
+        (report.expired, "expired"),
         (report.unchanged, "unchanged"),
         (report.skipped, "skipped"),
         (report.unfinished, "begun"),
@@ -154,6 +165,7 @@ fn advice(report: &IngestReport, args: &IndexArgs) -> Vec<String> {
             (skipped.indexes, "folders that hold an index"),
             (skipped.unreadable, "unreadable or malformed"),
             (skipped.duplicates, "duplicate ids"),
+            (skipped.expired, "expired"),
         ];
         let reasons = reasons.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}"));
         advice.push(format!("skipped: {}", reasons.collect::<Vec<_>>().join(", ")));

@@ -28,6 +28,10 @@ pub(crate) fn run(
         complain(&format!("sync would be refused: {reason}; --force lets it through"));
         return Ok(Outcome::Refused);
     }
+    if let Some(reason) = &planned.expiry_refused {
+        complain(&format!("nothing that has expired would be removed: {reason}; --force lets it through"));
+        return Ok(Outcome::Refused);
+    }
     Ok(Outcome::Done)
 }
 
@@ -39,10 +43,11 @@ fn page(plan: &PlanOfRun) -> String {
             Planned::Changed => "change",
             Planned::Moved => "move",
             Planned::Removed => "remove",
+            Planned::Expired => "expire",
         };
         lines.push(format!("{word:<7} {}\n", printable(&planned.document)));
     }
-    let total = plan.added + plan.changed + plan.moved + plan.removed;
+    let total = plan.added + plan.changed + plan.moved + plan.removed + plan.expired;
     if total > plan.changes.len() {
         lines.push(format!("… and {} more\n", grouped((total - plan.changes.len()) as u64)));
     }
@@ -56,6 +61,9 @@ fn page(plan: &PlanOfRun) -> String {
         count(plan.removed),
         count(plan.unchanged),
     ));
+    if plan.expired > 0 {
+        lines.push(format!("{} have expired and would be removed\n", count(plan.expired)));
+    }
     let time = match plan.seconds {
         Some(seconds) => format!("about {seconds:.0} s"),
         None => "no telling how long: this model has not indexed here yet".to_owned(),

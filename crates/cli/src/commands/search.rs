@@ -2,8 +2,9 @@
 
 use std::fmt::Write;
 use std::path::Path;
+use std::time::SystemTime;
 
-use berth_pipeline::{Encoder, EncoderChoice, Home, Searcher, open_head, snippet};
+use berth_pipeline::{Encoder, EncoderChoice, Home, Searcher, log_query, open_head, snippet};
 use berth_types::{Explanation, FacetCount, Head, Hit, Mode, Query, Rerank, Reranker, SearchReply};
 use serde::Serialize;
 use unicode_width::UnicodeWidthStr;
@@ -60,6 +61,12 @@ pub(crate) fn run(home: &Home, args: &SearchArgs, terms: Terms) -> anyhow::Resul
         _ => searcher,
     };
     let reply = searcher.search(&query)?;
+    if args.log
+        && !lists
+        && let Err(error) = log_query(&args.index, &reply, SystemTime::now())
+    {
+        say(&format!("berth: the question is not logged: {error}"));
+    }
     for warning in &reply.warnings {
         say(&format!("berth: {warning}"));
     }
@@ -73,6 +80,9 @@ pub(crate) fn run(home: &Home, args: &SearchArgs, terms: Terms) -> anyhow::Resul
             let origin = if from_index { " (stored in the index)" } else { "" };
             output::print(&format!("{}\n", paint(terms.quiet, format!("{}{origin}", weights::words(fusion)))))?;
         }
+    }
+    if let Some(suggestion) = reply.suggestion.as_ref().filter(|_| !args.json) {
+        say(&format!("berth: did you mean: {suggestion}"));
     }
     if reply.hits.is_empty() && !args.json {
         say(&format!("berth: nothing found in {}", args.index.display()));
@@ -127,6 +137,9 @@ fn render_hit(page: &mut String, hit: &Hit, terms: Terms) {
         if let Some(source) = source {
             facts.push(format!("{name} #{} {:.2}", source.rank, source.score));
         }
+    }
+    if hit.pinned {
+        facts.push("pinned".to_owned());
     }
     if is_found {
         facts.push(format!("relevance {:.2}", hit.relevance));
@@ -266,6 +279,7 @@ mod tests {
             cross: None,
             semantic: None,
             folded: vec!["notes/copy.md".into()],
+            pinned: false,
             highlights,
             explanation: None,
         }
@@ -273,7 +287,8 @@ mod tests {
 
     fn empty() -> SearchReply {
         let (query, facets, warnings) = (String::new(), BTreeMap::new(), Vec::new());
-        SearchReply { query, mode: Mode::Hybrid, took_ms: 0.0, hits: Vec::new(), facets, warnings }
+        let suggestion = None;
+        SearchReply { query, mode: Mode::Hybrid, took_ms: 0.0, hits: Vec::new(), facets, suggestion, warnings }
     }
 
     fn page(hit: Hit, color: ColorChoice) -> String {

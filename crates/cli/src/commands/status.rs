@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use berth_pipeline::{
-    Alternate, AlternateStatus, Error, IndexReader, IndexStatus, StoredWeights, alternate_status, fingerprint_hash,
-    stored_weights,
+    Alternate, AlternateStatus, Error, IndexReader, IndexStatus, Policy, StoredWeights, alternate_status,
+    fingerprint_hash, stored_weights,
 };
 use berth_types::FieldKind;
 use serde::Serialize;
@@ -28,6 +28,12 @@ struct Status {
     token_dimensions: Option<usize>,
     /// Metadata fields by name.
     fields: BTreeMap<String, Field>,
+    /// Who may find the documents, and until when.
+    policy: Policy,
+    /// Whether words have synonyms.
+    has_synonyms: bool,
+    /// Questions that documents are pinned to.
+    pinned_questions: usize,
     #[serde(flatten)]
     index: IndexStatus,
     /// How it joins its halves by its own choice.
@@ -63,6 +69,9 @@ pub(crate) fn run(args: &StatusArgs) -> anyhow::Result<Outcome> {
             .into_iter()
             .map(|(name, kind, documents)| (name.to_owned(), Field { kind, documents }))
             .collect(),
+        policy: snapshot.policy().clone(),
+        has_synonyms: snapshot.synonyms_text().is_some(),
+        pinned_questions: snapshot.pins().map_err(Error::from)?.iter().count(),
         index: snapshot.status(),
         weights: stored_weights(&args.index, &settings.fingerprint).map_err(Error::from)?,
         next: alternate_status(&args.index, Alternate::Next)?,
@@ -110,6 +119,22 @@ pub(crate) fn run(args: &StatusArgs) -> anyhow::Result<Outcome> {
             let line = format!("{} in {}, {documents}, {}", built_with.model, built_with.precision, bytes(*size));
             rows.push((name, line));
         }
+    }
+    let Policy { access_field, expires_field, time_to_live, .. } = &status.policy;
+    if let Some(field) = access_field {
+        rows.push(("access", printable(&format!("closed: field '{field}' names who may find a document"))));
+    }
+    if let Some(field) = expires_field {
+        rows.push(("expiry", printable(&format!("the date in field '{field}'"))));
+    }
+    if let Some(span) = time_to_live {
+        rows.push(("expiry", format!("{span} after modification")));
+    }
+    if status.has_synonyms {
+        rows.push(("synonyms", "see berth synonyms list".to_owned()));
+    }
+    if status.pinned_questions > 0 {
+        rows.push(("pinned", format!("results of {} questions", grouped(status.pinned_questions as u64))));
     }
     let page: String = rows.iter().map(|(name, value)| format!("{name:<13} {value}\n")).collect();
     output::print(&page)?;

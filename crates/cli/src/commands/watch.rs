@@ -8,7 +8,7 @@ use berth_pipeline::{
 };
 
 use crate::Outcome;
-use crate::commands::index::{cancel_on_signals, encoder_choice, summary};
+use crate::commands::index::{EXPIRY_REFUSED, cancel_on_signals, encoder_choice, summary};
 use crate::life_args::WatchArgs;
 use crate::output::{self, WrongUsage, complain, say};
 use crate::progress::Display;
@@ -25,6 +25,8 @@ pub(crate) fn run(home: &Home, args: &WatchArgs) -> anyhow::Result<Outcome> {
         sync: true,
         force: args.force,
         follow_links: args.follow,
+        policy: args.policy.change(),
+        access: args.policy.access(),
         ..IngestOptions::default()
     };
     let choice = encoder_choice(&args.encoder);
@@ -64,6 +66,9 @@ impl Watcher for Teller {
         self.display = Display::new(self.quiet);
         if let Some(reason) = &report.refused {
             complain(&format!("sync refused: {reason}; nothing was removed; start with --force if this is meant"));
+        }
+        if let Some(reason) = &report.expiry_refused {
+            complain(&format!("{EXPIRY_REFUSED}: {reason}; start with --force if this is meant"));
         }
         // Nobody reads the output any more: the index is kept in step all the same.
         let _ = if self.json { output::print_json(report) } else { output::print(&summary(report)) };

@@ -28,7 +28,12 @@ pub(super) fn scan_rows(live: &LiveSegment, start: usize, query: &[f32], depth: 
     let mut best = Best::new(depth);
     for (at, row) in rows.enumerate() {
         if best.admits(scores[at], chunk_ids[at]) && !live.deleted.contains(row) {
-            best.push(ChunkHit { chunk_id: chunk_ids[at], document_no: document_nos[at], score: scores[at], coverage: 0.0 });
+            best.push(ChunkHit {
+                chunk_id: chunk_ids[at],
+                document_no: document_nos[at],
+                score: scores[at],
+                coverage: 0.0,
+            });
         }
     }
     Ok(best)

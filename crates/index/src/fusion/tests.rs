@@ -8,7 +8,10 @@ const CONVEX: Fusion = Fusion::Convex { dense_weight: 0.7, normalize: Normalize:
 const RRF: Fusion = Fusion::Rrf { k: 60.0, dense_weight: 0.5 };
 
 fn hits(scores: &[(u64, u64, f32)]) -> Vec<ChunkHit> {
-    scores.iter().map(|&(document_no, chunk_id, score)| ChunkHit { chunk_id, document_no, score, coverage: 1.0 }).collect()
+    scores
+        .iter()
+        .map(|&(document_no, chunk_id, score)| ChunkHit { chunk_id, document_no, score, coverage: 1.0 })
+        .collect()
 }
 
 fn whole(scores: &[(u64, u64, f32)]) -> HalfList {

@@ -31,7 +31,7 @@ pub(super) struct QueryTerm {
     /// Chunks that have it, over all segments; of a word of several forms those that have any of them, a chunk that has
     /// two counted twice: the form of a rare language is not a rare word.
     pub(super) document_frequency: u64,
-    /// Whether a form of the same word is before it.
+    /// Whether a form of the same word is before it, or the word that it is a synonym of.
     pub(super) is_other_form: bool,
     /// Its share of the idf of the question's words.
     pub(super) share: f32,
@@ -51,11 +51,13 @@ pub(crate) struct Asked {
     pub(crate) in_title: bool,
     /// Its terms in the languages of the index, each once; at least one.
     pub(crate) forms: Vec<String>,
+    /// Whether it stands beside a word of the question as its synonym: who has the word need not have it too.
+    pub(crate) is_synonym: bool,
 }
 
 /// The words of a question in plain words, in order of appearance, repetitions included.
 pub(crate) fn plain_words(text: &str, analyses: &Analyses) -> Vec<Asked> {
-    let asked = |(in_title, word): (bool, AnalysedWord)| Asked { in_title, forms: word.distinct() };
+    let asked = |(in_title, word): (bool, AnalysedWord)| Asked { in_title, forms: word.distinct(), is_synonym: false };
     take_apart(text, analyses).into_iter().map(asked).collect()
 }
 
@@ -121,7 +123,8 @@ fn share(terms: &mut [QueryTerm], chunks: u64) {
 fn forms(searcher: &Searcher, field: Field, word: &Asked, count: u32) -> Result<Vec<QueryTerm>, Error> {
     let mut terms = Vec::with_capacity(word.forms.len());
     for text in &word.forms {
-        let term = QueryTerm { field, text: text.clone(), count, document_frequency: 0, is_other_form: false, share: 0.0 };
+        let term =
+            QueryTerm { field, text: text.clone(), count, document_frequency: 0, is_other_form: false, share: 0.0 };
         let document_frequency = searcher.doc_freq(&term.as_term())?;
         terms.push(QueryTerm { document_frequency, ..term });
     }
@@ -134,7 +137,7 @@ fn forms(searcher: &Searcher, field: Field, word: &Asked, count: u32) -> Result<
     let of_any = of_any.min(searcher.total_num_docs()?);
     for (position, term) in terms.iter_mut().enumerate() {
         term.document_frequency = of_any;
-        term.is_other_form = position > 0;
+        term.is_other_form = word.is_synonym || position > 0;
     }
     Ok(terms)
 }

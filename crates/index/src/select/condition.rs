@@ -216,8 +216,7 @@ fn floats(value: &Sought) -> Option<Values> {
 pub(crate) fn any_word(asked: &[Asked]) -> Condition {
     let of_place = |in_title: bool, place: Place| {
         let words = asked.iter().filter(|word| word.in_title == in_title);
-        let terms = words.flat_map(|word| word.forms.iter().cloned()).collect();
-        Condition::Words(Words { place, shape: Shape::Any(terms) })
+        Condition::Words(Words { place, shape: Shape::Any(words.map(|word| word.forms.clone()).collect()) })
     };
     let lone = |word: &Asked| {
         let place = if word.in_title { Place::Title } else { Place::Body };

@@ -5,6 +5,7 @@
 //! of entries of the lexical half and one of rows of the dense half.
 
 mod bits;
+mod broaden;
 mod cache;
 mod condition;
 mod evaluate;
@@ -20,11 +21,12 @@ use crate::lexical::{self, Asked, Within};
 use crate::query_language;
 use crate::{ChunkHit, Error, FieldKinds, LexicalAnswer, Snapshot, TermScore};
 use berth_types::Embedding;
-use condition::{Condition, Names};
+use condition::Names;
 use table::DocumentTable;
 
 pub(crate) use bits::Bits;
 pub(crate) use cache::Selections;
+pub(crate) use condition::{Condition, Values};
 pub use question::Question;
 pub use values::FieldValue;
 
@@ -66,14 +68,18 @@ impl Snapshot {
         &self.manifest().fields
     }
 
-    fn names(&self) -> Names<'_> {
+    pub(crate) fn names(&self) -> Names<'_> {
         let analyses = &self.manifest().analyses;
         Names { fields: self.fields(), has_fields: self.lookup().schema.metadata.is_some(), analyses }
     }
 
     /// Understands a query: plain words, or words with operators.
     pub fn question(&self, text: &str) -> Question {
-        Question::of(text, self.names())
+        let mut question = Question::of(text, self.names());
+        if let Some(synonyms) = self.synonyms() {
+            broaden::broaden(&mut question, synonyms, self.lookup());
+        }
+        question
     }
 
     /// The documents that fulfil a filter and what the question demands; `None` when all do.
@@ -85,8 +91,18 @@ impl Snapshot {
         filter: Option<&str>,
         question: Option<&Question>,
     ) -> Result<Option<Arc<Selection>>, Error> {
+        self.selection_within(None, filter, question)
+    }
+
+    /// As [`selection`](Self::selection), of the documents that are seen.
+    pub(crate) fn selection_within(
+        &self,
+        seen: Option<&Condition>,
+        filter: Option<&str>,
+        question: Option<&Question>,
+    ) -> Result<Option<Arc<Selection>>, Error> {
         let demands = question.and_then(|question| question.operators.as_ref()?.demands.clone());
-        self.select_all(filter, demands)
+        self.select_all(seen, filter, demands)
     }
 
     /// As [`selection`](Self::selection), but those that match the question as well: what the lexical half finds, in whatever
@@ -95,16 +111,31 @@ impl Snapshot {
     /// # Errors
     /// As [`selection`](Self::selection).
     pub fn matches(&self, filter: Option<&str>, question: &Question) -> Result<Option<Arc<Selection>>, Error> {
+        self.matches_within(None, filter, question)
+    }
+
+    /// As [`matches`](Self::matches), of the documents that are seen.
+    pub(crate) fn matches_within(
+        &self,
+        seen: Option<&Condition>,
+        filter: Option<&str>,
+        question: &Question,
+    ) -> Result<Option<Arc<Selection>>, Error> {
         let matches = match &question.operators {
             Some(operators) => operators.matches.clone(),
             None => condition::any_word(&question.words),
         };
-        self.select_all(filter, Some(matches))
+        self.select_all(seen, filter, Some(matches))
     }
 
-    fn select_all(&self, filter: Option<&str>, more: Option<Condition>) -> Result<Option<Arc<Selection>>, Error> {
-        let conditions: Vec<Condition> =
-            filter.map(|filter| self.condition(filter)).transpose()?.into_iter().chain(more).collect();
+    fn select_all(
+        &self,
+        seen: Option<&Condition>,
+        filter: Option<&str>,
+        more: Option<Condition>,
+    ) -> Result<Option<Arc<Selection>>, Error> {
+        let filter = filter.map(|filter| self.condition(filter)).transpose()?;
+        let conditions: Vec<Condition> = seen.cloned().into_iter().chain(filter).chain(more).collect();
         if conditions.is_empty() {
             return Ok(None);
         }
@@ -121,6 +152,20 @@ impl Snapshot {
 
     fn table(&self) -> Result<&DocumentTable, Error> {
         self.selections().table(self.lookup(), self.dense_segments())
+    }
+
+    /// Whether a document is in a set.
+    ///
+    /// # Errors
+    /// `Corrupted`, `Lexical`.
+    pub fn is_in(&self, selection: &Selection, document_no: u64) -> Result<bool, Error> {
+        let place = self.table()?.place(document_no);
+        Ok(place.is_some_and(|place| selection.documents.contains(place)))
+    }
+
+    /// Whether the entry of the lexical half belongs to a document of a set.
+    pub(crate) fn entries_of(&self, selection: &Selection) -> Result<Vec<Bits>, Error> {
+        Ok(selection.entries(self.table()?).to_vec())
     }
 
     /// As [`dense`](Self::dense), of the chunks of these documents alone.
@@ -154,11 +199,23 @@ impl Snapshot {
         filter: Option<&str>,
         depth: usize,
     ) -> Result<LexicalAnswer, Error> {
+        self.lexical_of_seen(None, question, filter, depth)
+    }
+
+    /// As [`lexical_within`](Self::lexical_within), of the documents that are seen.
+    pub(crate) fn lexical_of_seen(
+        &self,
+        seen: Option<&Condition>,
+        question: &Question,
+        filter: Option<&str>,
+        depth: usize,
+    ) -> Result<LexicalAnswer, Error> {
         let fields = self.lookup().schema.fields();
         let searcher = &self.lookup().searcher;
         let asked = self.asked(question)?;
         let Some(operators) = &question.operators else {
-            let selection = self.selection(filter, None)?.filter(|selection| !selection.documents.is_all());
+            let selection =
+                self.selection_within(seen, filter, None)?.filter(|selection| !selection.documents.is_all());
             let Some(selection) = selection else {
                 return lexical::search_terms(searcher, &fields, &asked, None, depth);
             };
@@ -166,7 +223,9 @@ impl Snapshot {
             return lexical::search_terms(searcher, &fields, &asked, Some(within), depth);
         };
         let table = self.table()?;
-        let Some(selection) = self.matches(filter, question)? else { return Ok(LexicalAnswer::default()) };
+        let Some(selection) = self.matches_within(seen, filter, question)? else {
+            return Ok(LexicalAnswer::default());
+        };
         let mut entries = selection.entries(table).to_vec();
         if let Some(words) = &operators.words {
             let mut with_words = table.no_entries();
@@ -186,7 +245,7 @@ impl Snapshot {
         for words in &question.open {
             let in_title = words.place == words::Place::Title;
             let forms = words.expansions(self.lookup(), &self.manifest().analyses, MAX_EXPANSIONS)?;
-            asked.extend((!forms.is_empty()).then_some(Asked { in_title, forms }));
+            asked.extend((!forms.is_empty()).then_some(Asked { in_title, forms, is_synonym: false }));
         }
         Ok(asked)
     }

@@ -12,9 +12,10 @@ use crate::analysis::{self, Analyses};
 use crate::highlight::Open;
 use crate::lexical::{Asked, plain_words};
 use crate::query_language::{self, LanguageFault, Leaf, Node, Sought};
+use crate::synonyms::Synonym;
 
 /// A query as it is understood.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Question {
     /// What it says without operators, for a model to read and to mark in texts. As typed where it has none.
     pub text: String,
@@ -22,6 +23,8 @@ pub struct Question {
     pub warnings: Vec<String>,
     /// The words that rank.
     pub(crate) words: Vec<Asked>,
+    /// What it asks for beside its own words.
+    pub synonyms: Vec<Synonym>,
     /// What words are expanded to, and whether in the title.
     pub(crate) open: Vec<Words>,
     /// None where the words themselves say what matches.
@@ -57,8 +60,7 @@ impl Question {
     }
 
     fn plain(text: &str, analyses: &Analyses, warnings: Vec<String>) -> Self {
-        let words = plain_words(text, analyses);
-        Self { text: text.to_owned(), warnings, words, open: Vec::new(), operators: None }
+        Self { warnings, words: plain_words(text, analyses), text: text.to_owned(), ..Self::default() }
     }
 
     /// What is painted for words that are not spelt out.
@@ -71,6 +73,24 @@ impl Question {
         self.operators.is_some()
     }
 
+    /// The words to mark in texts: its own, and those of synonyms.
+    pub fn marked(&self) -> String {
+        let synonyms = self.synonyms.iter().map(|synonym| synonym.words.as_str());
+        std::iter::once(self.text.as_str()).chain(synonyms).collect::<Vec<_>>().join(" ")
+    }
+
+    /// The words of the question beside which a term stands that it asks for as a synonym alone; `term` as
+    /// [`TermScore`](crate::TermScore) names it.
+    pub fn synonym_of(&self, term: &str) -> Option<&str> {
+        let (in_title, term) = term.strip_prefix("title:").map_or((false, term), |term| (true, term));
+        let has = |word: &&Asked| word.in_title == in_title && word.forms.iter().any(|form| form == term);
+        let is_typed = self.words.iter().filter(has).any(|word| !word.is_synonym);
+        let mut synonyms = self.synonyms.iter().filter(|_| !is_typed);
+        let is_of =
+            |synonym: &&Synonym| synonym.in_title == in_title && synonym.terms.iter().flatten().any(|of| of == term);
+        synonyms.find(is_of).map(|synonym| synonym.of.as_str())
+    }
+
     /// Whether there are words to rank by.
     pub fn has_words(&self) -> bool {
         self.text.chars().any(char::is_alphanumeric)
@@ -79,8 +99,7 @@ impl Question {
 
 /// None where there is nothing in it to look for.
 fn with_operators(node: &Node, names: Names<'_>) -> Result<Option<Question>, LanguageFault> {
-    let mut question =
-        Question { text: String::new(), warnings: Vec::new(), words: Vec::new(), open: Vec::new(), operators: None };
+    let mut question = Question::default();
     let mut words = Some(Vec::new());
     collect(node, names, &mut question, &mut words)?;
     let matches = matching(node, names, false)?;
@@ -130,7 +149,11 @@ fn collect(
             if open.painted().is_some() {
                 question.open.push(open);
             } else {
-                question.words.extend(ranking.iter().map(|word| Asked { in_title, forms: word.distinct() }));
+                question.words.extend(ranking.iter().map(|word| Asked {
+                    in_title,
+                    forms: word.distinct(),
+                    is_synonym: false,
+                }));
             }
             if let Some(words) = words {
                 let is_phrase = matches!(leaf.value, Sought::Phrase(_));

@@ -34,8 +34,8 @@ pub(crate) struct Words {
 /// How the words are to stand there. A word has a term in each language of the index.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Shape {
-    /// One of the terms.
-    Any(Vec<String>),
+    /// One of the words, in any of its terms.
+    Any(Vec<Vec<String>>),
     /// All terms of one of the lists, side by side: a list for each language.
     Phrase(Vec<Vec<String>>),
     /// A word that begins so, or one of the terms of what was typed.
@@ -45,6 +45,18 @@ pub(crate) enum Shape {
 }
 
 impl Shape {
+    /// Words side by side, each by its term in each language.
+    pub(crate) fn side_by_side(words: &[&[String]]) -> Self {
+        let mut lists: Vec<Vec<String>> = Vec::new();
+        for language in 0..words[0].len() {
+            let terms: Vec<String> = words.iter().map(|terms| terms[language].clone()).collect();
+            if !lists.contains(&terms) {
+                lists.push(terms);
+            }
+        }
+        Self::Phrase(lists)
+    }
+
     /// What begins with a lone character of a run.
     pub(crate) fn begins(character: &str) -> Self {
         Self::Prefix { prefix: character.to_owned(), terms: vec![character.to_owned()] }
@@ -117,7 +129,9 @@ impl Words {
     fn visit(&self, lookup: &Lookup, field: Field, reader: &SegmentReader, found: &mut Bits) -> Result<(), Error> {
         let index = reader.inverted_index(field)?;
         match &self.shape {
-            Shape::Any(terms) => self.insert_terms(lookup, (field, &index), terms, found),
+            Shape::Any(words) => {
+                words.iter().try_for_each(|terms| self.insert_terms(lookup, (field, &index), terms, found))
+            }
             Shape::Phrase(lists) => {
                 lists.iter().try_for_each(|terms| self.insert_phrase(lookup, field, reader, terms, found))
             }
@@ -211,12 +225,7 @@ impl Words {
     }
 
     /// The terms of the commonest words of an open shape, at most `limit` words; ties by spelling.
-    pub(crate) fn expansions(
-        &self,
-        lookup: &Lookup,
-        analyses: &Analyses,
-        limit: usize,
-    ) -> Result<Vec<String>, Error> {
+    pub(crate) fn expansions(&self, lookup: &Lookup, analyses: &Analyses, limit: usize) -> Result<Vec<String>, Error> {
         let mut counts = BTreeMap::<String, u64>::new();
         let Some(field) = self.field(lookup).filter(|_| !matches!(self.place, Place::Field(_))) else {
             return Ok(Vec::new());
@@ -264,18 +273,11 @@ fn of_words(words: &[AnalysedWord], side_by_side: bool) -> Shape {
     match words {
         [lone] if analysis::is_lone(&lone.terms[0]) => Shape::begins(&lone.terms[0]),
         [] => Shape::Any(Vec::new()),
-        [word] if side_by_side => Shape::Any(word.distinct()),
-        _ if side_by_side => {
-            let mut lists: Vec<Vec<String>> = Vec::new();
-            for language in 0..words[0].terms.len() {
-                let terms: Vec<String> = words.iter().map(|word| word.terms[language].clone()).collect();
-                if !lists.contains(&terms) {
-                    lists.push(terms);
-                }
-            }
-            Shape::Phrase(lists)
+        [_, _, ..] if side_by_side => {
+            let terms: Vec<&[String]> = words.iter().map(|word| word.terms.as_slice()).collect();
+            Shape::side_by_side(&terms)
         }
-        _ => Shape::Any(words.iter().flat_map(AnalysedWord::distinct).collect()),
+        _ => Shape::Any(words.iter().map(AnalysedWord::distinct).collect()),
     }
 }
 

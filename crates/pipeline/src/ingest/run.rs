@@ -3,15 +3,16 @@
 //! The thread that called `ingest` coordinates and is the only one that touches the index. Documents keep their order
 //! all the way, so that the same input gives the same index. Every queue between the threads is bounded.
 
+mod admitting;
 mod storing;
 
 use std::collections::{HashMap, VecDeque};
 use std::mem::take;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use berth_encoder::Encoder;
 use berth_index::{IndexWriter, Snapshot};
@@ -20,9 +21,10 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::encoding::{Encoding, Row, Stage};
 use super::{IngestReport, Progress, ProgressState};
+use crate::policy::{AccessGiven, Expired};
 use crate::prepare::{Cutting, Incoming, Prepared, prepare};
-use crate::source::{Item, Listing, Problem, SourceFile, content_hash, path_text, read_file};
-use crate::sync::{Known, Seen, compare};
+use crate::source::{Item, Listing, Problem, SourceFile, content_hash, read_file};
+use crate::sync::Seen;
 use crate::{Error, TokenEncoder};
 
 /// Documents tokenised ahead of embedding, for each thread that does it.
@@ -122,6 +124,10 @@ pub(super) struct Run<'a> {
     most_rows_in_flight: usize,
     report: IngestReport,
     state: ProgressState,
+    /// The moment by which documents have expired.
+    clock: SystemTime,
+    /// Who may find documents that do not say it themselves.
+    access: Option<AccessGiven>,
     seen: Seen,
     files_there: HashMap<String, bool>,
     /// Whether documents come from an index, which has settled which file each id belongs to.
@@ -154,6 +160,8 @@ impl<'a> Run<'a> {
             most_rows_in_flight: ROWS_IN_FLIGHT.max(encoder.rows_under_way()),
             report: IngestReport::default(),
             state: ProgressState { bytes_total: listing.bytes, ..ProgressState::default() },
+            clock: SystemTime::now(),
+            access: None,
             seen: Seen { roots: listing.roots.clone(), ..Seen::default() },
             files_there: HashMap::new(),
             from_store: false,
@@ -161,6 +169,17 @@ impl<'a> Run<'a> {
             pieces: 0,
             unknown: 0,
             words: 0,
+        }
+    }
+
+    /// What was settled before the first document: by which clock documents have expired, who may find those that do not say
+    /// it, and what became of those that the index had.
+    pub(super) fn begin_with(&mut self, clock: SystemTime, access: Option<AccessGiven>, expired: Expired) {
+        (self.clock, self.access) = (clock, access);
+        self.report.expired = expired.removed;
+        self.report.expiry_refused = expired.refused;
+        if let Some(reason) = expired.warning {
+            self.note(Problem { place: "clock".to_owned(), reason, lost: false });
         }
     }
 
@@ -287,69 +306,6 @@ impl<'a> Run<'a> {
             self.settle_first()?;
         }
         Ok(())
-    }
-
-    /// Lets a document in, unless it was seen before or is as the index has it.
-    fn admit(&mut self, file: &Path, item: Item) -> Option<Incoming> {
-        let (document, record, bytes, vectors) = match item {
-            Item::Document { document, record, bytes, vectors } => (document, record, bytes, vectors),
-            Item::Binary { bytes } => {
-                self.report.skipped_by_reason.binary += 1;
-                self.advance(bytes);
-                return None;
-            }
-            Item::Problem { problem, bytes } => {
-                if problem.lost {
-                    self.report.skipped_by_reason.unreadable += 1;
-                    self.seen.doubtful_files.insert(PathBuf::from(path_text(file)));
-                }
-                self.note(problem);
-                self.advance(bytes);
-                return None;
-            }
-        };
-        if !self.seen.ids.insert(document.id.clone()) {
-            let reason = format!("id '{}' was seen before in this run; the first one counts", document.id);
-            self.skip_duplicate(record.file, reason, bytes);
-            return None;
-        }
-        let known = self.writer.record(&document.id).cloned();
-        let change = match compare(known.as_ref(), &record, |file| self.is_there(file)) {
-            Known::Differs(change) => change,
-            Known::OfAnotherFile => {
-                let file = known.map(|known| known.file).unwrap_or_default();
-                let reason = format!("id '{}' belongs to a document of {file}, which counts", document.id);
-                self.skip_duplicate(record.file, reason, bytes);
-                return None;
-            }
-            Known::Same => {
-                self.report.unchanged += 1;
-                self.report.chunks += known.map_or(0, |known| known.chunks as usize);
-                self.advance(bytes);
-                self.pass();
-                return None;
-            }
-        };
-        Some(Incoming { document, record, bytes, change, vectors })
-    }
-
-    fn skip_duplicate(&mut self, place: String, reason: String, bytes: u64) {
-        self.report.skipped_by_reason.duplicates += 1;
-        self.note(Problem { place, reason, lost: true });
-        self.advance(bytes);
-    }
-
-    /// Whether a file that documents came from is still there; asked once a file.
-    fn is_there(&mut self, file: &str) -> bool {
-        if self.from_store {
-            return false;
-        }
-        if let Some(&there) = self.files_there.get(file) {
-            return there;
-        }
-        let there = Path::new(file).exists();
-        self.files_there.insert(file.to_owned(), there);
-        there
     }
 
     /// Hands the chunks that need it to the encoder; waits while too many are in flight.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use berth_encoder::Encoder;
 use berth_index::{IndexSettings, IndexWriter, Snapshot, first_segment_of_next};
@@ -12,6 +12,7 @@ use berth_types::{DocumentRecord, FieldDeclaration};
 
 use super::run::{Documents, Run, stored_bytes};
 use super::{IngestReport, Progress};
+use crate::policy::Expired;
 use crate::prepare::Cutting;
 use crate::source::Listing;
 use crate::{Error, TokenEncoder};
@@ -69,10 +70,13 @@ pub(crate) fn ingest_stored(
     let started = Instant::now();
     let mut writer = IndexWriter::create_or_open_next(next, settings, first_segment_of_next(current))?;
     declare_fields(&mut writer, current)?;
+    writer.take_over(current)?;
     let removed = remove_all(&mut writer, &behind.gone)?;
     let listing = Listing { bytes: behind.bytes, ..Listing::default() };
     let cutting = Cutting { window_tokens: settings.window_tokens, overlap_tokens: settings.overlap_tokens };
     let mut run = Run::new((encoder, tokens), writer, progress, cancel, &listing, commit_every);
+    // What has expired goes when the index itself loses it.
+    run.begin_with(SystemTime::UNIX_EPOCH, None, Expired::default());
     run.read_documents(Documents::Stored(Arc::clone(current), behind.missing), listing, cutting)?;
     let report = run.finish(started)?;
     Ok(IngestReport { removed, ..report })
