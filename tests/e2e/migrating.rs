@@ -70,7 +70,7 @@ fn a_next_index_is_built_compared_swapped_and_brought_back() {
     tiny.place.write("more.jsonl", "{\"_id\":\"g\",\"text\":\"a buoy marks the channel\",\"year\":2021}\n");
     tiny.run(&["index", "more.jsonl", "--index", "index", "--quiet"]).expect_code(0);
     let page = tiny.run(&["status", "--index", "index"]).expect_code(0).stdout;
-    assert!(page.contains("next index    other in fp32, 6 of 7 documents"), "{page}");
+    assert!(page.contains("next index    other in fp32, windows of ") && page.contains(", 6 of 7 documents"), "{page}");
     let again = migrate(&tiny, &["--model", "other", "--sample", "0"]).expect_code(0);
     assert!(again.stderr.is_empty(), "{}", again.stderr);
     assert!(again.json().get("comparison").is_none());

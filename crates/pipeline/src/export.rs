@@ -69,7 +69,7 @@ pub fn export(
         let chunks = snapshot.embedded_chunks(stored.document_no)?;
         report.documents += 1;
         report.chunks += chunks.len() as u64;
-        sink.push(stored, chunks)?;
+        sink.push(&stored, chunks)?;
     }
     sink.finish()?;
     Ok(report)
@@ -145,7 +145,7 @@ impl<'a> Sink<'a> {
         Ok(Self::Lines { draft, file: BufWriter::new(file), settings, fingerprint, vectors })
     }
 
-    fn push(&mut self, stored: StoredDocument, chunks: Vec<EmbeddedChunk>) -> Result<(), Error> {
+    fn push(&mut self, stored: &StoredDocument, chunks: Vec<EmbeddedChunk>) -> Result<(), Error> {
         let document = &stored.document;
         match self {
             Self::Lines { draft, file, settings, fingerprint, vectors } => {
@@ -163,7 +163,7 @@ impl<'a> Sink<'a> {
                     .and_then(|()| file.write_all(b"\n"))
                     .map_err(draft.failed())
             }
-            Self::Rows(rows) => rows.push(&stored, chunks),
+            Self::Rows(rows) => rows.push(stored, chunks),
         }
     }
 

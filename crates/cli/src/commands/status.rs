@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use berth_pipeline::{
-    Alternate, AlternateStatus, Error, IndexReader, IndexStatus, Policy, StoredWeights, alternate_status,
+    Alternate, AlternateStatus, BuiltWith, Error, IndexReader, IndexStatus, Policy, StoredWeights, alternate_status,
     fingerprint_hash, stored_weights,
 };
 use berth_types::FieldKind;
@@ -116,7 +116,8 @@ pub(crate) fn run(args: &StatusArgs) -> anyhow::Result<Outcome> {
             let (count, all) = (grouped(*documents), grouped(status.index.documents));
             let documents =
                 if count == all { format!("{count} documents") } else { format!("{count} of {all} documents") };
-            let line = format!("{} in {}, {documents}, {}", built_with.model, built_with.precision, bytes(*size));
+            let BuiltWith { model, precision, window_tokens, .. } = built_with;
+            let line = format!("{model} in {precision}, windows of {window_tokens}, {documents}, {}", bytes(*size));
             rows.push((name, line));
         }
     }

@@ -1,7 +1,7 @@
 //! How differently an index and its next one answer: by rank overlap on sampled and recorded questions, and by judgements
 //! where there are some.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -158,6 +158,16 @@ pub fn compare_with_next(
     }
     if let Some(dataset) = dataset {
         let Some(judged) = judge(&one, &other, &dataset, cancel)? else { return Ok(None) };
+        let judged_documents: BTreeSet<&String> =
+            dataset.qrels.iter().flat_map(|(_, judgements)| judgements.keys()).collect();
+        let documents = snapshot.records()?;
+        let absent = judged_documents.iter().filter(|document| !documents.contains_key(**document)).count();
+        if absent > 0 {
+            let all = judged_documents.len();
+            comparison
+                .warnings
+                .push(format!("{absent} of {all} judged documents are not in the index: they count as missed"));
+        }
         if dataset.unknown_queries > 0 {
             let count = dataset.unknown_queries;
             comparison.warnings.push(format!("{count} judged queries have no text and are left out"));
@@ -311,7 +321,7 @@ mod tests {
         let ModeComparison { overlap_at_10, same_first, index, next, .. } = compare(&questions, &answers);
         assert_eq!((overlap_at_10, same_first), (Some(2.0 / 3.0), Some(1.0 / 3.0)));
         assert_eq!((index.first, index.mrr_at_10), (Some(1.0), Some(1.0)));
-        assert_eq!((next.first, next.mrr_at_10), (Some(0.5), Some((1.0 + 1.0 / 3.0) / 2.0)));
+        assert_eq!((next.first, next.mrr_at_10), (Some(0.5), Some(f64::midpoint(1.0, 1.0 / 3.0))));
         let unlike = most_unlike(&questions, &answers);
         assert_eq!(unlike.iter().map(|one| one.query.as_str()).collect::<Vec<_>>(), ["asked", "moved"]);
         assert_eq!(compare(&[], &[]).rbo, None);

@@ -78,7 +78,7 @@ impl Reading<'_> {
         if let Some(draft) = &mut self.draft
             && draft.fault.is_none()
         {
-            draft.fault = draft.append(row).err();
+            draft.fault = draft.append(&row).err();
         }
     }
 
@@ -130,7 +130,7 @@ impl Draft {
     }
 
     /// Adds the part of a passage that those above do not have.
-    fn append(&mut self, row: Map<String, Value>) -> Result<(), String> {
+    fn append(&mut self, row: &Map<String, Value>) -> Result<(), String> {
         let text = |column: &str| row.get(column).and_then(Value::as_str).ok_or(format!("\"{column}\" is no text"));
         let number = |column: &str| row.get(column).and_then(Value::as_u64).ok_or(format!("\"{column}\" is no number"));
         if number("ordinal")? != self.passages {
