@@ -7,16 +7,18 @@ use std::path::PathBuf;
 use anyhow::Context;
 use berth_pipeline::Home;
 use berth_types::{
-    ByteSize, Device, Facet, FieldDeclaration, Fusion, Mode, Narrowing, Normalize, Precision, Rerank, Reranker, Sort,
+    ByteSize, Device, Facet, FieldDeclaration, Fusion, Mode, Narrowing, Normalize, Precision, Rerank, Reranker,
+    RowKind, Sort,
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::bench_args::BenchArgs;
 use crate::head_args::{
     AttentionArgs, ClassifyArgs, EmbedArgs, EntitiesArgs, FillMaskArgs, RerankDocumentsArgs, TokensArgs,
 };
 use crate::life_args::{ExportArgs, PurgeArgs, SnapshotArgs, WatchArgs};
 use crate::model_args::ModelArgs;
-use crate::shaping_args::ShapingArgs;
+use crate::shaping_args::{DenseArgs, ShapingArgs};
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 done, 1 failed, 2 usage, 3 nothing found where something had to be, 4 corrupt or mismatched data,
@@ -80,7 +82,7 @@ pub(crate) enum Command {
     Attention(AttentionArgs),
     /// Measure search quality on a collection with judgements
     Eval(EvalArgs),
-    /// Measure how fast this machine embeds
+    /// Measure how fast this machine embeds and searches
     Bench(BenchArgs),
     /// Show what an index holds
     Status(StatusArgs),
@@ -147,6 +149,9 @@ pub(crate) struct IndexArgs {
     /// Tokens that neighbouring windows share [default: the index's own, else 64]
     #[arg(long, value_name = "TOKENS")]
     pub(crate) overlap: Option<usize>,
+    /// How vectors are kept: f32, f16 in half the room, or int8 in a quarter [default: the index's own, else f32]
+    #[arg(long, value_name = "KIND")]
+    pub(crate) rows: Option<RowKind>,
     /// Store a vector for each token too, for `search --rerank late`; an index has them for all its chunks or for none
     #[arg(long)]
     pub(crate) token_rows: bool,
@@ -235,6 +240,8 @@ pub(crate) struct RankingArgs {
     #[arg(long, value_name = "MODE", default_value = "hybrid", value_parser = parse_mode)]
     pub(crate) mode: Mode,
     #[command(flatten)]
+    pub(crate) dense: DenseArgs,
+    #[command(flatten)]
     pub(crate) fusion: FusionArgs,
 }
 
@@ -319,11 +326,16 @@ pub(crate) struct EvalArgs {
     #[arg(long, value_name = "MODES", value_delimiter = ',', default_value = "lexical,dense,hybrid", value_parser = parse_mode)]
     pub(crate) modes: Vec<Mode>,
     #[command(flatten)]
+    pub(crate) dense: DenseArgs,
+    #[command(flatten)]
     pub(crate) fusion: FusionArgs,
     #[command(flatten)]
     pub(crate) rerank: RerankArgs,
     #[command(flatten)]
     pub(crate) encoder: EncoderArgs,
+    /// How vectors are kept: f32, f16 or int8
+    #[arg(long, value_name = "KIND", default_value_t)]
+    pub(crate) rows: RowKind,
     /// Tokens in a window [default: the model card's]
     #[arg(long, value_name = "TOKENS")]
     pub(crate) window: Option<usize>,
@@ -345,39 +357,6 @@ pub(crate) struct EvalArgs {
     /// Print no progress
     #[arg(long, short)]
     pub(crate) quiet: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct BenchArgs {
-    #[command(subcommand)]
-    pub(crate) action: BenchAction,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum BenchAction {
-    /// Embed texts with one worker, with one a core, and with all cores in one run
-    Encode(BenchEncodeArgs),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct BenchEncodeArgs {
-    #[command(flatten)]
-    pub(crate) encoder: EncoderArgs,
-    /// JSONL file with `text`, and `title` where there is one [default: made-up texts of mixed length]
-    #[arg(long, value_name = "FILE", conflicts_with = "dataset")]
-    pub(crate) texts: Option<PathBuf>,
-    /// Collection in BEIR layout, of which the corpus is embedded
-    #[arg(long, value_name = "DIR")]
-    pub(crate) dataset: Option<PathBuf>,
-    /// Most texts to read
-    #[arg(long, value_name = "N", default_value_t = 500)]
-    pub(crate) limit: usize,
-    /// Seconds for each way to use the cores
-    #[arg(long, value_name = "SECONDS", default_value_t = 10.0, value_parser = parse_seconds)]
-    pub(crate) seconds: f64,
-    /// Print the report as one JSON object
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -443,7 +422,7 @@ pub(crate) struct CompletionsArgs {
     pub(crate) shell: clap_complete::Shell,
 }
 
-fn parse_mode(word: &str) -> Result<Mode, String> {
+pub(crate) fn parse_mode(word: &str) -> Result<Mode, String> {
     match word {
         "hybrid" => Ok(Mode::Hybrid),
         "dense" => Ok(Mode::Dense),
@@ -471,7 +450,7 @@ fn parse_reranker(word: &str) -> Result<Reranker, String> {
 }
 
 /// Hits are shown or read one by one; ten thousand is far beyond both.
-fn parse_k(word: &str) -> Result<usize, String> {
+pub(crate) fn parse_k(word: &str) -> Result<usize, String> {
     let k: usize = word.parse().map_err(|_| "not a whole number".to_owned())?;
     if (1..=10_000).contains(&k) { Ok(k) } else { Err("must be from 1 to 10000".to_owned()) }
 }

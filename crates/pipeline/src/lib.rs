@@ -3,6 +3,7 @@
 //! This crate owns order and back-pressure. What a window, a vector or a posting is, its siblings know.
 
 mod bench;
+mod bench_search;
 mod carried;
 mod checkpoint;
 mod chosen;
@@ -39,6 +40,7 @@ mod watch;
 mod windows;
 
 pub use bench::{BenchOptions, BenchReport, PlanReport, bench_encode};
+pub use bench_search::{BenchSearchOptions, BenchSearchReport, Times, bench_search};
 pub use compact::{CompactReport, compact};
 pub use doctor::{Check, Verdict, examine};
 pub use encoding::{EncoderChoice, fingerprint_hash, open_encoder};

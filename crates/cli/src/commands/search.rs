@@ -23,6 +23,7 @@ pub(crate) fn run(home: &Home, args: &SearchArgs, terms: Terms) -> anyhow::Resul
         text: args.query.join(" "),
         k: args.k,
         mode,
+        dense: args.ranking.dense.search(),
         fusion: args.ranking.fusion.fusion(),
         rerank: args.rerank.rerank(),
         shaping: args.shaping.shaping(),
