@@ -45,6 +45,33 @@ fn reports_what_it_did_and_status_agrees() {
 }
 
 #[test]
+fn an_index_keeps_vectors_as_it_was_told() {
+    let place = Workplace::new();
+    write_harbour(&place);
+    place.index_json("docs", &["--rows", "int8"]);
+    assert_eq!(place.status_json()["rows"], "int8");
+    let best = |words: &[&str]| place.search_json("where do boats dock", words)["hits"][0].clone();
+    let whole = best(&["--mode", "dense"]);
+    assert!(whole["document"].as_str().unwrap().ends_with("berth.md"), "{whole}");
+    for stage in ["auto", "full", "half", "prefix:300", "binary"] {
+        assert_eq!(best(&["--mode", "dense", "--first-stage", stage]), whole, "{stage}");
+    }
+    // Nothing is embedded again, and what is there stays as it is.
+    assert_eq!(number(&place.index_json("docs", &[]), "embedded"), 0);
+    let words = ["index", "docs", "--index", "index", "--rows", "f16", "--quiet"];
+    place.run(&words).expect_code(4).expect_message(&["rows of int8, not f16"]);
+    for (words, message) in [
+        (&["--rows", "f8"][..], "f32, f16, int8"),
+        (&["--first-stage", "third"], "prefix:N"),
+        (&["--first-stage", "prefix:0"], "prefix:N"),
+        (&["--oversample", "0"], "--oversample"),
+    ] {
+        let verb = if words[0] == "--rows" { "index" } else { "search" };
+        place.run(&[&[verb, "docs", "--index", "index"], words].concat()).expect_code(2).expect_message(&[message]);
+    }
+}
+
+#[test]
 fn embeds_nothing_again_after_touch_move_and_rename() {
     let place = Workplace::new();
     write_harbour(&place);

@@ -99,6 +99,32 @@ fn a_document_is_found_by_the_end_of_its_path() {
 }
 
 #[test]
+fn many_questions_are_timed() {
+    let place = Workplace::new();
+    write_harbour(&place);
+    place.index_json("docs", &[]);
+    place
+        .write("asked.jsonl", "{\"_id\":\"1\",\"text\":\"where do boats dock\"}\n{\"_id\":\"2\",\"text\":\"bread\"}\n");
+    place.write("asked.txt", "astronomy\n?!\n");
+    let bench = |more: &[&str]| {
+        let words = ["bench", "search", "--index", "index", "--questions", "asked.jsonl,asked.txt", "--json"];
+        place.run(&[&words, more].concat()).expect_code(0).json()
+    };
+    let report = bench(&[]);
+    assert_eq!((number(&report, "questions"), number(&report, "chunks"), number(&report, "depth")), (3, 3, 500));
+    for part in ["encode", "dense", "lexical", "answer"] {
+        let times = ["p50_ms", "p90_ms", "p99_ms", "max_ms"].map(|key| report[part][key].as_f64().unwrap());
+        assert!(times[0] > 0.0 && times.is_sorted(), "{part}: {report}");
+    }
+    let lexical = bench(&["--mode", "lexical", "--limit", "1"]);
+    assert_eq!((number(&lexical, "questions"), keys(&lexical).contains(&"encode")), (1, false));
+    let words = ["bench", "search", "--index", "index", "--questions"];
+    place.run(&[&words[..], &["absent.txt"]].concat()).expect_code(3).expect_message(&["absent.txt"]);
+    place.write("empty.txt", "\n!?\n");
+    place.run(&[&words[..], &["empty.txt"]].concat()).expect_code(2).expect_message(&["no question"]);
+}
+
+#[test]
 fn measures_a_collection_and_keeps_its_index() {
     let place = Workplace::new();
     write_tiny_collection(&place);

@@ -7,10 +7,11 @@ use std::path::PathBuf;
 use anyhow::Context;
 use berth_pipeline::Home;
 use berth_types::{
-    Aggregate, ByteSize, Device, FieldDeclaration, Language, Mode, Normalize, Precision, Rerank, Reranker,
+    Aggregate, ByteSize, Device, FieldDeclaration, Language, Mode, Normalize, Precision, Rerank, Reranker, RowKind,
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::bench_args::BenchArgs;
 use crate::curation_args::{CompleteArgs, PinArgs, PolicyCommandArgs, QueriesArgs, SynonymsArgs};
 use crate::head_args::{
     AttentionArgs, ClassifyArgs, EmbedArgs, EntitiesArgs, FillMaskArgs, RerankDocumentsArgs, TokensArgs,
@@ -19,7 +20,7 @@ use crate::life_args::{ExportArgs, PurgeArgs, SnapshotArgs, WatchArgs};
 use crate::migrate_args::MigrateArgs;
 use crate::model_args::ModelArgs;
 use crate::narrowing_args::{NarrowingArgs, PolicyArgs, ViewerArgs};
-use crate::shaping_args::{ShapingArgs, parse_aggregate};
+use crate::shaping_args::{DenseArgs, ShapingArgs, parse_aggregate};
 use crate::weights_args::{FusionArgs, WeightsArgs};
 
 const AFTER_HELP: &str = "\
@@ -86,7 +87,7 @@ pub(crate) enum Command {
     Attention(AttentionArgs),
     /// Measure search quality on a collection with judgements
     Eval(EvalArgs),
-    /// Measure how fast this machine embeds
+    /// Measure how fast this machine embeds and searches
     Bench(BenchArgs),
     /// Show what an index holds
     Status(StatusArgs),
@@ -165,6 +166,9 @@ pub(crate) struct IndexArgs {
     /// Tokens that neighbouring windows share [default: the index's own, else 64]
     #[arg(long, value_name = "TOKENS")]
     pub(crate) overlap: Option<usize>,
+    /// How vectors are kept: f32, f16 in half the room, or int8 in a quarter [default: the index's own, else f32]
+    #[arg(long, value_name = "KIND")]
+    pub(crate) rows: Option<RowKind>,
     /// Store a vector for each token too, for `search --rerank late`; an index has them for all its chunks or for none
     #[arg(long)]
     pub(crate) token_rows: bool,
@@ -241,6 +245,8 @@ pub(crate) struct RankingArgs {
     #[arg(long, value_name = "MODE", default_value = "hybrid", value_parser = parse_mode)]
     pub(crate) mode: Mode,
     #[command(flatten)]
+    pub(crate) dense: DenseArgs,
+    #[command(flatten)]
     pub(crate) fusion: FusionArgs,
 }
 
@@ -284,6 +290,8 @@ pub(crate) struct EvalArgs {
     #[arg(long, value_name = "MODES", value_delimiter = ',', default_value = "lexical,dense,hybrid", value_parser = parse_mode)]
     pub(crate) modes: Vec<Mode>,
     #[command(flatten)]
+    pub(crate) dense: DenseArgs,
+    #[command(flatten)]
     pub(crate) fusion: FusionArgs,
     /// What a document scores by its passages: max, top-mean[:N] (the mean of the best N, 3 unless said), sum or first
     #[arg(long, value_name = "RULE", default_value = "max", value_parser = parse_aggregate)]
@@ -295,6 +303,9 @@ pub(crate) struct EvalArgs {
     pub(crate) rerank: RerankArgs,
     #[command(flatten)]
     pub(crate) encoder: EncoderArgs,
+    /// How vectors are kept: f32, f16 or int8
+    #[arg(long, value_name = "KIND", default_value_t)]
+    pub(crate) rows: RowKind,
     /// Tokens in a window [default: the model card's]
     #[arg(long, value_name = "TOKENS")]
     pub(crate) window: Option<usize>,
@@ -316,39 +327,6 @@ pub(crate) struct EvalArgs {
     /// Print no progress
     #[arg(long, short)]
     pub(crate) quiet: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct BenchArgs {
-    #[command(subcommand)]
-    pub(crate) action: BenchAction,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum BenchAction {
-    /// Embed texts with one worker, with one a core, and with all cores in one run
-    Encode(BenchEncodeArgs),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct BenchEncodeArgs {
-    #[command(flatten)]
-    pub(crate) encoder: EncoderArgs,
-    /// JSONL file with `text`, and `title` where there is one [default: made-up texts of mixed length]
-    #[arg(long, value_name = "FILE", conflicts_with = "dataset")]
-    pub(crate) texts: Option<PathBuf>,
-    /// Collection in BEIR layout, of which the corpus is embedded
-    #[arg(long, value_name = "DIR")]
-    pub(crate) dataset: Option<PathBuf>,
-    /// Most texts to read
-    #[arg(long, value_name = "N", default_value_t = 500)]
-    pub(crate) limit: usize,
-    /// Seconds for each way to use the cores
-    #[arg(long, value_name = "SECONDS", default_value_t = 10.0, value_parser = parse_seconds)]
-    pub(crate) seconds: f64,
-    /// Print the report as one JSON object
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -422,7 +400,7 @@ pub(crate) struct CompletionsArgs {
     pub(crate) shell: clap_complete::Shell,
 }
 
-fn parse_mode(word: &str) -> Result<Mode, String> {
+pub(crate) fn parse_mode(word: &str) -> Result<Mode, String> {
     match word {
         "hybrid" => Ok(Mode::Hybrid),
         "dense" => Ok(Mode::Dense),

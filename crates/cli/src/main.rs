@@ -1,6 +1,7 @@
 //! The `berth` binary: words, exit codes, environment and configuration file. All work is done in the crates below.
 
 mod args;
+mod bench_args;
 mod commands;
 mod config;
 mod curation_args;

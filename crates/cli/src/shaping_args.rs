@@ -1,12 +1,32 @@
-//! The words that say what is shown of what a search found.
+//! The words that say how closely a search looks, and what is shown of what it found.
 
-use berth_types::{Aggregate, Shaping};
+use std::num::NonZeroUsize;
+
+use berth_types::{Aggregate, DenseSearch, FirstStage, Shaping};
 use clap::{Args, ValueEnum};
 
 use crate::args::parse_share;
 
 /// Passages that `top-mean` takes when it is not said.
 const TOP_MEAN: usize = 3;
+
+/// How the dense half looks for what it compares in full.
+#[derive(Debug, Args)]
+pub(crate) struct DenseArgs {
+    /// By what vectors are found before they are compared in full: auto (the graph), full (all are compared), half or
+    /// prefix:N (the first values, for models trained so), binary (the signs)
+    #[arg(long, value_name = "STAGE", default_value_t)]
+    pub(crate) first_stage: FirstStage,
+    /// Vectors that half, prefix:N and binary hand on for each one wanted [default: 4, binary 8]
+    #[arg(long, value_name = "N")]
+    pub(crate) oversample: Option<NonZeroUsize>,
+}
+
+impl DenseArgs {
+    pub(crate) fn search(&self) -> DenseSearch {
+        DenseSearch { first_stage: self.first_stage, oversample: self.oversample }
+    }
+}
 
 #[derive(Debug, Args)]
 pub(crate) struct ShapingArgs {

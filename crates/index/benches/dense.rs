@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use berth_index::{IndexReader, IndexSettings, IndexWriter, NewChunk};
-use berth_types::{Chunk, ContentKey, Document, DocumentRecord, Embedding, Fingerprint};
+use berth_types::{Chunk, ContentKey, Document, DocumentRecord, Embedding, Fingerprint, RowKind};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 const DIMENSIONS: usize = 384;
@@ -25,6 +25,7 @@ fn build(dir: &std::path::Path, rows: usize) {
         dimensions: DIMENSIONS,
         window_tokens: 256,
         overlap_tokens: 64,
+        rows: RowKind::F32,
         tokens: None,
     };
     let mut writer = IndexWriter::create_or_open(dir, &settings).expect("an empty directory");

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::hint::black_box;
 
 use berth_index::{IndexReader, IndexSettings, IndexWriter, NewChunk, TokenSettings};
-use berth_types::{Chunk, ContentKey, Document, DocumentRecord, Embedding, Fingerprint, TokenMatrix};
+use berth_types::{Chunk, ContentKey, Document, DocumentRecord, Embedding, Fingerprint, RowKind, TokenMatrix};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 const CHUNKS: usize = 100;
@@ -24,7 +24,14 @@ fn random_tokens(state: &mut u64, tokens: usize, dimensions: usize) -> TokenMatr
 fn build(dir: &std::path::Path, dimensions: usize) {
     let fingerprint = Fingerprint { model: "random".to_string(), parts: BTreeMap::new() };
     let tokens = Some(TokenSettings { fingerprint: fingerprint.clone(), dimensions });
-    let settings = IndexSettings { fingerprint, dimensions: 1, window_tokens: 256, overlap_tokens: 64, tokens };
+    let settings = IndexSettings {
+        fingerprint,
+        dimensions: 1,
+        window_tokens: 256,
+        overlap_tokens: 64,
+        rows: RowKind::F32,
+        tokens,
+    };
     let mut writer = IndexWriter::create_or_open(dir, &settings).expect("an empty directory");
     let mut state = 88_172_645_463_325_252;
     let document = Document { id: "all".to_string(), text: "x".repeat(CHUNKS), ..Document::default() };

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use berth_index::{IndexReader, IndexSettings, IndexWriter, NewChunk, highlight};
-use berth_types::{Chunk, ContentKey, Document, DocumentRecord, Embedding, Fingerprint};
+use berth_types::{Chunk, ContentKey, Document, DocumentRecord, Embedding, Fingerprint, RowKind};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 const CHUNKS: u64 = 10_000;
@@ -39,6 +39,7 @@ fn build(dir: &Path, dice: &mut Dice) {
         dimensions: 1,
         window_tokens: 256,
         overlap_tokens: 0,
+        rows: RowKind::F32,
         tokens: None,
     };
     let mut writer = IndexWriter::create_or_open(dir, &settings).expect("an empty directory");

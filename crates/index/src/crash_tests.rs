@@ -16,7 +16,9 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use berth_types::{Chunk, ContentKey, Document, DocumentRecord, Embedding, ErrorKind, Fingerprint, TokenMatrix};
+use berth_types::{
+    Chunk, ContentKey, Document, DocumentRecord, Embedding, ErrorKind, Fingerprint, RowKind, TokenMatrix,
+};
 
 use crate::disk::{Disk, Step};
 use crate::manifest::FORMATS;
@@ -27,7 +29,7 @@ pub(crate) type Contents = BTreeMap<String, String>;
 
 pub(crate) fn settings() -> IndexSettings {
     let fingerprint = Fingerprint { model: "test".to_string(), parts: BTreeMap::new() };
-    IndexSettings { fingerprint, dimensions: 3, window_tokens: 8, overlap_tokens: 0, tokens: None }
+    IndexSettings { fingerprint, dimensions: 3, window_tokens: 8, overlap_tokens: 0, rows: RowKind::F32, tokens: None }
 }
 
 /// The same index with token rows.

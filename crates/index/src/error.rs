@@ -118,9 +118,9 @@ pub enum Error {
         /// Name of the setting.
         setting: &'static str,
         /// Its value in the index.
-        stored: usize,
+        stored: String,
         /// The value asked for.
-        requested: usize,
+        requested: String,
     },
     /// A vector has another length than the rows of the index.
     #[error("the index holds vectors of {expected} values, received one of {received}")]

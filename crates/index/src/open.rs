@@ -1,6 +1,7 @@
 //! Finds the last commit of an index, creates an index where there is none, and refuses what does not fit.
 
 use std::collections::HashSet;
+use std::fmt::Display;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -227,16 +228,24 @@ fn check_fingerprint(dir: &Path, stored: &Fingerprint, requested: &Fingerprint) 
 
 fn check_settings(dir: &Path, stored: &IndexSettings, requested: &IndexSettings) -> Result<(), Error> {
     check_fingerprint(dir, &stored.fingerprint, &requested.fingerprint)?;
-    for (setting, stored, requested) in [
-        ("vectors of length", stored.dimensions, requested.dimensions),
-        ("a window of", stored.window_tokens, requested.window_tokens),
-        ("an overlap of", stored.overlap_tokens, requested.overlap_tokens),
-    ] {
-        if stored != requested {
-            return Err(Error::SettingsMismatch { path: dir.to_path_buf(), setting, stored, requested });
-        }
-    }
+    check_setting(dir, "vectors of length", stored.dimensions, requested.dimensions)?;
+    check_setting(dir, "a window of", stored.window_tokens, requested.window_tokens)?;
+    check_setting(dir, "an overlap of", stored.overlap_tokens, requested.overlap_tokens)?;
+    check_setting(dir, "rows of", stored.rows, requested.rows)?;
     check_token_settings(dir, stored.tokens.as_ref(), requested.tokens.as_ref())
+}
+
+fn check_setting<T: PartialEq + Display>(
+    dir: &Path,
+    setting: &'static str,
+    stored: T,
+    requested: T,
+) -> Result<(), Error> {
+    if stored == requested {
+        return Ok(());
+    }
+    let (stored, requested) = (stored.to_string(), requested.to_string());
+    Err(Error::SettingsMismatch { path: dir.to_path_buf(), setting, stored, requested })
 }
 
 /// Token rows of all chunks or of none, and of one model.
@@ -250,9 +259,7 @@ fn check_token_settings(
         (None, None) => Ok(()),
         (Some(stored), Some(requested)) => {
             check_fingerprint(dir, &stored.fingerprint, &requested.fingerprint)?;
-            let (stored, requested) = (stored.dimensions, requested.dimensions);
-            let setting = "token rows of length";
-            if stored == requested { Ok(()) } else { Err(Error::SettingsMismatch { path, setting, stored, requested }) }
+            check_setting(dir, "token rows of length", stored.dimensions, requested.dimensions)
         }
         (None, Some(_)) => Err(Error::NoTokenRows { path }),
         (Some(_), None) => Err(Error::TokenRowsNeeded { path }),

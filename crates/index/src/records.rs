@@ -66,7 +66,7 @@ impl Snapshot {
             if let Some(row) = live.segment.row_of_chunk(chunk_id)?
                 && !live.deleted.contains(row)
             {
-                return Ok(Some((live.segment.label(row)?.key, live.segment.vectors(row..row + 1)?.to_vec())));
+                return Ok(Some((live.segment.label(row)?.key, live.segment.vectors(row..row + 1)?.into_owned())));
             }
         }
         Ok(None)

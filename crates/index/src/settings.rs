@@ -1,6 +1,6 @@
 //! What an index is built with, and what it reports of itself.
 
-use berth_types::{Chunk, ContentKey, Embedding, Fingerprint, TokenRows};
+use berth_types::{Chunk, ContentKey, Embedding, Fingerprint, RowKind, TokenRows};
 use serde::{Deserialize, Serialize};
 
 /// What every row of an index has in common. Fixed when the index is created.
@@ -14,6 +14,9 @@ pub struct IndexSettings {
     pub window_tokens: usize,
     /// Ids that neighbouring windows share.
     pub overlap_tokens: usize,
+    /// How the values of vectors are kept.
+    #[serde(default, skip_serializing_if = "RowKind::is_default")]
+    pub rows: RowKind,
     /// What the token rows have in common, in an index that has them: for all chunks or for none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens: Option<TokenSettings>,

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use berth_types::{Embedding, TokenMatrix};
+use berth_types::{DenseSearch, Embedding, FirstStage, TokenMatrix};
 use tantivy::Index;
 
 use crate::Question;
@@ -175,7 +175,7 @@ impl Snapshot {
     /// As [`dense`](Self::dense).
     pub fn dense_with_ef(&self, query: &Embedding, depth: usize, ef: usize) -> Result<Vec<ChunkHit>, Error> {
         self.check_dimensions(query)?;
-        dense::nearest(&self.dense, query.as_slice(), depth, None, Effort { least_ef: ef })
+        dense::nearest(&self.dense, query.as_slice(), depth, None, Effort { least_ef: ef, ..Effort::default() })
     }
 
     /// As [`dense`](Self::dense), by comparing every row.
@@ -183,7 +183,9 @@ impl Snapshot {
     /// # Errors
     /// As [`dense`](Self::dense).
     pub fn dense_exact(&self, query: &Embedding, depth: usize) -> Result<Vec<ChunkHit>, Error> {
-        self.dense_with_ef(query, depth, usize::MAX)
+        self.check_dimensions(query)?;
+        let search = DenseSearch { first_stage: FirstStage::Full, oversample: None };
+        dense::nearest(&self.dense, query.as_slice(), depth, None, Effort { search, ..Effort::default() })
     }
 
     /// The cosine of each of the chunks, in their order; `None` for a chunk that this commit does not hold.

@@ -323,7 +323,7 @@ fn shape_in(config: &serde_json::Value) -> Option<Shape> {
 }
 
 /// The value below which a share of the sorted values lies; 0 when there are none.
-fn quantile(sorted: &[f64], share: f64) -> f64 {
+pub(crate) fn quantile(sorted: &[f64], share: f64) -> f64 {
     let position = (sorted.len() as f64 * share) as usize;
     sorted.get(position.min(sorted.len().saturating_sub(1))).copied().unwrap_or(0.0)
 }

@@ -9,9 +9,10 @@ use std::time::Instant;
 
 use berth_encoder::Encoder;
 use berth_eval::{Dataset, Metrics, Run};
-use berth_types::{Aggregate, Fusion, Mode, Narrowing, Query, Rerank, Reranker, Shaping};
+use berth_types::{Aggregate, DenseSearch, Fusion, Mode, Narrowing, Query, Rerank, Reranker, RowKind, Shaping};
 use serde::{Deserialize, Serialize};
 
+use crate::bench::quantile;
 use crate::encoding::{EncoderChoice, open_encoder};
 use crate::search::Searcher;
 use crate::{Error, Home, IngestOptions, Progress, TokenEncoder, ingest, open_token_encoder};
@@ -30,6 +31,8 @@ pub struct EvalOptions {
     pub split: String,
     /// Which halves.
     pub modes: Vec<Mode>,
+    /// How the dense half looks for what it compares in full.
+    pub dense: DenseSearch,
     /// How they are joined.
     pub fusion: Fusion,
     /// What a document scores by its passages.
@@ -44,6 +47,8 @@ pub struct EvalOptions {
     pub window_tokens: Option<usize>,
     /// Ids that neighbouring windows share; `None`: the default.
     pub overlap_tokens: Option<usize>,
+    /// How the values of vectors are kept.
+    pub rows: RowKind,
     /// Folder in which indexes of collections are kept; `None`: in `BERTH_HOME/cache/eval`.
     pub cache: Option<PathBuf>,
     /// Build the index again.
@@ -144,7 +149,7 @@ pub fn evaluate(
                 return Ok(None);
             }
             let started = Instant::now();
-            let ranking = rank(&searcher, &query.text, mode, rerank, options)?;
+            let ranking = rank(&searcher, &query.text, options, (mode, rerank))?;
             times_ms.push(started.elapsed().as_secs_f64() * 1e3);
             run.insert(&query.id, ranking)?;
         }
@@ -169,14 +174,14 @@ fn passes(options: &EvalOptions) -> impl Iterator<Item = (Mode, Option<Rerank>)>
 fn rank(
     searcher: &Searcher,
     text: &str,
-    mode: Mode,
-    rerank: Option<Rerank>,
     options: &EvalOptions,
+    (mode, rerank): (Mode, Option<Rerank>),
 ) -> Result<Vec<(String, f32)>, Error> {
     let query = Query {
         text: text.to_owned(),
         k: RANKED_DOCUMENTS,
         mode,
+        dense: options.dense,
         fusion: options.fusion,
         rerank,
         shaping: Shaping { aggregate: options.aggregate, ..Shaping::default() },
@@ -207,6 +212,9 @@ fn cached_index(
         hasher.update(tokens.settings().fingerprint.canonical().as_bytes());
     }
     hasher.update(format!("{:?} {:?}", options.window_tokens, options.overlap_tokens).as_bytes());
+    if !options.rows.is_default() {
+        hasher.update(options.rows.as_str().as_bytes());
+    }
     let hash = hasher.finalize().to_hex();
     let cache = options.cache.clone().unwrap_or_else(|| home.cache().join("eval"));
     Ok(cache.join(format!("{}-{}", dataset.name, &hash[..HASH_DIGITS])))
@@ -242,6 +250,7 @@ fn build(
         paths: vec![dataset.corpus_path()],
         window_tokens: options.window_tokens,
         overlap_tokens: options.overlap_tokens,
+        rows: Some(options.rows),
         ..IngestOptions::default()
     };
     let report = ingest(encoder, tokens, index, &ingest_options, progress, cancel)?;
@@ -291,10 +300,4 @@ fn warnings(dataset: &Dataset) -> Vec<String> {
         warnings.push(format!("{} judged queries have no text and are left out", dataset.unknown_queries));
     }
     warnings
-}
-
-/// The value below which a share of the sorted values lies; 0 when there are none.
-fn quantile(sorted: &[f64], share: f64) -> f64 {
-    let position = (sorted.len() as f64 * share) as usize;
-    sorted.get(position.min(sorted.len().saturating_sub(1))).copied().unwrap_or(0.0)
 }

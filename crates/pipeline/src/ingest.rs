@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use berth_encoder::Encoder;
 use berth_index::{IndexReader, IndexSettings, IndexWriter};
-use berth_types::{FieldDeclaration, Language};
+use berth_types::{FieldDeclaration, Language, RowKind};
 use serde::Serialize;
 
 use crate::policy::{AccessGiven, PolicyChange, remove_expired};
@@ -34,6 +34,8 @@ pub struct IngestOptions {
     pub window_tokens: Option<usize>,
     /// Ids that neighbouring windows share; `None`: as the index has it, else 64 (at most a quarter of the window).
     pub overlap_tokens: Option<usize>,
+    /// How the values of vectors are kept; `None`: as the index has it, else in 32 bits.
+    pub rows: Option<RowKind>,
     /// Time between commits.
     pub commit_every: Duration,
     /// Remove documents that are gone from below the named paths.
@@ -58,6 +60,7 @@ impl Default for IngestOptions {
             paths: Vec::new(),
             window_tokens: None,
             overlap_tokens: None,
+            rows: None,
             commit_every: Duration::from_secs(30),
             sync: false,
             force: false,
@@ -251,6 +254,7 @@ pub(crate) fn settings_for(encoder: &Encoder, index: &Path, options: &IngestOpti
         dimensions: card.dimensions,
         window_tokens,
         overlap_tokens,
+        rows: options.rows.or(existing.map(|settings| settings.rows)).unwrap_or_default(),
         tokens: None,
     })
 }

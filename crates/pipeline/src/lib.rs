@@ -3,6 +3,7 @@
 //! This crate owns order and back-pressure. What a window, a vector or a posting is, its siblings know.
 
 mod bench;
+mod bench_search;
 mod carried;
 mod checkpoint;
 mod chosen;
@@ -44,6 +45,7 @@ mod watch;
 mod windows;
 
 pub use bench::{BenchOptions, BenchReport, PlanReport, bench_encode};
+pub use bench_search::{BenchSearchOptions, BenchSearchReport, Times, bench_search};
 pub use compact::{CompactReport, compact};
 pub use curation::{pin, pins, set_synonyms, synonyms, unpin};
 pub use doctor::{Check, Verdict, examine};

@@ -221,6 +221,7 @@ fn settings_of_next(
     let ingest = IngestOptions {
         window_tokens: asked.or(kept(current.settings().window_tokens)),
         overlap_tokens: options.overlap_tokens.or(overlap),
+        rows: Some(current.settings().rows),
         ..IngestOptions::default()
     };
     let settings = IndexSettings {

@@ -139,7 +139,7 @@ mod tests {
 
     use berth_index::fusion::DocScore;
     use berth_index::{IndexReader, IndexSettings, IndexWriter, NewChunk, TokenSettings};
-    use berth_types::{Chunk, ContentKey, Document, DocumentRecord, Embedding, Fingerprint};
+    use berth_types::{Chunk, ContentKey, Document, DocumentRecord, Embedding, Fingerprint, RowKind};
 
     use super::*;
 
@@ -147,7 +147,14 @@ mod tests {
     fn index(dir: &std::path::Path, documents: &[&[f32]]) -> std::sync::Arc<Snapshot> {
         let fingerprint = Fingerprint { model: "plane".to_owned(), parts: BTreeMap::new() };
         let tokens = Some(TokenSettings { fingerprint: fingerprint.clone(), dimensions: 2 });
-        let settings = IndexSettings { fingerprint, dimensions: 1, window_tokens: 8, overlap_tokens: 0, tokens };
+        let settings = IndexSettings {
+            fingerprint,
+            dimensions: 1,
+            window_tokens: 8,
+            overlap_tokens: 0,
+            rows: RowKind::F32,
+            tokens,
+        };
         let mut writer = IndexWriter::create_or_open(dir, &settings).unwrap();
         for (number, chunks) in documents.iter().enumerate() {
             let text = "x".repeat(chunks.len());

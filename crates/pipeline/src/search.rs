@@ -28,6 +28,11 @@ const LEAST_DEPTH: usize = 500;
 /// Chunks asked of each half for one document wanted.
 const DEPTH_PER_DOCUMENT: usize = 10;
 
+/// Chunks asked of each half for an answer of `k` documents.
+pub(crate) fn depth_for(k: usize) -> usize {
+    LEAST_DEPTH.max(k.saturating_mul(DEPTH_PER_DOCUMENT))
+}
+
 /// Answers questions over one index.
 pub struct Searcher {
     /// Folder of the index, to name it.
@@ -198,7 +203,7 @@ impl Searcher {
         let filter = query.narrowing.filter.as_deref();
         let selection = view.selection(filter, Some(&question))?;
         let narrowed = filter.is_some() || question.has_operators() || view.hides();
-        let depth = LEAST_DEPTH.max(query.k.saturating_mul(DEPTH_PER_DOCUMENT));
+        let depth = depth_for(query.k);
         let mut warnings = std::mem::take(&mut question.warnings);
         let (mut dense, mut lexical) = (HalfList::default(), HalfList::default());
         let mut found = Found::default();
@@ -217,7 +222,7 @@ impl Searcher {
         if query.mode != Mode::Lexical {
             let row = self.embed(&question.text, &mut warnings)?;
             (dense, found.dense_hits) = widening(narrowed, depth, query.k, |depth| {
-                half(snapshot, query, snapshot.dense_within(&row, selection.as_deref(), depth)?, depth)
+                half(snapshot, query, snapshot.dense_by(&row, selection.as_deref(), depth, query.dense)?, depth)
             })?;
             embedding = Some(row);
         }

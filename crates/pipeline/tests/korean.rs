@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use berth_eval::{Dataset, Run, evaluate};
 use berth_index::{IndexReader, IndexSettings, IndexWriter, NewChunk};
-use berth_types::{Chunk, ContentKey, Document, DocumentRecord, Embedding, Fingerprint};
+use berth_types::{Chunk, ContentKey, Document, DocumentRecord, Embedding, Fingerprint, RowKind};
 
 /// Bigrams reach .944 on this split; a broken analyser falls far below.
 const LEAST_NDCG: f64 = 0.93;
@@ -35,6 +35,7 @@ fn finds_the_paragraph_of_a_korean_question() {
         dimensions: 2,
         window_tokens: 512,
         overlap_tokens: 0,
+        rows: RowKind::F32,
         tokens: None,
     };
     let mut writer = IndexWriter::create_or_open(folder.path(), &settings).unwrap();

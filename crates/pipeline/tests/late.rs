@@ -10,7 +10,9 @@ use berth_pipeline::{
     EncoderChoice, Home, IndexReader, IngestOptions, Problem, Progress, ProgressState, Searcher, ingest, open_encoder,
     open_token_encoder,
 };
-use berth_types::{Fusion, Head, LateCard, Mode, ModelCard, Narrowing, Pooling, Precision, Query, Rerank, Shaping};
+use berth_types::{
+    DenseSearch, Fusion, Head, LateCard, Mode, ModelCard, Narrowing, Pooling, Precision, Query, Rerank, Shaping,
+};
 
 struct Silent;
 
@@ -106,6 +108,7 @@ fn hits_of_a_colbert_score_as_its_vectors_do() {
         text,
         k: 3,
         mode: Mode::Dense,
+        dense: DenseSearch::default(),
         fusion: Fusion::default(),
         rerank,
         shaping: Shaping::default(),

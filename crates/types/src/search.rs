@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{FacetCount, Fusion, Narrowing, Shaping};
+use crate::{DenseSearch, FacetCount, Fusion, Narrowing, Shaping};
 
 /// Which halves of the index answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -80,6 +80,8 @@ pub struct Query {
     pub k: usize,
     /// Which halves answer.
     pub mode: Mode,
+    /// How the dense half looks for what it compares in full.
+    pub dense: DenseSearch,
     /// How the halves are joined; only read in hybrid mode.
     pub fusion: Fusion,
     /// What orders the first documents anew; none: they stay as the halves put them.

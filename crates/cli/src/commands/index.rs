@@ -29,6 +29,7 @@ pub(crate) fn run(home: &Home, args: &IndexArgs) -> anyhow::Result<Outcome> {
         paths: args.paths.clone(),
         window_tokens: args.window,
         overlap_tokens: args.overlap,
+        rows: args.rows,
         commit_every: Duration::from_secs(args.commit_seconds),
         sync: args.sync,
         force: args.force,

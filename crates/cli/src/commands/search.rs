@@ -42,6 +42,7 @@ pub(crate) fn run(home: &Home, args: &SearchArgs, terms: Terms) -> anyhow::Resul
         text: args.query.join(" "),
         k: args.k,
         mode,
+        dense: args.ranking.dense.search(),
         fusion: resolved.fusion,
         rerank: args.rerank.rerank(),
         shaping: args.shaping.shaping(),

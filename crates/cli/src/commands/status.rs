@@ -6,7 +6,7 @@ use berth_pipeline::{
     Alternate, AlternateStatus, BuiltWith, Error, IndexReader, IndexStatus, Policy, StoredWeights, alternate_status,
     fingerprint_hash, stored_weights,
 };
-use berth_types::FieldKind;
+use berth_types::{FieldKind, RowKind};
 use serde::Serialize;
 
 use crate::Outcome;
@@ -23,6 +23,8 @@ struct Status {
     precision: String,
     window_tokens: usize,
     overlap_tokens: usize,
+    /// How the values of vectors are kept.
+    rows: RowKind,
     /// Values in a token's row; absent in an index without token rows.
     #[serde(skip_serializing_if = "Option::is_none")]
     token_dimensions: Option<usize>,
@@ -64,6 +66,7 @@ pub(crate) fn run(args: &StatusArgs) -> anyhow::Result<Outcome> {
         precision: settings.fingerprint.parts.get("precision").cloned().unwrap_or_default(),
         window_tokens: settings.window_tokens,
         overlap_tokens: settings.overlap_tokens,
+        rows: settings.rows,
         token_dimensions: settings.tokens.as_ref().map(|tokens| tokens.dimensions),
         fields: counts
             .into_iter()
@@ -89,7 +92,15 @@ pub(crate) fn run(args: &StatusArgs) -> anyhow::Result<Outcome> {
             "lexical half",
             format!("{} chunks, {}", grouped(status.index.lexical_chunks), bytes(status.index.lexical_bytes)),
         ),
-        ("dense half", format!("{} rows, {}", grouped(status.index.dense_rows), bytes(status.index.dense_bytes))),
+        (
+            "dense half",
+            format!(
+                "{} rows in {}, {}",
+                grouped(status.index.dense_rows),
+                status.rows,
+                bytes(status.index.dense_bytes)
+            ),
+        ),
         ("window", format!("{} tokens, {} shared with the next", status.window_tokens, status.overlap_tokens)),
         ("model", format!("{} in {}", status.model, status.precision)),
         ("fingerprint", status.fingerprint.clone()),

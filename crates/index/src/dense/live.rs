@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use berth_types::RowKind;
+
 use super::graph::GraphFile;
 use super::segment::Segment;
 use super::tombstones::Tombstones;
@@ -51,6 +53,8 @@ impl LiveSegment {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Shape {
     pub(crate) dimensions: usize,
+    /// How new segments keep them; a segment that is there says itself.
+    pub(crate) kind: RowKind,
     /// Of token rows; none in an index without.
     pub(crate) token_dimensions: Option<usize>,
 }
@@ -58,7 +62,7 @@ pub(crate) struct Shape {
 impl Shape {
     pub(crate) fn of(settings: &IndexSettings) -> Self {
         let token_dimensions = settings.tokens.as_ref().map(|TokenSettings { dimensions, .. }| *dimensions);
-        Self { dimensions: settings.dimensions, token_dimensions }
+        Self { dimensions: settings.dimensions, kind: settings.rows, token_dimensions }
     }
 }
 

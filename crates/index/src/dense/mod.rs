@@ -1,5 +1,5 @@
 //! The dense half: immutable segments of rows with tombstones beside them, an exact scan over small ones, a graph over
-//! large ones.
+//! large ones, and scans that look at something smaller first.
 
 mod codes;
 mod dot;
@@ -11,8 +11,11 @@ mod plain;
 mod row_set;
 mod scan;
 mod segment;
+mod sketches;
+mod staged;
 mod store;
 mod tombstones;
+mod values;
 mod writing;
 
 pub use graph::{GraphBuilder, GraphParameters};

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 
+use berth_types::{DenseSearch, FirstStage};
 use rayon::prelude::*;
 
 use super::codes::CodeQuery;
@@ -9,19 +10,22 @@ use super::graph::{GraphFile, Scratch};
 use super::live::LiveSegment;
 use super::row_set::RowSet;
 use super::scan::{Best, ROWS_A_TASK, scan_rows, scan_set};
+use super::staged::{Stage, scan_staged};
 use crate::{ChunkHit, Error};
 
-/// How wide a graph is searched.
+/// How closely is looked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Effort {
     /// Rows that a walk holds on to (ef in the paper), at least; never fewer than are wanted.
     pub(crate) least_ef: usize,
+    /// What is looked at first.
+    pub(crate) search: DenseSearch,
 }
 
 impl Default for Effort {
     /// Finds .992 of the ten nearest to real questions among 100,000 windows of texts (`docs/benchmarks.md`).
     fn default() -> Self {
-        Self { least_ef: 128 }
+        Self { least_ef: 128, search: DenseSearch::default() }
     }
 }
 
@@ -48,6 +52,11 @@ pub(crate) fn nearest(
         return Ok(Vec::new());
     }
     assert!(allowed.is_none_or(|sets| sets.len() == segments.len()), "a set of rows for each segment");
+    let stage = match effort.search.first_stage {
+        FirstStage::Auto | FirstStage::Full => None,
+        FirstStage::Prefix(values) => Some(Stage::prefix(query, values)),
+        FirstStage::Binary => Some(Stage::signs(query)),
+    };
     let mut tasks = Vec::new();
     for (at, live) in segments.iter().enumerate() {
         let allowed = allowed.map(|sets| &sets[at]);
@@ -55,13 +64,14 @@ pub(crate) fn nearest(
             continue;
         }
         match &live.graph {
+            _ if stage.is_some() => tasks.push(Task::Staged(live, allowed)),
             Some(graph) if is_worth_a_walk(live, depth, allowed, effort) => {
                 tasks.push(Task::Walk(live, graph, allowed));
             }
             _ => tasks.extend(scans(live, allowed)),
         }
     }
-    let search = Search { query, codes: CodeQuery::new(query), depth, effort };
+    let search = Search { query, codes: CodeQuery::new(query), stage, depth, effort };
     let best = match &tasks[..] {
         [task] => search.run(task)?,
         tasks => {
@@ -77,6 +87,7 @@ enum Task<'a> {
     Rows(&'a LiveSegment, usize),
     Set(&'a LiveSegment, usize, &'a RowSet),
     Walk(&'a LiveSegment, &'a GraphFile, Option<&'a RowSet>),
+    Staged(&'a LiveSegment, Option<&'a RowSet>),
 }
 
 fn scans<'a>(live: &'a LiveSegment, allowed: Option<&'a RowSet>) -> impl Iterator<Item = Task<'a>> {
@@ -89,6 +100,7 @@ fn scans<'a>(live: &'a LiveSegment, allowed: Option<&'a RowSet>) -> impl Iterato
 fn is_worth_a_walk(live: &LiveSegment, depth: usize, allowed: Option<&RowSet>, effort: Effort) -> bool {
     let ef = effort.least_ef.max(depth);
     match allowed {
+        _ if effort.search.first_stage == FirstStage::Full => false,
         None => live.alive() > ef.saturating_mul(ROWS_WORTH_A_WALK),
         Some(set) => {
             let is_dense = set.len().saturating_mul(SPARSEST_WALK) > live.segment.rows();
@@ -100,6 +112,8 @@ fn is_worth_a_walk(live: &LiveSegment, depth: usize, allowed: Option<&RowSet>, e
 struct Search<'a> {
     query: &'a [f32],
     codes: CodeQuery,
+    /// What all rows are compared by first, where that was asked for.
+    stage: Option<Stage>,
     depth: usize,
     effort: Effort,
 }
@@ -110,6 +124,11 @@ impl Search<'_> {
             Task::Rows(live, start) => scan_rows(live, start, self.query, self.depth),
             Task::Set(live, start, set) => scan_set(live, start, set, self.query, self.depth),
             Task::Walk(live, graph, allowed) => self.walk(live, graph, allowed),
+            Task::Staged(live, allowed) => {
+                let stage = self.stage.as_ref().expect("asked for where there is such a task");
+                let stage = (stage, self.effort.search.oversample);
+                scan_staged(live, allowed, self.query, self.depth, stage)
+            }
         }
     }
 

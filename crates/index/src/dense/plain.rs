@@ -6,6 +6,7 @@ compile_error!("index files are little-endian and are mapped as they are");
 
 /// Types without padding, for which any bytes are a value.
 pub(super) trait Plain: Copy {}
+impl Plain for u8 {}
 impl Plain for u32 {}
 impl Plain for u64 {}
 impl Plain for f32 {}

@@ -6,7 +6,6 @@ use std::collections::BinaryHeap;
 use berth_types::TokenMatrix;
 use rayon::prelude::*;
 
-use super::dot::dots;
 use super::live::LiveSegment;
 use super::row_set::RowSet;
 use crate::late::PackedQuery;
@@ -24,7 +23,7 @@ pub(super) fn scan_rows(live: &LiveSegment, start: usize, query: &[f32], depth: 
     let document_nos = live.segment.document_nos(rows.clone())?;
     let mut scores = [0.0; ROWS_A_TASK];
     let scores = &mut scores[..rows.len()];
-    dots(query, live.segment.vectors(rows.clone())?, scores);
+    live.segment.dots(query, rows.clone(), scores)?;
     let mut best = Best::new(depth);
     for (at, row) in rows.enumerate() {
         if best.admits(scores[at], chunk_ids[at]) && !live.deleted.contains(row) {
@@ -70,7 +69,7 @@ fn score(segments: &[LiveSegment], query: &[f32], chunk_id: u64) -> Result<Optio
 pub(crate) fn vectors_of(segments: &[LiveSegment], chunk_ids: &[u64]) -> Result<Vec<Option<Vec<f32>>>, Error> {
     let vector = |&chunk_id: &u64| -> Result<Option<Vec<f32>>, Error> {
         let Some((live, row)) = find(segments, chunk_id)? else { return Ok(None) };
-        Ok(Some(live.segment.vectors(row..row + 1)?.to_vec()))
+        Ok(Some(live.segment.vectors(row..row + 1)?.into_owned()))
     };
     chunk_ids.iter().map(vector).collect()
 }

@@ -1,22 +1,22 @@
 //! An immutable file of rows: chunk numbers, document numbers, content keys, and the vectors.
 
+use std::borrow::Cow;
 use std::io::Write;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use berth_types::ContentKey;
+use berth_types::{ContentKey, RowKind};
 
-use super::dot::dots;
-use super::plain::{Plain, bytes_of, numbers_of};
+use super::plain::{Plain, numbers_of};
+use super::sketches::Sketches;
+use super::values::{bytes_a_row, decode, encode, number_of, products};
 use crate::Error;
 use crate::blocks::{BlockFile, BlockWriter, Seal};
 use crate::disk::Disk;
 
 const MAGIC: [u8; 8] = *b"BerthRow";
 const VERSION: u32 = 1;
-/// Rows of `f32`. Other encodings of rows get other numbers.
-const KIND_F32: u32 = 1;
 const HEADER_BYTES: usize = 128;
 /// Every section begins on a cache line.
 const ALIGNMENT: usize = 64;
@@ -24,6 +24,7 @@ const ALIGNMENT: usize = 64;
 /// Where the sections of a segment stand, from its shape alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Layout {
+    kind: RowKind,
     rows: usize,
     dimensions: usize,
     chunk_ids: usize,
@@ -35,7 +36,7 @@ struct Layout {
 }
 
 impl Layout {
-    fn of(rows: u64, dimensions: u32) -> Option<Self> {
+    fn of(kind: RowKind, rows: u64, dimensions: u32) -> Option<Self> {
         let mut at = HEADER_BYTES as u64;
         let mut section = |bytes_a_row: u64| {
             let start = at;
@@ -46,17 +47,17 @@ impl Layout {
         let document_nos = section(8)?;
         let keys = section(16)?;
         let key_order = section(4)?;
-        let vectors = section(4 * u64::from(dimensions))?;
+        let vectors = section(bytes_a_row(kind, dimensions as usize) as u64)?;
         let end = usize::try_from(at).ok()?;
         let (rows, dimensions) = (u32::try_from(rows).ok()? as usize, dimensions as usize);
-        Some(Self { rows, dimensions, chunk_ids, document_nos, keys, key_order, vectors, end })
+        Some(Self { kind, rows, dimensions, chunk_ids, document_nos, keys, key_order, vectors, end })
     }
 
     fn header(&self) -> Vec<u8> {
         let mut header = Vec::with_capacity(HEADER_BYTES);
         header.extend_from_slice(&MAGIC);
         header.extend_from_slice(&VERSION.to_le_bytes());
-        header.extend_from_slice(&KIND_F32.to_le_bytes());
+        header.extend_from_slice(&number_of(self.kind).to_le_bytes());
         header.extend_from_slice(&(self.dimensions as u64).to_le_bytes());
         header.extend_from_slice(&(self.rows as u64).to_le_bytes());
         for offset in [self.chunk_ids, self.document_nos, self.keys, self.key_order, self.vectors, self.end] {
@@ -75,16 +76,17 @@ pub(crate) struct RowLabel {
     pub(crate) key: ContentKey,
 }
 
-/// Writes a segment. `labels` ascend by chunk number; `vectors` gives the values of each row in the same order.
-pub(crate) fn write_segment<'a>(
+/// Writes a segment of rows of a kind and a number of values. `labels` ascend by chunk number; `vectors` gives the values
+/// of each row in the same order.
+pub(crate) fn write_segment<R: AsRef<[f32]>>(
     disk: &Disk,
     path: &Path,
-    dimensions: u32,
+    (kind, dimensions): (RowKind, u32),
     labels: &[RowLabel],
-    vectors: impl Iterator<Item = Result<&'a [f32], Error>>,
+    vectors: impl Iterator<Item = Result<R, Error>>,
 ) -> Result<Seal, Error> {
     assert!(labels.is_sorted_by_key(|label| label.chunk_id), "rows ascend by chunk number");
-    let layout = Layout::of(labels.len() as u64, dimensions).expect("a segment that fits its number of rows");
+    let layout = Layout::of(kind, labels.len() as u64, dimensions).expect("a segment that fits its number of rows");
     let mut file = BlockWriter::create(disk, path)?;
     let mut at = 0;
     let mut put = |start: usize, bytes: &[u8]| {
@@ -113,8 +115,9 @@ pub(crate) fn write_segment<'a>(
     let mut written = 0;
     for vector in vectors {
         let vector = vector?;
+        let vector = vector.as_ref();
         assert_eq!(vector.len(), layout.dimensions, "a row of the segment's dimensions");
-        put(if written == 0 { layout.vectors } else { 0 }, bytes_of(vector))?;
+        put(if written == 0 { layout.vectors } else { 0 }, &encode(kind, vector))?;
         written += 1;
     }
     assert_eq!(written, labels.len(), "a vector for each label");
@@ -127,6 +130,7 @@ pub(crate) fn write_segment<'a>(
 pub(crate) struct Segment {
     file: Arc<BlockFile>,
     layout: Layout,
+    sketches: Sketches,
 }
 
 impl Segment {
@@ -145,18 +149,20 @@ impl Segment {
         }
         let number = |at: usize| u32::from_le_bytes(header[at..at + 4].try_into().expect("four bytes"));
         let (version, kind) = (number(8), number(12));
-        if (version, kind) != (VERSION, KIND_F32) {
+        let known = RowKind::ALL.into_iter().find(|&known| number_of(known) == kind).filter(|_| version == VERSION);
+        let Some(kind) = known else {
+            let [first, .., last] = RowKind::ALL.map(number_of);
             return Err(Error::UnknownFormat {
                 file: file.path().to_path_buf(),
                 found: format!("{version}, rows of kind {kind}"),
-                supported: format!("{VERSION}, rows of kind {KIND_F32}"),
+                supported: format!("{VERSION}, rows of kind {first} to {last}"),
             });
-        }
+        };
         let rows = u64::from_le_bytes(header[24..32].try_into().expect("eight bytes"));
-        let layout = Layout::of(rows, number(16)).filter(|layout| layout.header() == header);
+        let layout = Layout::of(kind, rows, number(16)).filter(|layout| layout.header() == header);
         match layout {
             Some(layout) if layout.end == file.payload_bytes() && layout.dimensions == dimensions => {
-                Ok(Self { file, layout })
+                Ok(Self { file, layout, sketches: Sketches::default() })
             }
             _ => Err(wrong("its header does not fit its length or the index")),
         }
@@ -180,16 +186,45 @@ impl Segment {
         self.section(self.layout.document_nos, rows, 1)
     }
 
-    /// Vectors of a range of rows, `[rows, dimensions]`, row-major.
-    pub(crate) fn vectors(&self, rows: Range<usize>) -> Result<&[f32], Error> {
-        self.section(self.layout.vectors, rows, self.layout.dimensions)
+    /// Vectors of a range of rows, `[rows, dimensions]`, row-major; in place where they are kept in 32 bits.
+    pub(crate) fn vectors(&self, rows: Range<usize>) -> Result<Cow<'_, [f32]>, Error> {
+        Ok(decode(self.layout.kind, self.values(rows)?, self.layout.dimensions))
+    }
+
+    /// The bytes of the vectors of a range of rows.
+    pub(super) fn values(&self, rows: Range<usize>) -> Result<&[u8], Error> {
+        self.section(self.layout.vectors, rows, self.bytes_a_row())
+    }
+
+    /// Writes the dot product of a query with each of a range of rows into `scores`.
+    pub(super) fn dots(&self, query: &[f32], rows: Range<usize>, scores: &mut [f32]) -> Result<(), Error> {
+        products(self.layout.kind, query, self.values(rows)?, scores);
+        Ok(())
     }
 
     /// The dot product of a query with one row.
     pub(crate) fn dot(&self, query: &[f32], row: usize) -> Result<f32, Error> {
         let mut score = [0.0];
-        dots(query, self.vectors(row..row + 1)?, &mut score);
+        self.dots(query, row..row + 1, &mut score)?;
         Ok(score[0])
+    }
+
+    /// How the values of rows are kept.
+    pub(super) fn kind(&self) -> RowKind {
+        self.layout.kind
+    }
+
+    pub(super) fn dimensions(&self) -> usize {
+        self.layout.dimensions
+    }
+
+    pub(super) fn bytes_a_row(&self) -> usize {
+        bytes_a_row(self.layout.kind, self.layout.dimensions)
+    }
+
+    /// What first stages keep of the rows in memory.
+    pub(super) fn sketches(&self) -> &Sketches {
+        &self.sketches
     }
 
     /// What belongs to a row beside its vector.

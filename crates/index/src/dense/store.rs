@@ -152,7 +152,7 @@ impl DenseStore {
         }
         self.segments.iter().rev().find_map(|live| {
             let row = live.segment.row_of_key(key).ok().flatten()?;
-            Embedding::normalized(live.segment.vectors(row..row + 1).ok()?.to_vec()).ok()
+            Embedding::normalized(live.segment.vectors(row..row + 1).ok()?.into_owned()).ok()
         })
     }
 
@@ -217,7 +217,7 @@ impl DenseStore {
         }
         let kept: Vec<RowLabel> = alive.iter().map(|&row| labels[row]).collect();
         let dimensions = self.place.shape.dimensions;
-        let rows = alive.iter().map(|&row| Ok(&values[row * dimensions..][..dimensions]));
+        let rows = alive.iter().map(|&row| Ok::<_, Error>(&values[row * dimensions..][..dimensions]));
         let tokens = self.place.shape.token_dimensions.map(|dimensions| {
             let tokens: Vec<&[u8]> = alive.iter().map(|&row| &tokens[row][..]).collect();
             let counts = tokens.iter().map(|bytes| (bytes.len() / late::stride(dimensions)) as u64).collect();

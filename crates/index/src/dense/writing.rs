@@ -30,15 +30,16 @@ pub(crate) struct SegmentPlace {
 impl SegmentPlace {
     /// Writes a segment under a number that was never used, and opens it. Token rows are given as how many each chunk
     /// has, and those.
-    pub(crate) fn write<'a>(
+    pub(crate) fn write<'a, R: AsRef<[f32]>>(
         &self,
         number: u64,
         labels: &[RowLabel],
-        rows: impl Iterator<Item = Result<&'a [f32], Error>>,
+        rows: impl Iterator<Item = Result<R, Error>>,
         tokens: Option<(Vec<u64>, impl Iterator<Item = Result<&'a [u8], Error>>)>,
     ) -> Result<LiveSegment, Error> {
         let name = format!("{number:08}.rows");
-        let seal = write_segment(&self.disk, &self.folder.join(&name), self.shape.dimensions as u32, labels, rows)?;
+        let shape = (self.shape.kind, self.shape.dimensions as u32);
+        let seal = write_segment(&self.disk, &self.folder.join(&name), shape, labels, rows)?;
         let file = FileEntry::new(name, &seal);
         let tokens = match (tokens, self.shape.token_dimensions) {
             (Some((counts, chunks)), Some(dimensions)) => {
@@ -96,7 +97,7 @@ impl SegmentPlace {
         let mut scales = vec![0.0; segment.rows()];
         let places = bytes.par_chunks_exact_mut(stride).zip(&mut scales).zip(&order.rows);
         places.with_min_len(256).try_for_each(|((codes, scale), &row)| -> Result<(), Error> {
-            *scale = encode(segment.vectors(row as usize..row as usize + 1)?, codes);
+            *scale = encode(&segment.vectors(row as usize..row as usize + 1)?, codes);
             Ok(())
         })?;
         let codes = Codes::new(&bytes, &scales, stride);

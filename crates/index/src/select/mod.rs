@@ -20,7 +20,7 @@ use crate::dense::{self, Effort, RowSet};
 use crate::lexical::{self, Asked, Within};
 use crate::query_language;
 use crate::{ChunkHit, Error, FieldKinds, LexicalAnswer, Snapshot, TermScore};
-use berth_types::Embedding;
+use berth_types::{DenseSearch, Embedding};
 use condition::Names;
 use table::DocumentTable;
 
@@ -178,14 +178,27 @@ impl Snapshot {
         selection: Option<&Selection>,
         depth: usize,
     ) -> Result<Vec<ChunkHit>, Error> {
-        match selection.filter(|selection| !selection.documents.is_all()) {
-            None => self.dense(query, depth),
-            Some(selection) => {
-                self.check_dimensions(query)?;
-                let rows = selection.rows(self.table()?);
-                dense::nearest(self.dense_segments(), query.as_slice(), depth, Some(rows), Effort::default())
-            }
-        }
+        self.dense_by(query, selection, depth, DenseSearch::default())
+    }
+
+    /// As [`dense_within`](Self::dense_within), with a say in what is looked at first.
+    ///
+    /// Cosines are exact whatever the first stage; but for [`FirstStage::Full`](berth_types::FirstStage::Full) chunks may be
+    /// missed.
+    ///
+    /// # Errors
+    /// `DimensionMismatch`, `Corrupted`.
+    pub fn dense_by(
+        &self,
+        query: &Embedding,
+        selection: Option<&Selection>,
+        depth: usize,
+        search: DenseSearch,
+    ) -> Result<Vec<ChunkHit>, Error> {
+        self.check_dimensions(query)?;
+        let selection = selection.filter(|selection| !selection.documents.is_all());
+        let rows = selection.map(|selection| Ok::<_, Error>(selection.rows(self.table()?))).transpose()?;
+        dense::nearest(self.dense_segments(), query.as_slice(), depth, rows, Effort { search, ..Effort::default() })
     }
 
     /// The `depth` chunks of highest BM25 score that match a question and lie within the documents that fulfil a filter,

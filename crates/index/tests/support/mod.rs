@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use berth_index::{IndexReader, IndexSettings, IndexWriter, NewChunk, Snapshot, TokenSettings};
-use berth_types::{Chunk, ContentKey, Document, DocumentRecord, Embedding, Fingerprint, TokenMatrix};
+use berth_types::{Chunk, ContentKey, Document, DocumentRecord, Embedding, Fingerprint, RowKind, TokenMatrix};
 
 pub(crate) const DIMENSIONS: usize = 24;
 /// Values in a token's row, in an index that has them.
@@ -18,6 +18,7 @@ pub(crate) fn settings() -> IndexSettings {
         dimensions: DIMENSIONS,
         window_tokens: 4,
         overlap_tokens: 0,
+        rows: RowKind::F32,
         tokens: None,
     }
 }

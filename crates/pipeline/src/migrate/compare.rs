@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use berth_eval::{Dataset, Evaluation, PERSISTENCE, Run, overlap_at, rank_biased_overlap};
 use berth_index::{Alternate, IndexReader};
-use berth_types::{Fusion, Mode, Narrowing, Query, Shaping};
+use berth_types::{DenseSearch, Fusion, Mode, Narrowing, Query, Shaping};
 use serde::Serialize;
 
 use super::sample::{SampleOptions, Sampled, recorded, sample_documents};
@@ -192,6 +192,7 @@ impl Side {
             text: text.to_owned(),
             k: DEPTH,
             mode,
+            dense: DenseSearch::default(),
             fusion: Fusion::default(),
             rerank: None,
             shaping: Shaping::default(),

@@ -30,7 +30,8 @@ pub(crate) fn build_with_hnsw_rs(segment: &Segment, parameters: GraphParameters)
     let rows = segment.rows();
     let m = parameters.m.clamp(2, MOST_LINKS);
     let graph = Hnsw::<f32, _>::new(m, rows, MOST_LAYERS, parameters.ef_construction, CosineDistance);
-    let data = (0..rows).map(|row| Ok((segment.vectors(row..row + 1)?, row))).collect::<Result<Vec<_>, Error>>()?;
+    let vectors = (0..rows).map(|row| segment.vectors(row..row + 1)).collect::<Result<Vec<_>, Error>>()?;
+    let data: Vec<(&[f32], usize)> = vectors.iter().map(AsRef::as_ref).zip(0..).collect();
     graph.parallel_insert_slice(&data);
     let points: Vec<_> = graph.get_point_indexation().into_iter().collect();
     let mut heights = vec![0; rows];

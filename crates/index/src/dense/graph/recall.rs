@@ -26,11 +26,11 @@ pub(crate) fn sampled_recall(graph: &GraphFile, segment: &Segment) -> Result<f64
     let exact = nearest_others(segment, &sample)?;
     let count = |scratch: &mut Scratch, (&row, exact): (&usize, &Vec<(f32, usize)>)| -> Result<usize, Error> {
         let query = segment.vectors(row..row + 1)?;
-        let mut found = graph.nearest(&CodeQuery::new(query), Effort::default().least_ef, None, scratch)?;
+        let mut found = graph.nearest(&CodeQuery::new(&query), Effort::default().least_ef, None, scratch)?;
         found.retain(|&other| other != row);
         // Of equal rows any will do.
         let last = exact.last().map_or(f32::MAX, |last| last.0);
-        let scores = found.into_iter().map(|other| segment.dot(query, other)).collect::<Result<Vec<_>, _>>()?;
+        let scores = found.into_iter().map(|other| segment.dot(&query, other)).collect::<Result<Vec<_>, _>>()?;
         Ok(scores.iter().filter(|&&score| score >= last).count().min(exact.len()))
     };
     let counts = sample.par_iter().zip(&exact).map_init(Scratch::default, count).collect::<Result<Vec<_>, _>>()?;
@@ -55,7 +55,7 @@ fn nearest_others(segment: &Segment, sample: &[usize]) -> Result<Vec<Vec<(f32, u
         let vectors = segment.vectors(rows.clone())?;
         let mut scores = vec![0.0; rows.len()];
         let nearest = |&row: &usize| {
-            dots(segment.vectors(row..row + 1)?, vectors, &mut scores);
+            dots(&segment.vectors(row..row + 1)?, &vectors, &mut scores);
             let others = scores.iter().zip(rows.clone()).filter(|&(_, other)| other != row);
             let mut others: Vec<(f32, usize)> = others.map(|(&score, other)| (score, other)).collect();
             if others.len() > PLACES {
