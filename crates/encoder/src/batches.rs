@@ -154,7 +154,8 @@ mod tests {
             rows.sort_unstable();
             prop_assert_eq!(rows, (0..lengths.len()).collect::<Vec<_>>());
             for batch in &batches {
-                prop_assert!(if doubling { batch.slots.is_power_of_two() } else { batch.slots == batch.rows.len() });
+                let fits = if doubling { batch.slots.is_power_of_two() } else { batch.slots == batch.rows.len() };
+                prop_assert!(fits);
                 prop_assert!(batch.rows.len() <= batch.slots);
                 prop_assert!(batch.slots < 2 * batch.rows.len(), "half of the slots or more are empty");
                 prop_assert!(batch.slots == 1 || batch.slots * batch.tokens <= token_budget);

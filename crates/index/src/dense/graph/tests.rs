@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use berth_types::ContentKey;
+use berth_types::{ContentKey, RowKind};
 
 use super::heights::mix;
 use super::probe::Probed;
@@ -112,7 +112,7 @@ fn finds_what_a_scan_finds() {
 
 /// The rows as a segment, without token rows or anything that was deleted.
 fn segment(dir: &std::path::Path, rows: &[Vec<f32>]) -> LiveSegment {
-    let shape = Shape { dimensions: DIMENSIONS, token_dimensions: None };
+    let shape = Shape { dimensions: DIMENSIONS, kind: RowKind::F32, token_dimensions: None };
     let place = SegmentPlace { folder: dir.to_path_buf(), disk: Disk::default(), files: Arc::default(), shape };
     let label = |row: usize| RowLabel { chunk_id: row as u64, document_no: row as u64, key: ContentKey([0; 16]) };
     let labels: Vec<RowLabel> = (0..rows.len()).map(label).collect();
