@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use berth_index::{IndexReader, Snapshot};
 use tantivy::collector::TopDocs;
 use tantivy::columnar::Column;
+use tantivy::directory::{Directory, RamDirectory};
 use tantivy::query::{BooleanQuery, BoostQuery, Occur, Query, TermQuery};
 use tantivy::schema::IndexRecordOption;
 use tantivy::{Index, Searcher, Term};
@@ -25,8 +26,8 @@ const QUESTIONS: usize = 1000;
 const ROUNDS: usize = 5;
 
 /// The lexical half as tantivy wrote it.
-fn unwrapped(index: &Path) -> (tempfile::TempDir, Index) {
-    let dir = tempfile::tempdir().expect("a temporary directory");
+fn unwrapped(index: &Path) -> Index {
+    let directory = RamDirectory::create();
     for entry in fs::read_dir(index.join("lexical")).expect("the lexical half") {
         let path = entry.expect("a name").path();
         let bytes = fs::read(&path).expect("a file");
@@ -38,10 +39,9 @@ fn unwrapped(index: &Path) -> (tempfile::TempDir, Index) {
             let payload = u64::from_le_bytes(bytes[footer..footer + 8].try_into().expect("eight bytes"));
             &bytes[..payload as usize]
         };
-        fs::write(dir.path().join(name), payload).expect("room on the disk");
+        directory.atomic_write(Path::new(name), payload).expect("room in memory");
     }
-    let index = Index::open_in_dir(dir.path()).expect("an index of tantivy");
-    (dir, index)
+    Index::open(directory).expect("an index of tantivy")
 }
 
 /// Finds the best `depth` chunks and reads their numbers, as one does without Berth.
@@ -92,7 +92,7 @@ fn main() {
     };
     let path = folder.join("windows.berth");
     let snapshot = IndexReader::open(&path).expect("the index of scripts/bench_ann").snapshot();
-    let (_dir, index) = unwrapped(&path);
+    let index = unwrapped(&path);
     let searcher = index.reader().expect("a reader").searcher();
     let columns: Vec<(Column, Column)> = searcher
         .segment_readers()
