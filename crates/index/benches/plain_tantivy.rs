@@ -27,7 +27,7 @@ const ROUNDS: usize = 5;
 
 /// The lexical half as tantivy wrote it.
 fn unwrapped(index: &Path) -> Index {
-    let memory = RamDirectory::create();
+    let directory = RamDirectory::create();
     for entry in fs::read_dir(index.join("lexical")).expect("the lexical half") {
         let path = entry.expect("a name").path();
         let bytes = fs::read(&path).expect("a file");
@@ -39,9 +39,9 @@ fn unwrapped(index: &Path) -> Index {
             let payload = u64::from_le_bytes(bytes[footer..footer + 8].try_into().expect("eight bytes"));
             &bytes[..payload as usize]
         };
-        memory.atomic_write(Path::new(name), payload).expect("room in memory");
+        directory.atomic_write(Path::new(name), payload).expect("room in memory");
     }
-    Index::open(memory).expect("an index of tantivy")
+    Index::open(directory).expect("an index of tantivy")
 }
 
 /// Finds the best `depth` chunks and reads their numbers, as one does without Berth.
