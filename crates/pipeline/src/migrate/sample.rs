@@ -87,7 +87,8 @@ pub(super) fn recorded(index: &Path, count: usize) -> Result<(Vec<Sampled>, usiz
 
 /// What a document may be asked for by: its title, else its first sentence that has words.
 fn question(title: &str, text: &str) -> Option<String> {
-    let words = |text: &str| text.split_whitespace().filter(|word| word.chars().any(char::is_alphanumeric)).count();
+    let is_word = |word: &&str| word.chars().any(char::is_alphanumeric);
+    let words = |text: &str| text.split_whitespace().filter(is_word).count();
     if words(title) >= LEAST_TITLE {
         return Some(title.split_whitespace().collect::<Vec<_>>().join(" "));
     }
@@ -95,7 +96,9 @@ fn question(title: &str, text: &str) -> Option<String> {
     let head = &text[..text.floor_char_boundary(20_000)];
     let sentences = berth_chunker::sentences(head);
     let first = sentences.into_iter().map(|range| &head[range]).find(|sentence| words(sentence) >= LEAST_TITLE)?;
-    Some(first.split_whitespace().take(MOST_WORDS).collect::<Vec<_>>().join(" "))
+    // Marks of a heading or a list stand before it.
+    let from_first_word = first.split_whitespace().skip_while(|word| !is_word(word));
+    Some(from_first_word.take(MOST_WORDS).collect::<Vec<_>>().join(" "))
 }
 
 /// splitmix64 (Steele, Lea and Flood 2014).
