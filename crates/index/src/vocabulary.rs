@@ -39,7 +39,7 @@ const LONGEST_RUN: usize = 12;
 pub struct WordCount {
     /// As texts have it, in lower case.
     pub word: String,
-    /// Passages that have it, in whichever form.
+    /// Passages that have it; in an index of an older format in whichever form.
     pub passages: u64,
 }
 
