@@ -228,18 +228,18 @@ fn check_fingerprint(dir: &Path, stored: &Fingerprint, requested: &Fingerprint) 
 
 fn check_settings(dir: &Path, stored: &IndexSettings, requested: &IndexSettings) -> Result<(), Error> {
     check_fingerprint(dir, &stored.fingerprint, &requested.fingerprint)?;
-    check_setting(dir, "vectors of length", stored.dimensions, requested.dimensions)?;
-    check_setting(dir, "a window of", stored.window_tokens, requested.window_tokens)?;
-    check_setting(dir, "an overlap of", stored.overlap_tokens, requested.overlap_tokens)?;
-    check_setting(dir, "rows of", stored.rows, requested.rows)?;
+    check_setting(dir, "vectors of length", &stored.dimensions, &requested.dimensions)?;
+    check_setting(dir, "a window of", &stored.window_tokens, &requested.window_tokens)?;
+    check_setting(dir, "an overlap of", &stored.overlap_tokens, &requested.overlap_tokens)?;
+    check_setting(dir, "rows of", &stored.rows, &requested.rows)?;
     check_token_settings(dir, stored.tokens.as_ref(), requested.tokens.as_ref())
 }
 
 fn check_setting<T: PartialEq + Display>(
     dir: &Path,
     setting: &'static str,
-    stored: T,
-    requested: T,
+    stored: &T,
+    requested: &T,
 ) -> Result<(), Error> {
     if stored == requested {
         return Ok(());
@@ -259,7 +259,7 @@ fn check_token_settings(
         (None, None) => Ok(()),
         (Some(stored), Some(requested)) => {
             check_fingerprint(dir, &stored.fingerprint, &requested.fingerprint)?;
-            check_setting(dir, "token rows of length", stored.dimensions, requested.dimensions)
+            check_setting(dir, "token rows of length", &stored.dimensions, &requested.dimensions)
         }
         (None, Some(_)) => Err(Error::NoTokenRows { path }),
         (Some(_), None) => Err(Error::TokenRowsNeeded { path }),

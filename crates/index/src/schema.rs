@@ -146,8 +146,8 @@ impl LexicalSchema {
         });
         let schema = builder.build();
         Self {
-            analyzer,
             schema,
+            analyzer,
             body,
             title,
             id,

@@ -34,7 +34,6 @@ impl RowKind {
     }
 
     /// Whether this is how vectors are kept when nobody says otherwise.
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
     pub fn is_default(&self) -> bool {
         *self == Self::default()
     }

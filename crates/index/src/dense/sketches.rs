@@ -95,6 +95,8 @@ fn agreements_popcnt(query: &[u64], words: &[u64], dimensions: usize, agreements
     count_agreements(query, words, dimensions, agreements);
 }
 
+// Compiled for each caller's processor; without it the instruction would not be used.
+#[allow(clippy::inline_always, reason = "a target feature reaches only what is inlined")]
 #[inline(always)]
 fn count_agreements(query: &[u64], words: &[u64], dimensions: usize, agreements: &mut [u16]) {
     for (row, agreement) in words.chunks_exact(query.len()).zip(agreements) {

@@ -140,7 +140,7 @@ mod tests {
         fn the_most_promising_are_those_that_sorting_puts_first(
             likeness in prop::collection::vec(0u16..20, 1..200), most in 1usize..250, every in 1usize..4
         ) {
-            let may_be_found = |row: usize| row % every == 0;
+            let may_be_found = |row: usize| row.is_multiple_of(every);
             let mut wanted: Vec<usize> = (0..likeness.len()).filter(|&row| may_be_found(row)).collect();
             wanted.sort_by_key(|&row| (std::cmp::Reverse(likeness[row]), row));
             wanted.truncate(most);

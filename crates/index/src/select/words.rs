@@ -63,6 +63,9 @@ impl Shape {
     }
 }
 
+/// Takes a word of a segment, as bytes, with where its entries are.
+type Found<'a> = &'a mut dyn FnMut(&InvertedIndexReader, &[u8], &TermInfo) -> Result<(), Error>;
+
 impl Words {
     /// What is sought, as terms. A word of several terms is a phrase where it is to be there as a whole.
     pub(crate) fn sought(place: Place, value: &Sought, as_a_whole: bool, analyses: &Analyses) -> Self {
@@ -190,7 +193,7 @@ impl Words {
         lookup: &Lookup,
         field: Field,
         reader: &SegmentReader,
-        found: &mut dyn FnMut(&InvertedIndexReader, &[u8], &TermInfo) -> Result<(), Error>,
+        found: Found<'_>,
     ) -> Result<(), Error> {
         match &self.shape {
             Shape::Any(_) | Shape::Phrase(_) => {}

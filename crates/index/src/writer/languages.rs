@@ -18,12 +18,11 @@ impl IndexWriter {
         if self.schema.languages.is_none() {
             return DocumentLanguage { analysis: Analysis::ENGLISH, code: None };
         }
-        let (language, code) = match self.language {
-            Some(language) => (Some(language), Some(language.code())),
-            None => {
-                let detected = detect(&document.title, &document.text);
-                (detected.stems, detected.code)
-            }
+        let (language, code) = if let Some(language) = self.language {
+            (Some(language), Some(language.code()))
+        } else {
+            let detected = detect(&document.title, &document.text);
+            (detected.stems, detected.code)
         };
         let analysis = Analysis { language, identifiers: is_source_file(&record.file) };
         self.analyses.insert(analysis);
