@@ -5,7 +5,9 @@ mod support;
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use berth_index::{Error, IndexReader, IndexWriter, Policy, Snapshot};
+use berth_index::{
+    Alternate, Error, Exchange, IndexReader, IndexWriter, Policy, Snapshot, first_segment_of_next, verify,
+};
 use berth_types::{Document, DocumentRecord, Facet, Viewer};
 use proptest::prelude::*;
 use serde_json::json;
@@ -76,6 +78,46 @@ fn an_index_with_access_lists_is_closed() {
     let view = snapshot.view(Some(&principals(&["alice"])), at(0)).unwrap();
     let message = view.selection(Some("nothing:x"), None).unwrap_err().to_string();
     assert!(!message.contains("access") && message.contains("those of your documents"), "{message}");
+}
+
+#[test]
+fn an_index_that_takes_the_place_of_a_closed_one_is_closed() {
+    let dir = tempfile::tempdir().unwrap();
+    let documents = [("a", json!(["alice"])), ("b", json!(["bob"])), ("c", json!("everyone")), ("d", json!([]))];
+    let fill = |writer: &mut IndexWriter| {
+        for (id, access) in &documents {
+            put(writer, id, "words of all", &json!({"access": access}), 0);
+        }
+    };
+    let mut writer = IndexWriter::create_or_open(dir.path(), &settings()).unwrap();
+    fill(&mut writer);
+    writer.commit().unwrap();
+    let open = IndexReader::open(dir.path()).unwrap().snapshot();
+    let next = Alternate::Next.path(dir.path());
+    let mut building = IndexWriter::create_or_open_next(&next, &settings(), first_segment_of_next(&open)).unwrap();
+    fill(&mut building);
+    building.finish().unwrap();
+    // The other one was built before there was a policy, and knows nothing of it.
+    writer.set_policy(&access()).unwrap();
+    writer.set_synonyms(Some("ship, vessel")).unwrap();
+    writer.finish().unwrap();
+
+    let check = || {
+        let snapshot = IndexReader::open(dir.path()).unwrap().snapshot();
+        assert_eq!(snapshot.policy(), &access());
+        assert_eq!(snapshot.synonyms_text(), Some("ship, vessel"));
+        assert!(matches!(snapshot.view(None, at(0)), Err(Error::WhoAsks { .. })));
+        assert_eq!(seen(&snapshot, &principals(&["alice"]), at(0)), "a c");
+        assert!(verify(dir.path()).unwrap().problems.is_empty());
+    };
+    Exchange::begin(dir.path()).unwrap().adopt(Alternate::Next).unwrap();
+    check();
+    // The former one, too, and what is changed in between stays.
+    let mut writer = IndexWriter::create_or_open(dir.path(), &settings()).unwrap();
+    writer.set_synonyms(Some("ship, vessel")).unwrap();
+    writer.finish().unwrap();
+    Exchange::begin(dir.path()).unwrap().adopt(Alternate::Former).unwrap();
+    check();
 }
 
 #[test]
