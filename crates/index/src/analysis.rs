@@ -16,6 +16,7 @@
 //! have it in: `Häfen` is `haf` where German has been indexed, and `hafen` where English has.
 
 mod detect;
+mod distance;
 mod engine;
 mod fold;
 mod function_words;
@@ -35,6 +36,7 @@ use script::{Class, classify};
 use stems::Stems;
 
 pub(crate) use detect::{detect, is_source_file};
+pub(crate) use distance::changes;
 pub(crate) use engine::{marked, register};
 pub(crate) use function_words::is_function_word;
 
@@ -131,14 +133,19 @@ pub(crate) struct AnalysedWord {
 impl AnalysedWord {
     /// Its terms, each once.
     pub(crate) fn distinct(&self) -> Vec<String> {
-        let mut distinct: Vec<String> = Vec::new();
-        for term in &self.terms {
-            if !distinct.contains(term) {
-                distinct.push(term.clone());
-            }
-        }
-        distinct
+        distinct(&self.terms)
     }
+}
+
+/// Terms, each once, in their order.
+pub(crate) fn distinct(terms: &[String]) -> Vec<String> {
+    let mut distinct: Vec<String> = Vec::new();
+    for term in terms {
+        if !distinct.contains(term) {
+            distinct.push(term.clone());
+        }
+    }
+    distinct
 }
 
 thread_local! {

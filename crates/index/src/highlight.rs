@@ -6,7 +6,7 @@ use std::ops::Range;
 use unicode_segmentation::UnicodeSegmentation;
 
 use crate::Question;
-use crate::analysis::{self, Analyses};
+use crate::analysis::{self, Analyses, changes};
 use crate::lexical::words_of_question;
 
 /// What is painted for a question.
@@ -91,26 +91,6 @@ impl Highlighter {
             })
         }
     }
-}
-
-/// Least number of letters to change, leave out, put in or swap with their neighbour to make one word of the other, each
-/// place touched once (optimal string alignment).
-fn changes(left: &str, right: &str) -> usize {
-    let (left, right): (Vec<char>, Vec<char>) = (left.chars().collect(), right.chars().collect());
-    let mut rows: Vec<Vec<usize>> = vec![(0..=right.len()).collect()];
-    for (i, &l) in left.iter().enumerate() {
-        let mut row = vec![i + 1];
-        for (j, &r) in right.iter().enumerate() {
-            let changed = rows[i][j] + usize::from(l != r);
-            let mut least = changed.min(rows[i][j + 1] + 1).min(row[j] + 1);
-            if i > 0 && j > 0 && l == right[j - 1] && left[i - 1] == r {
-                least = least.min(rows[i - 1][j - 1] + 1);
-            }
-            row.push(least);
-        }
-        rows.push(row);
-    }
-    rows[left.len()][right.len()]
 }
 
 /// The part of `text` that says most about its highlights: at most `max_chars` characters, cut between words.
@@ -264,7 +244,6 @@ mod tests {
             painted(Open::Fuzzy("color".to_owned(), 1), "colour cloor colours dolor"),
             ["colour", "cloor", "dolor"]
         );
-        assert_eq!((changes("", "ab"), changes("kitten", "sitting"), changes("ab", "ba")), (2, 3, 1));
     }
 
     #[test]

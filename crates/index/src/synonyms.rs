@@ -119,8 +119,8 @@ impl Synonyms {
         }
         for (place, entry) in synonyms.entries.iter().enumerate() {
             if synonyms.stands_for.contains_key(&place) {
-                for term in distinct(&entry.terms[0]) {
-                    synonyms.by_first.entry(term.clone()).or_default().push(place);
+                for term in analysis::distinct(&entry.terms[0]) {
+                    synonyms.by_first.entry(term).or_default().push(place);
                 }
             }
         }
@@ -163,10 +163,6 @@ impl Synonyms {
 fn begins_with(words: &[&[String]], entry: &[Vec<String>]) -> bool {
     let is_same = |(word, terms): (&&[String], &Vec<String>)| word.iter().any(|term| terms.contains(term));
     words.len() >= entry.len() && words.iter().zip(entry).all(is_same)
-}
-
-fn distinct(terms: &[String]) -> impl Iterator<Item = &String> {
-    terms.iter().enumerate().filter(|(place, term)| !terms[..*place].contains(term)).map(|(_, term)| term)
 }
 
 /// An entry as terms of the index.

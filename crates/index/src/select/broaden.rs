@@ -8,6 +8,7 @@ use super::Question;
 use super::condition::{Condition, any_word};
 use super::question::Operators;
 use super::words::{Place, Shape, Words};
+use crate::analysis::distinct;
 use crate::lexical::Asked;
 use crate::lookup::Lookup;
 use crate::synonyms::{Synonym, Synonyms};
@@ -48,13 +49,7 @@ pub(super) fn broaden(question: &mut Question, synonyms: &Synonyms, lookup: &Loo
     let typed = question.words.len();
     for synonym in &question.synonyms {
         for terms in &synonym.terms {
-            let mut forms: Vec<String> = Vec::new();
-            for term in terms {
-                if !forms.contains(term) {
-                    forms.push(term.clone());
-                }
-            }
-            let word = Asked { in_title: synonym.in_title, forms, is_synonym: true };
+            let word = Asked { in_title: synonym.in_title, forms: distinct(terms), is_synonym: true };
             let is_there = |known: &Asked| known.in_title == word.in_title && known.forms == word.forms;
             if !question.words.iter().any(is_there) {
                 question.words.push(word);
