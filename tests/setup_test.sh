@@ -80,12 +80,13 @@ fresh() {
   esac'
 }
 
-# Runs setup with the given environment; checks its status and that the output holds each further argument.
+arguments=
+# Runs setup with $arguments and the given environment; checks its status and that the output holds each further argument.
 check() { # title, status, environment as NAME=VALUE words, expected texts…
   local title=$1 expected=$2 environment=$3 text status=0
   shift 3
   # shellcheck disable=SC2086 # several words by intent
-  env -i HOME="$scratch" PATH="$tools" BERTH_HOME="$home" $environment "$repo/scripts/setup" >"$scratch/output" 2>&1 || status=$?
+  env -i HOME="$scratch" PATH="$tools" BERTH_HOME="$home" $environment "$repo/scripts/setup" $arguments >"$scratch/output" 2>&1 || status=$?
   [ "$status" = "$expected" ] || wrong "$title" "status $status instead of $expected"
   for text in "$@"; do
     grep -qF -- "$text" "$scratch/output" || wrong "$title" "the output lacks: $text"
@@ -129,6 +130,12 @@ is "a file in a folder" "$(cat "$home/checkpoints/all-minilm-l6-v2/1_Pooling/con
 check "a second run fetches nothing" 0 "PYTHONPATH=$scratch/pip-offline" "skipped  pip         nothing to download" \
   "skipped  disk" "skipped  runtime     present" "skipped  checkpoint  present"
 is "both runs import the model" "$(cat "$home/calls")" "$(printf 'model import all-minilm-l6-v2\nmodel import all-minilm-l6-v2')"
+
+arguments=--built
+check "a binary that is there is used" 0 "" "skipped  build" "ok       model"
+rm "$repo/target/release/berth"
+check "a binary that is not there is named" 1 "" "failed   build" "run scripts/setup without --built"
+arguments=
 
 printf changed >"$home/checkpoints/all-minilm-l6-v2/config.json"
 check "a changed file is named" 1 "" "failed   checkpoint" "wrong sha256 of $home/checkpoints/all-minilm-l6-v2/config.json: expected" "received" \
