@@ -16,6 +16,7 @@ fn readd(node: &Value) -> f64 {
         [] => value,
         // A place has the score that led to it below, which is no part of its arithmetic.
         [_] if label.starts_with("place in the") => value,
+        [before] if formula.starts_with("score before; folded in") => *before,
         parts if formula == "product" => parts.iter().product(),
         [share, coverage] if label.starts_with("covered share") => share * (share * coverage).sqrt(),
         parts if formula.starts_with("sum over") || formula.contains(" + ") && !formula.contains('/') => {
@@ -130,7 +131,7 @@ fn near_copies_are_folded_and_named() {
     place.index_json("docs", &[]);
     let plain = place.search_json("where is a ship moored", &[]);
     assert_eq!(plain["hits"].as_array().unwrap().len(), 4);
-    let folded = place.search_json("where is a ship moored", &["--collapse=0.5"]);
+    let folded = place.search_json("where is a ship moored", &["--collapse=0.5", "--explain"]);
     let hits = folded["hits"].as_array().unwrap();
     assert_eq!(hits.len(), 3, "{folded}");
     let both = [hits[0]["document"].as_str().unwrap(), hits[0]["folded"][0].as_str().unwrap()];
@@ -139,6 +140,11 @@ fn near_copies_are_folded_and_named() {
         "{both:?}"
     );
     assert!(hits[1..].iter().all(|hit| hit["folded"].is_null()), "{folded}");
+    let (told, plain) = (&hits[0]["explanation"], &hits[1]["explanation"]);
+    let label = told["label"].as_str().unwrap();
+    assert!(label.contains(both[1]) && label.contains("cosine"), "{label}");
+    assert!((readd(told) - hits[0]["score"].as_f64().unwrap()).abs() < 1e-5, "{told}");
+    assert!(!plain["label"].as_str().unwrap().contains("folded"), "{plain}");
 
     // Without folding, likeness can cost so much that the copy comes last.
     let diverse = place.search_json("where is a ship moored", &["--diversity", "0.7"]);

@@ -133,13 +133,21 @@ fn main() {
                 }
             }
         }
-        let agrees = texts.iter().zip(&queries).filter(|(text, query)| {
-            let ours = snapshot.lexical(text, depth).unwrap().hits;
+        // Of a word in several forms Berth takes all to be as rare as the word; tantivy knows no words.
+        let (mut comparable, mut agrees) = (0, 0);
+        for (text, query) in texts.iter().zip(&queries) {
+            let ours = snapshot.lexical(text, depth).unwrap();
+            if ours.weights.contains(&0.0) {
+                continue;
+            }
             let theirs = plain(&searcher, &columns, query, depth);
-            ours.len() == theirs.len()
-                && ours.iter().zip(&theirs).all(|(ours, theirs)| (ours.score - theirs.0).abs() <= 1e-4 * ours.score)
-        });
-        let agrees = agrees.count();
+            let is_same = |(ours, theirs): (&berth_index::ChunkHit, &(f32, u64, u64))| {
+                (ours.score - theirs.0).abs() <= 1e-4 * ours.score
+            };
+            comparable += 1;
+            agrees += usize::from(ours.hits.len() == theirs.len() && ours.hits.iter().zip(&theirs).all(is_same));
+        }
+        let agrees = format!("{agrees} of {comparable}");
         let mean = |times: &[Duration]| times.iter().sum::<Duration>().as_secs_f64() * 1e3 / times.len() as f64;
         let (ours, theirs) = (mean(&berth), mean(&tantivy));
         let show = |times: &mut [Duration]| {

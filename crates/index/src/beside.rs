@@ -148,17 +148,18 @@ impl Beside {
 
 impl IndexWriter {
     /// Takes policy, synonyms and pins over from another index, in the place of its own, from the next commit on: what is
-    /// hidden there is hidden here.
+    /// hidden there is hidden here. Documents that it has, by id, are put in the languages that it has them in.
     ///
     /// # Errors
     /// `NoFields`, `FieldKindMismatch`, `InvalidField` when the index cannot have the fields that the policy needs.
-    pub fn take_over(&mut self, from: &Snapshot) -> Result<(), Error> {
+    pub fn take_over(&mut self, from: &Arc<Snapshot>) -> Result<(), Error> {
         self.set_policy(from.policy())?;
         self.beside.policy = from.policy().clone();
         let texts = from.texts();
         for (kind, text) in [(Kind::Synonyms, &texts.synonyms), (Kind::Pins, &texts.pins)] {
             self.beside.replace(kind, text.as_deref().map(str::to_owned));
         }
+        self.taken_over = Some(Arc::clone(from));
         self.mark_changed();
         Ok(())
     }

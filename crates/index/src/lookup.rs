@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use berth_types::{Chunk, Document, DocumentRecord};
+use berth_types::{Chunk, Document, DocumentRecord, Language};
 use tantivy::columnar::{Column, StrColumn};
 use tantivy::schema::IndexRecordOption;
 use tantivy::schema::document::{
@@ -102,6 +102,13 @@ impl Lookup {
         columns.document_no(head.doc_id).map(Some)
     }
 
+    /// The language of a document, by its id, where it is known and has stems.
+    pub(crate) fn language_of(&self, id: &str) -> Result<Option<Language>, Error> {
+        let Some(head) = self.head_of(id)? else { return Ok(None) };
+        let code = self.text_of(column::LANGUAGE, head)?;
+        Ok(code.and_then(|code| code.parse().ok()))
+    }
+
     /// The number of the chunk with which a document begins.
     pub(crate) fn first_chunk(&self, document_no: u64) -> Result<Option<u64>, Error> {
         let Some(&head) = self.alive(&self.schema.head_term(document_no))?.first() else { return Ok(None) };
@@ -133,12 +140,17 @@ impl Lookup {
     /// The id of a document by its number; reads a column, not the stored text.
     pub(crate) fn id_of(&self, document_no: u64) -> Result<Option<String>, Error> {
         let Some(&head) = self.alive(&self.schema.head_term(document_no))?.first() else { return Ok(None) };
-        let reader = self.searcher.segment_reader(head.segment_ord);
-        let Some(column) = reader.fast_fields().str(column::ID)? else { return Ok(None) };
-        let Some(ord) = column.term_ords(head.doc_id).next() else { return Ok(None) };
-        let mut id = String::new();
-        let found = column.ord_to_str(ord, &mut id).map_err(|error| Error::io("read", &self.folder, error))?;
-        Ok(found.then_some(id))
+        self.text_of(column::ID, head)
+    }
+
+    /// The value of an entry in a column of texts.
+    fn text_of(&self, column: &str, entry: DocAddress) -> Result<Option<String>, Error> {
+        let reader = self.searcher.segment_reader(entry.segment_ord);
+        let Some(column) = reader.fast_fields().str(column)? else { return Ok(None) };
+        let Some(ord) = column.term_ords(entry.doc_id).next() else { return Ok(None) };
+        let mut text = String::new();
+        let found = column.ord_to_str(ord, &mut text).map_err(|error| Error::io("read", &self.folder, error))?;
+        Ok(found.then_some(text))
     }
 
     /// At most `limit` ids that end with `suffix`, sorted.

@@ -27,7 +27,8 @@ use crate::lookup::Known;
 use crate::manifest::{Counts, Manifest, NextNumbers, missing_is_corrupted};
 use crate::schema::LexicalSchema;
 use crate::{
-    DenseOptions, Error, FieldKinds, FieldWarning, IndexSettings, NewChunk, Unsearchable, garbage, open, stored,
+    DenseOptions, Error, FieldKinds, FieldWarning, IndexSettings, NewChunk, Snapshot, Unsearchable, garbage, open,
+    stored,
 };
 
 pub use purge::PurgeReport;
@@ -62,6 +63,8 @@ pub struct IndexWriter {
     analyses: Analyses,
     /// The language of documents to come; it is told by their texts where it is not given.
     language: Option<Language>,
+    /// An index whose documents come over into this one, in the languages that it has them in.
+    pub(crate) taken_over: Option<Arc<Snapshot>>,
     /// Policy and texts, those that are not committed yet included.
     pub(crate) beside: Beside,
     warnings: WarningLog,
@@ -138,6 +141,7 @@ impl IndexWriter {
             fields: manifest.fields.clone(),
             analyses: manifest.analyses.clone(),
             language: None,
+            taken_over: None,
             beside: Beside::of(&manifest.policy, &manifest.beside),
             warnings: WarningLog::default(),
             next_document_no: manifest.next.document_no,
@@ -294,7 +298,7 @@ impl IndexWriter {
             let mut note = |field: &str, reason| self.warnings.add(&document.id, field, reason);
             values = extract(&document.metadata, &mut self.fields, &mut note);
         }
-        let language = self.language_of(document, record);
+        let language = self.language_of(document, record)?;
         for entry in self.schema.engine_documents((document, language), (record, values), document_no, first, plain) {
             engine(self.engine.as_ref()).add_document(entry).map_err(|error| self.fault.explain(error))?;
         }

@@ -19,7 +19,7 @@ use crate::explain::explain;
 use crate::narrow::{facets, listing, sort_ranked, widening};
 use crate::pinned::put_pinned_first;
 use crate::rerank::{Blend, LateScore, rerank};
-use crate::shaping::{Novelty, Shown, keep_relevant, order_by_novelty, read_shown};
+use crate::shaping::{Novelty, Shown, explain_folded, keep_relevant, order_by_novelty, read_shown};
 use crate::{Error, Home, TokenEncoder};
 
 /// Fewest chunks asked of each half. Deep enough that the union of both lists holds nearly every document that the
@@ -436,6 +436,12 @@ fn hit(
     let Shown { ranked, passage, folded } = shown;
     let StoredPassage { chunk, id, title, source, text, .. } = passage;
     let highlights = view.snapshot().highlight(question, &text);
+    let explanation = if query.explain {
+        let root = explain(view, (query, question), found, &ranked)?;
+        Some(if folded.is_empty() { root } else { explain_folded(&folded, root) })
+    } else {
+        None
+    };
     let source_score = |document: DocScore| SourceScore { rank: document.rank, score: document.score };
     Ok(Hit {
         rank,
@@ -450,10 +456,10 @@ fn hit(
         lexical: ranked.lexical.map(source_score),
         late: ranked.late.as_ref().map(|late| SourceScore { rank: late.rank, score: late.max_sim }),
         cross: ranked.cross.as_ref().map(|cross| SourceScore { rank: cross.rank, score: cross.score }),
-        folded,
+        folded: folded.into_iter().map(|copy| copy.id).collect(),
         pinned: ranked.pinned,
         semantic: None,
         highlights: highlights.into_iter().map(|range| (range.start, range.end)).collect(),
-        explanation: if query.explain { Some(explain(view, (query, question), found, &ranked)?) } else { None },
+        explanation,
     })
 }

@@ -97,8 +97,26 @@ impl Novelty {
 pub(crate) struct Shown {
     pub(crate) ranked: Ranked,
     pub(crate) passage: StoredPassage,
-    /// Ids of the documents folded into it.
-    pub(crate) folded: Vec<String>,
+    /// The documents folded into it.
+    pub(crate) folded: Vec<NearCopy>,
+}
+
+/// A document that repeats one above.
+pub(crate) struct NearCopy {
+    pub(crate) id: String,
+    /// Share of both passages' runs of three words that both have.
+    resemblance: f32,
+    cosine: f32,
+}
+
+/// The arithmetic of a document into which others were folded: its score stays.
+pub(crate) fn explain_folded(folded: &[NearCopy], root: Explanation) -> Explanation {
+    let copy = |NearCopy { id, resemblance, cosine }: &NearCopy| {
+        format!("{id} (shares {resemblance:.2} of the words, cosine {cosine:.2})")
+    };
+    let copies: Vec<String> = folded.iter().map(copy).collect();
+    let label = format!("score = score before; folded in: {}", copies.join(", "));
+    Explanation { label, value: root.value, children: vec![root] }
 }
 
 /// Reads the first `k` documents; with `collapse` each near-copy of one above is folded into it, and the next one moves up.
@@ -116,12 +134,13 @@ pub(crate) fn read_shown(snapshot: &Snapshot, query: &Query, ranked: Vec<Ranked>
         let passage = passage(snapshot, ranked.chunk_id)?;
         let vector = snapshot.vectors_of(&[ranked.chunk_id])?.pop().flatten().unwrap_or_default();
         let sketch = Sketch::of(&passage.text);
-        let repeats = seen.iter().position(|(other, its_vector)| {
+        let repeats = seen.iter().enumerate().find_map(|(above, (other, its_vector))| {
             let cosine: f32 = vector.iter().zip(its_vector).map(|(a, b)| a * b).sum();
-            cosine >= LEAST_COSINE && sketch.resemblance(other) >= least
+            let resemblance = if cosine >= LEAST_COSINE { sketch.resemblance(other) } else { 0.0 };
+            (resemblance >= least).then_some((above, resemblance, cosine))
         });
-        if let Some(above) = repeats {
-            shown[above].folded.push(passage.id);
+        if let Some((above, resemblance, cosine)) = repeats {
+            shown[above].folded.push(NearCopy { id: passage.id, resemblance, cosine });
         } else if shown.len() < query.k {
             shown.push(Shown { ranked, passage, folded: Vec::new() });
             seen.push((sketch, vector));

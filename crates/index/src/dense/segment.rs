@@ -209,11 +209,6 @@ impl Segment {
         Ok(score[0])
     }
 
-    /// How the values of rows are kept.
-    pub(super) fn kind(&self) -> RowKind {
-        self.layout.kind
-    }
-
     pub(super) fn dimensions(&self) -> usize {
         self.layout.dimensions
     }

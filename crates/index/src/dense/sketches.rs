@@ -1,4 +1,4 @@
-//! What first stages of a search know of a segment's rows: signs, and lengths of prefixes.
+//! What first stages of a search know of a segment's rows: signs, and first values in 8 bits.
 //!
 //! Both are made when they are first asked for, by reading every row once, and kept in memory as long as the segment is
 //! open. Nothing of them is on the disk.
@@ -7,16 +7,17 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rayon::prelude::*;
 
+use super::codes::{Codes, encode, stride_of};
 use super::scan::ROWS_A_TASK;
 use super::segment::Segment;
 use crate::Error;
 
-/// Signs of a segment's rows and lengths of their prefixes, as far as they were asked for.
+/// Signs and prefixes of a segment's rows, as far as they were asked for.
 #[derive(Debug, Default)]
 pub(super) struct Sketches {
     signs: OnceLock<Signs>,
-    /// One divided by the length of each row's first values, by how many these are.
-    scales: Mutex<Vec<(usize, Arc<Vec<f32>>)>>,
+    /// By how many values they have.
+    prefixes: Mutex<Vec<(usize, Arc<Prefixes>)>>,
 }
 
 impl Sketches {
@@ -29,23 +30,49 @@ impl Sketches {
         Ok(self.signs.get_or_init(|| signs))
     }
 
-    /// What brings the first `values` values of each row to unit length; 0 where they are all 0.
-    pub(super) fn scales(&self, segment: &Segment, values: usize) -> Result<Arc<Vec<f32>>, Error> {
-        let known = || self.scales.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, scales)) = known().iter().find(|(of, _)| *of == values) {
-            return Ok(Arc::clone(scales));
+    /// The first `values` values of each row.
+    pub(super) fn prefixes(&self, segment: &Segment, values: usize) -> Result<Arc<Prefixes>, Error> {
+        let known = || self.prefixes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, prefixes)) = known().iter().find(|(of, _)| *of == values) {
+            return Ok(Arc::clone(prefixes));
         }
-        let mut scales = vec![0.0f32; segment.rows()];
-        over_rows(segment, scales.par_chunks_mut(ROWS_A_TASK), |rows, scales| {
-            for (row, scale) in rows.chunks_exact(segment.dimensions()).zip(scales) {
-                let norm = row[..values].iter().map(|value| value * value).sum::<f32>().sqrt();
-                *scale = if norm > 0.0 { 1.0 / norm } else { 0.0 };
+        let prefixes = Arc::new(Prefixes::of(segment, values)?);
+        known().push((values, Arc::clone(&prefixes)));
+        Ok(prefixes)
+    }
+}
+
+/// The first values of each row, brought to unit length, in 8 bits: a scan reads nothing else.
+#[derive(Debug)]
+pub(super) struct Prefixes {
+    bytes: Vec<u8>,
+    scales: Vec<f32>,
+    stride: usize,
+}
+
+impl Prefixes {
+    fn of(segment: &Segment, values: usize) -> Result<Self, Error> {
+        let stride = stride_of(values);
+        let (mut bytes, mut scales) = (vec![0; segment.rows() * stride], vec![0.0; segment.rows()]);
+        let places = bytes.par_chunks_mut(ROWS_A_TASK * stride).zip(scales.par_chunks_mut(ROWS_A_TASK));
+        over_rows(segment, places, |rows, (bytes, scales)| {
+            let places = bytes.chunks_exact_mut(stride).zip(scales);
+            for (row, (codes, scale)) in rows.chunks_exact(segment.dimensions()).zip(places) {
+                *scale = encode(&unit(&row[..values]), codes);
             }
         })?;
-        let scales = Arc::new(scales);
-        known().push((values, Arc::clone(&scales)));
-        Ok(scales)
+        Ok(Self { bytes, scales, stride })
     }
+
+    pub(super) fn codes(&self) -> Codes<'_> {
+        Codes::new(&self.bytes, &self.scales, self.stride)
+    }
+}
+
+/// The values brought to unit length; zeros stay.
+pub(super) fn unit(values: &[f32]) -> Vec<f32> {
+    let norm = values.iter().map(|value| value * value).sum::<f32>().sqrt();
+    values.iter().map(|value| if norm > 0.0 { value / norm } else { 0.0 }).collect()
 }
 
 /// A bit for each value of each row: set where the value is above zero.
@@ -106,10 +133,10 @@ fn count_agreements(query: &[u64], words: &[u64], dimensions: usize, agreements:
 }
 
 /// Hands the vectors of every row, a task at a time, to `make` with the place for what it makes of them.
-fn over_rows<T: Send>(
+fn over_rows<P: Send>(
     segment: &Segment,
-    places: rayon::slice::ChunksMut<'_, T>,
-    make: impl Fn(&[f32], &mut [T]) + Sync,
+    places: impl IndexedParallelIterator<Item = P>,
+    make: impl Fn(&[f32], P) + Sync,
 ) -> Result<(), Error> {
     places.enumerate().try_for_each(|(task, places)| {
         let start = task * ROWS_A_TASK;

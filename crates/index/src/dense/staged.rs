@@ -1,15 +1,14 @@
 //! Scans in two steps: every row by something small, then the most promising ones in full.
 
 use std::num::NonZeroUsize;
-use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use super::codes::CodeQuery;
 use super::live::LiveSegment;
 use super::row_set::RowSet;
 use super::scan::{Best, ROWS_A_TASK};
-use super::sketches::{Signs, signs_of};
-use super::values::{bytes_a_row, products};
+use super::sketches::{signs_of, unit};
 use crate::Error;
 
 /// Steps between a cosine of -1 and of 1 by which the first stage of prefixes orders rows.
@@ -20,8 +19,8 @@ const LEAST_HANDED_ON: usize = 128;
 /// What all rows are compared by first.
 #[derive(Debug, Clone)]
 pub(super) enum Stage {
-    /// The first values of the query, of unit length.
-    Prefix(Vec<f32>),
+    /// The first values of the query, brought to unit length, and how many they are.
+    Prefix(CodeQuery, usize),
     /// The signs of the query.
     Signs(Vec<u64>),
 }
@@ -30,8 +29,7 @@ impl Stage {
     /// By the first `values` values, half of them where none are given; all of them where there are no more.
     pub(super) fn prefix(query: &[f32], values: Option<NonZeroUsize>) -> Self {
         let values = values.map_or(query.len().div_ceil(2), NonZeroUsize::get).min(query.len());
-        let norm = query[..values].iter().map(|value| value * value).sum::<f32>().sqrt();
-        Self::Prefix(query[..values].iter().map(|value| if norm > 0.0 { value / norm } else { 0.0 }).collect())
+        Self::Prefix(CodeQuery::new(&unit(&query[..values])), values)
     }
 
     pub(super) fn signs(query: &[f32]) -> Self {
@@ -41,7 +39,7 @@ impl Stage {
     /// Rows that are handed on for each one wanted, where nobody says. `scripts/bench_ann --stages` shows what others find.
     fn oversample(&self) -> usize {
         match self {
-            Self::Prefix(_) => 4,
+            Self::Prefix(..) => 4,
             Self::Signs(_) => 8,
         }
     }
@@ -73,33 +71,28 @@ pub(super) fn scan_staged(
 /// How like the query each row of a segment is by the first stage, in steps from 0 on.
 fn likeness(live: &LiveSegment, stage: &Stage) -> Result<Vec<u16>, Error> {
     let segment = &live.segment;
-    let by: By<'_> = match stage {
-        Stage::Signs(query) => By::Signs(query, segment.sketches().signs(segment)?),
-        Stage::Prefix(query) => By::Prefix(query, segment.sketches().scales(segment, query.len())?),
-    };
     let mut likeness = vec![0; segment.rows()];
-    likeness.par_chunks_mut(ROWS_A_TASK).enumerate().try_for_each(|(task, steps)| -> Result<(), Error> {
-        let start = task * ROWS_A_TASK;
-        match &by {
-            By::Signs(query, signs) => signs.agreements(query, start, steps),
-            By::Prefix(query, scales) => {
-                let rows = segment.values(start..start + steps.len())?.chunks_exact(segment.bytes_a_row());
-                let bytes = bytes_a_row(segment.kind(), query.len());
-                for ((row, scale), step) in rows.zip(&scales[start..]).zip(steps) {
-                    let mut cosine = [0.0];
-                    products(segment.kind(), query, &row[..bytes], &mut cosine);
-                    *step = ((cosine[0] * scale + 1.0) * (COSINE_STEPS / 2.0)) as u16;
-                }
-            }
+    let tasks = likeness.par_chunks_mut(ROWS_A_TASK).enumerate();
+    match stage {
+        Stage::Signs(query) => {
+            let signs = segment.sketches().signs(segment)?;
+            tasks.for_each(|(task, steps)| signs.agreements(query, task * ROWS_A_TASK, steps));
         }
-        Ok(())
-    })?;
+        Stage::Prefix(query, values) => {
+            let prefixes = segment.sketches().prefixes(segment, *values)?;
+            let codes = prefixes.codes();
+            tasks.for_each(|(task, steps)| {
+                let first = (task * ROWS_A_TASK) as u32;
+                let rows: Vec<u32> = (first..).take(steps.len()).collect();
+                let mut cosines = [0.0; ROWS_A_TASK];
+                query.similarities(&codes, &rows, &mut cosines[..steps.len()]);
+                for (step, cosine) in steps.iter_mut().zip(cosines) {
+                    *step = ((cosine + 1.0) * (COSINE_STEPS / 2.0)) as u16;
+                }
+            });
+        }
+    }
     Ok(likeness)
-}
-
-enum By<'a> {
-    Signs(&'a [u64], &'a Signs),
-    Prefix(&'a [f32], Arc<Vec<f32>>),
 }
 
 /// The `most` rows of highest likeness among those that may be found, ascending; of equals at the end the first.

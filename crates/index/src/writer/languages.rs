@@ -3,6 +3,7 @@
 use berth_types::{Document, DocumentRecord, Language};
 
 use super::IndexWriter;
+use crate::Error;
 use crate::analysis::{Analysis, detect, is_source_file};
 use crate::schema::DocumentLanguage;
 
@@ -14,11 +15,16 @@ impl IndexWriter {
     }
 
     /// How a document is analysed; remembered, so that questions are analysed that way too.
-    pub(super) fn language_of(&mut self, document: &Document, record: &DocumentRecord) -> DocumentLanguage {
+    pub(super) fn language_of(
+        &mut self,
+        document: &Document,
+        record: &DocumentRecord,
+    ) -> Result<DocumentLanguage, Error> {
         if self.schema.languages.is_none() {
-            return DocumentLanguage { analysis: Analysis::ENGLISH, code: None };
+            return Ok(DocumentLanguage { analysis: Analysis::ENGLISH, code: None });
         }
-        let (language, code) = if let Some(language) = self.language {
+        let there = self.taken_over.as_ref().map(|there| there.lookup().language_of(&document.id)).transpose()?;
+        let (language, code) = if let Some(language) = self.language.or(there.flatten()) {
             (Some(language), Some(language.code()))
         } else {
             let detected = detect(&document.title, &document.text);
@@ -26,6 +32,6 @@ impl IndexWriter {
         };
         let analysis = Analysis { language, identifiers: is_source_file(&record.file) };
         self.analyses.insert(analysis);
-        DocumentLanguage { analysis, code }
+        Ok(DocumentLanguage { analysis, code })
     }
 }

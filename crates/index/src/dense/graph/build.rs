@@ -6,6 +6,7 @@
 //! ParlayANN, Dobson et al. 2023). A batch is at most a fiftieth of the graph so far, its nodes drawn from everywhere, so
 //! that a node misses few of its neighbours for joining together with them.
 
+use std::cmp::Reverse;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rayon::prelude::*;
@@ -94,12 +95,14 @@ pub(crate) fn build(
     Some(layers.into_iter().map(Growing::frozen).collect())
 }
 
-/// The order in which nodes join: the upper layers first, so that walks can use them; those of the lowest layer alone
-/// from everywhere.
+/// The order in which nodes join: node 0, where walks begin, then the upper layers before the lower, so that walks can use
+/// them, each from everywhere.
 fn sequence(order: &Order) -> Vec<u32> {
-    let upper = order.layer_nodes.get(1).copied().unwrap_or(0).max(1).min(order.rows.len());
+    let height = |node: u32| order.layer_nodes.iter().take_while(|&&nodes| (node as usize) < nodes).count();
     let mut sequence: Vec<u32> = (0..order.rows.len() as u32).collect();
-    sequence[upper..].sort_unstable_by_key(|&node| (mix(u64::from(node)), node));
+    if let Some(others) = sequence.get_mut(1..) {
+        others.sort_by_cached_key(|&node| (Reverse(height(node)), mix(u64::from(node)), node));
+    }
     sequence
 }
 
@@ -165,7 +168,7 @@ impl Growing {
                             .zip(&similarities[..degree])
                             .map(|(&node, &similarity)| Found { node, similarity }),
                     );
-                    candidates.sort_unstable_by_key(|link| std::cmp::Reverse(link.key()));
+                    candidates.sort_unstable_by_key(|link| Reverse(link.key()));
                     let chosen = chooser.choose(&candidates, width);
                     degrees[at] = chosen.len() as u16;
                     for (place, &link) in chosen.iter().enumerate() {

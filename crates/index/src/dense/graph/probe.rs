@@ -19,7 +19,7 @@ const HOSTS: usize = 16;
 /// Nodes that are looked for on behalf of one that cannot be reached.
 const REPAIR_EF: usize = 128;
 /// How often nodes that are not found are linked anew before they are left to wider searches.
-const MOST_ROUNDS: usize = 3;
+const MOST_ROUNDS: usize = 8;
 
 /// What a probe found, and did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -1,12 +1,11 @@
 //! Late interaction: token rows in, MaxSim out, through every way that a chunk can take.
 
-mod support;
-
 use std::path::Path;
 
 use berth_index::{Error, IndexReader, IndexSettings, IndexWriter, NewChunk};
 use berth_types::{ContentKey, ErrorKind, TokenMatrix};
-use support::{
+
+use crate::support::{
     assert_sound, contents, cut, cut_with_tokens, document, embed, embed_words, key, open, open_with_tokens, put,
     record, settings, settings_with_tokens, snapshot,
 };

@@ -1,7 +1,5 @@
 //! Snapshots: kept beside a writer, verified, listed, restored; and never written.
 
-mod support;
-
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +7,8 @@ use std::thread;
 
 use berth_index::{Error, IndexWriter, Keeping, keep_snapshot, list_snapshots, restore_snapshot, verify_snapshot};
 use berth_types::ErrorKind;
-use support::{assert_sound, contents, copy, open, open_with_tokens, put, settings, snapshot};
+
+use crate::support::{assert_sound, contents, copy, open, open_with_tokens, put, settings, snapshot};
 
 fn build(dir: &Path) {
     let mut writer = open_with_tokens(dir);

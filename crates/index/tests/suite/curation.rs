@@ -1,7 +1,5 @@
 //! Synonyms, pinned results, completion and suggestions over real commits; what lies beside the documents lives with them.
 
-mod support;
-
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -10,7 +8,9 @@ use std::time::UNIX_EPOCH;
 use berth_index::{
     Error, IndexReader, Keeping, Pins, Policy, Snapshot, keep_snapshot, restore_snapshot, verify, verify_snapshot,
 };
-use support::{open, put, snapshot};
+use berth_types::Language;
+
+use crate::support::{open, put, snapshot};
 
 /// A document for each line, named by its first letter.
 fn build(dir: &Path, texts: &[&str], synonyms: Option<&str>) -> Arc<Snapshot> {
@@ -107,6 +107,8 @@ fn what_lies_beside_the_documents_lives_with_them() {
     let mut pins = Pins::default();
     pins.set("new cars", &["d".to_owned(), "a".to_owned()]).unwrap();
     writer.set_pins(&pins).unwrap();
+    writer.set_language(Some(Language::German));
+    put(&mut writer, "y", "more text");
     writer.commit().unwrap();
     let before = snapshot(&index);
     assert_eq!(beside(&index), ["pins-3.json", "synonyms-2.txt"]);
@@ -138,8 +140,12 @@ fn what_lies_beside_the_documents_lives_with_them() {
     let mut writer = open(&other);
     writer.set_policy(&policy).unwrap();
     writer.take_over(&before).unwrap();
+    put(&mut writer, "y", "more text");
+    put(&mut writer, "new", "more text");
     writer.finish().unwrap();
     let taken = snapshot(&other);
+    let german = taken.selection(Some("language:de"), None).unwrap().unwrap();
+    assert_eq!(german.documents(), 1, "the one that is said to be German there");
     assert_eq!((taken.policy(), taken.synonyms_text()), (&Policy::default(), Some("a, b")));
     assert_eq!(taken.pins().unwrap(), pins);
 
@@ -195,7 +201,7 @@ fn words_complete_and_near_words_are_suggested() {
         writer.remove(id).unwrap();
     }
     writer.finish().unwrap();
-    snapshot = support::snapshot(dir.path());
+    snapshot = crate::support::snapshot(dir.path());
     assert_eq!(complete(&snapshot, "har"), "harbourmaster 1, harmless 1");
     assert_eq!(suggest(&snapshot, "harbuor"), None);
 }

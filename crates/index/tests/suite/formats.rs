@@ -1,12 +1,11 @@
 //! Indexes of every format that was ever released, kept as bytes: they are read, verified and taken further, for ever.
 
-mod support;
-
 use std::path::{Path, PathBuf};
 
 use berth_index::{IndexReader, IndexWriter};
 use berth_types::Document;
-use support::{
+
+use crate::support::{
     assert_sound, contents, copy, cut, cut_with_tokens, document, embed, embed_words, put, record, snapshot,
 };
 

@@ -1,5 +1,4 @@
 //! A small world for tests: documents cut every few words, vectors made from their words.
-#![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::path::Path;
 

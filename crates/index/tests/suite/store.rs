@@ -1,10 +1,9 @@
 //! What goes in comes out: putting, replacing, removing, and what readers see of it.
 
-mod support;
-
 use berth_index::{Error, IndexReader, IndexSettings, IndexWriter};
 use berth_types::{Document, DocumentRecord, ErrorKind};
-use support::{assert_sound, contents, copy, cut, document, embed, key, open, put, record, settings, snapshot};
+
+use crate::support::{assert_sound, contents, copy, cut, document, embed, key, open, put, record, settings, snapshot};
 
 fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
     expected.iter().map(|&(id, text)| (id.to_string(), text.to_string())).collect()

@@ -1,13 +1,12 @@
 //! Rows in 32, 16 and 8 bits, and the first stages of a search over them.
 
-mod support;
-
 use std::num::NonZeroUsize;
 use std::path::Path;
 
 use berth_index::{DenseOptions, Error, GraphParameters, IndexSettings, IndexWriter, verify};
 use berth_types::{DenseSearch, Embedding, FirstStage, RowKind};
-use support::{embed, key, put, settings, snapshot};
+
+use crate::support::{embed, key, put, settings, snapshot};
 
 const DOCUMENTS: usize = 700;
 
@@ -79,7 +78,7 @@ fn rows_of_fewer_bits_take_less_room() {
         writer.finish().unwrap();
         snapshot(dir.path()).status().dense_bytes as i64
     });
-    let values = 500 * support::DIMENSIONS as i64;
+    let values = 500 * crate::support::DIMENSIONS as i64;
     // Sections begin on cache lines.
     assert!((bytes[0] - bytes[1] - 2 * values).abs() < 64, "{bytes:?}");
     assert!((bytes[0] - bytes[2] - (3 * values - 4 * 500)).abs() < 64, "{bytes:?}");

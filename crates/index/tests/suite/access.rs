@@ -1,7 +1,5 @@
 //! Who may find what, and until when: nothing that is hidden shows in any answer.
 
-mod support;
-
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -11,11 +9,12 @@ use berth_index::{
 use berth_types::{Document, DocumentRecord, Facet, Viewer};
 use proptest::prelude::*;
 use serde_json::json;
-use support::{cut, embed, record, settings};
+
+use crate::support::{cut, embed, record, settings};
 
 fn put(writer: &mut IndexWriter, id: &str, text: &str, metadata: &serde_json::Value, modified_ns: i64) {
     let metadata = metadata.as_object().cloned().unwrap();
-    let document = Document { metadata, ..support::document(id, text) };
+    let document = Document { metadata, ..crate::support::document(id, text) };
     let record = DocumentRecord { modified_ns, ..record(&document) };
     writer.put(&document, &record, cut(text)).unwrap();
 }
@@ -167,7 +166,7 @@ fn what_has_expired_is_not_found_from_that_moment_on() {
     assert_eq!(writer.remove_expired(&expired).unwrap(), 2);
     writer.commit().unwrap();
     put(&mut writer, "again", "words", &json!({"until": "1970-01-01T00:01:30Z"}), 0);
-    assert_eq!(writer.expiry_of(&support::document("x", ""), &DocumentRecord::default()), None);
+    assert_eq!(writer.expiry_of(&crate::support::document("x", ""), &DocumentRecord::default()), None);
     writer.commit().unwrap();
     reader.refresh().unwrap();
     let snapshot = reader.snapshot();

@@ -1,13 +1,11 @@
 //! Random histories of an index, against a map that does the same.
 
-mod support;
-
 use std::collections::BTreeMap;
 
 use berth_index::IndexWriter;
 use proptest::prelude::*;
 
-use support::{assert_sound, contents, put, settings, settings_with_tokens, snapshot};
+use crate::support::{assert_sound, contents, put, settings, settings_with_tokens, snapshot};
 
 #[derive(Debug, Clone)]
 enum Operation {

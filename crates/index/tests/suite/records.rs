@@ -1,8 +1,6 @@
 //! Reading a commit through: records, keys, and chunks with their vectors.
 
-mod support;
-
-use support::{cut, embed, key, open, put, record, snapshot};
+use crate::support::{cut, embed, key, open, put, record, snapshot};
 
 #[test]
 fn records_keys_and_vectors_are_those_that_were_put() {

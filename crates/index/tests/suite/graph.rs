@@ -1,11 +1,10 @@
 //! Large segments: merged and given graphs in the background, while documents come and go.
 
-mod support;
-
 use std::collections::BTreeSet;
 
 use berth_index::{DenseOptions, GraphParameters, IndexWriter, Snapshot, verify};
-use support::{embed, open, put, snapshot};
+
+use crate::support::{embed, open, put, snapshot};
 
 /// Graphs from so few rows on that a test has several.
 fn options() -> DenseOptions {

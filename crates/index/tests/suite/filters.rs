@@ -1,7 +1,5 @@
 //! Filters, operators, counts and order by fields, against the same done by hand over all documents.
 
-mod support;
-
 use std::collections::{BTreeMap, BTreeSet};
 
 use berth_index::{ChunkHit, FieldValue, IndexWriter, Snapshot};
@@ -9,7 +7,7 @@ use berth_types::{Document, Facet, FieldKind};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use support::{assert_sound, cut, embed, open, record, snapshot};
+use crate::support::{assert_sound, cut, embed, open, record, snapshot};
 
 const LANGS: [&str; 4] = ["ko", "en", "ja", "zh-Hant"];
 
@@ -57,7 +55,7 @@ impl Row {
         put("day", self.day.map(|day| format!("2020-05-{day:02}").into()));
         let note = self.note.iter().map(|word| format!("note{word}")).collect::<Vec<_>>().join(" ");
         put("note", (!note.is_empty()).then(|| note.into()));
-        Document { metadata, ..support::document(id, &self.text()) }
+        Document { metadata, ..crate::support::document(id, &self.text()) }
     }
 
     /// Whether a passage has these words side by side.
@@ -324,7 +322,7 @@ fn kinds_are_remembered_with_the_commit() {
     let mut writer = open(dir.path());
     let document = |id: &str, metadata: Value| Document {
         metadata: metadata.as_object().unwrap().clone(),
-        ..support::document(id, "some text")
+        ..crate::support::document(id, "some text")
     };
     let put = |writer: &mut IndexWriter, document: &Document| {
         writer.put(document, &record(document), cut(&document.text)).unwrap();
@@ -401,7 +399,7 @@ fn queries_by_hand() {
         ("korean", "", "부산항은 큰 항구이다"),
         ("words", "", "quay the north"),
     ] {
-        let document = Document { title: title.to_owned(), ..support::document(id, text) };
+        let document = Document { title: title.to_owned(), ..crate::support::document(id, text) };
         writer.put(&document, &record(&document), cut(&document.text)).unwrap();
     }
     writer.finish().unwrap();

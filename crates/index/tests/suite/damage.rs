@@ -1,7 +1,5 @@
 //! Damaged files: every one is noticed, named, and answered by an error, never by a panic or a wrong answer.
 
-mod support;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,7 +10,10 @@ use std::thread;
 
 use berth_index::{DenseOptions, Error, IndexReader, IndexWriter, Pins, store_weights, stored_weights, verify};
 use berth_types::{ErrorKind, Fusion};
-use support::{contents, copy, embed, embed_words, open_with_tokens as open, put, settings_with_tokens, snapshot};
+
+use crate::support::{
+    contents, copy, embed, embed_words, open_with_tokens as open, put, settings_with_tokens, snapshot,
+};
 
 /// An index with two dense segments, one of them with a graph, token rows, tombstones, a lexical segment with deletions,
 /// synonyms and pinned results.
@@ -226,7 +227,7 @@ fn leftovers_are_no_damage_and_are_cleared_away() {
     for leftover in ["lexical/meta.json.tmp", lexical, "dense/00000099.rows", "manifest-77.json"] {
         fs::write(dir.path().join(leftover), "half of a file").unwrap();
     }
-    support::assert_sound(dir.path());
+    crate::support::assert_sound(dir.path());
     assert_eq!(contents(&snapshot(dir.path())).len(), 40);
     drop(open(dir.path()));
     assert_eq!(files(dir.path()), before);
@@ -243,7 +244,7 @@ fn a_reader_changes_nothing_on_the_disk() {
     };
     let before = ["", "lexical", "dense"].map(state);
     answers(dir.path()).unwrap();
-    support::assert_sound(dir.path());
+    crate::support::assert_sound(dir.path());
     assert_eq!(["", "lexical", "dense"].map(state), before);
 }
 
