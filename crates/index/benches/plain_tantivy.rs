@@ -14,7 +14,7 @@ use berth_index::{IndexReader, Snapshot};
 use tantivy::collector::TopDocs;
 use tantivy::columnar::Column;
 use tantivy::directory::{Directory, RamDirectory};
-use tantivy::query::{BooleanQuery, BoostQuery, Occur, Query, TermQuery};
+use tantivy::query::{Bm25StatisticsProvider, BooleanQuery, BoostQuery, Occur, Query, TermQuery};
 use tantivy::schema::IndexRecordOption;
 use tantivy::{Index, Searcher, Term};
 
@@ -70,7 +70,8 @@ fn query(snapshot: &Snapshot, index: &Index, searcher: &Searcher, text: &str) ->
             None => Term::from_field_text(field("body"), &term),
         };
         // The weight is the idf times how often the question has the term.
-        let (chunks, with) = (searcher.num_docs() as f32, searcher.doc_freq(&term).expect("answered") as f32);
+        let chunks = searcher.total_num_docs().expect("answered") as f32;
+        let with = searcher.doc_freq(&term).expect("answered") as f32;
         let count = (weight / (1.0 + (chunks - with + 0.5) / (with + 0.5)).ln()).round();
         let query = Box::new(TermQuery::new(term, IndexRecordOption::WithFreqs));
         (Occur::Should, if count > 1.0 { Box::new(BoostQuery::new(query, count)) } else { query })
