@@ -226,6 +226,14 @@ fn a_watch_follows_the_folder_until_it_is_interrupted() {
     wait_for(4, "keeper");
     fs::remove_file(tiny.place.path("docs/one.txt")).unwrap();
     wait_for(3, "keeper");
+    // A folder that is away for a moment is no reason to end, nor to remove anything.
+    let (docs, away) = (tiny.place.path("docs"), tiny.place.path("away"));
+    fs::rename(&docs, &away).unwrap();
+    thread::sleep(Duration::from_millis(700));
+    wait_for(3, "keeper");
+    fs::rename(&away, &docs).unwrap();
+    tiny.place.write("docs/five.txt", "a beacon");
+    wait_for(4, "beacon");
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
     assert_eq!(child.wait().unwrap().code(), Some(130));
     tiny.run(&["verify", "--index", "index"]).expect_code(0);

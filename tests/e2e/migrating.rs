@@ -219,7 +219,7 @@ fn a_killed_migration_leaves_an_index_that_is_whole_and_goes_on() {
     let done = migrate(&tiny, &["--model", model, "--yes", "--sample", "0"]).expect_code(0).json();
     assert_eq!(done["swapped"], true, "after {swaps} swaps");
     assert_eq!((status(&tiny)["model"].as_str(), number(&status(&tiny), "documents")), (Some(model), documents));
-    for leftover in ["leaving", "exchange.json", ".dropped", "next"] {
+    for leftover in [".leaving", "exchange.json", ".dropped", "next"] {
         assert!(fs::metadata(tiny.place.path("index").join(leftover)).is_err(), "{leftover}");
     }
 }

@@ -19,14 +19,14 @@ use crate::kept::{Keeping, keep_file, place_commit};
 use crate::lock::WriterLock;
 use crate::manifest::{DENSE_FOLDER, Manifest};
 use crate::reader::open_last;
-use crate::{Error, Snapshot, kept, open, reader};
+use crate::{Error, Snapshot, garbage, kept, open, reader};
 
 /// Present while an exchange is under way.
 pub(crate) const EXCHANGE_FILE: &str = "exchange.json";
 /// Version of what it says.
 const FORMAT: u32 = 1;
 /// Where the commit that leaves is put together.
-pub(crate) const LEAVING_FOLDER: &str = "leaving";
+pub(crate) const LEAVING_FOLDER: &str = ".leaving";
 /// What an alternate is called while it is being removed.
 const DROPPED_FOLDER: &str = ".dropped";
 /// Numbers of dense segments that an alternate has for itself. A file's name is in its hash, so that it keeps its name when
@@ -144,12 +144,17 @@ pub fn first_segment_of_next(current: &Snapshot) -> u64 {
 /// Removes an alternate; false when there is none.
 ///
 /// # Errors
-/// `Locked` while the index or the alternate is being written; `NotFound` when there is no index; `Corrupted`, `Io`.
+/// `Locked` while the index or the alternate is being written; `NotFound` when there is no index; `IsSnapshot`, `NotAnIndex`
+/// when its folder holds something else; `Corrupted`, `Io`.
 pub fn drop_alternate(index: &Path, which: Alternate) -> Result<bool, Error> {
     let exchange = Exchange::begin(index)?;
     let (folder, dropped) = (which.path(index), index.join(DROPPED_FOLDER));
     if !folder.is_dir() {
         return Ok(false);
+    }
+    kept::refuse_snapshot(&folder)?;
+    if !garbage::is_ours(&folder)? {
+        return Err(Error::holds_something_else(&folder));
     }
     let _lock = WriterLock::take(&folder)?;
     set_aside(index, &folder, &exchange.disk)?;
@@ -194,7 +199,7 @@ impl Exchange {
     /// Puts the last commit of an alternate in the place of the index's, which becomes the other alternate. Returns the
     /// number of the commit.
     ///
-    /// Files are given second names, and copied where the file system has no such names. An error leaves the index as it
+    /// Every byte of it is read first. Files are given second names, and copied where the file system has no such names. An error leaves the index as it
     /// was, unless it is the disk's after the commit was made.
     ///
     /// # Errors
@@ -223,6 +228,7 @@ impl Exchange {
             if taken.contains(&place) {
                 return Err(Error::PlaceTaken { path: place });
             }
+            file.verify()?;
             places.push((file, place));
         }
         let json = serde_json::to_vec(&plan).expect("a plan is plain data");

@@ -75,6 +75,22 @@ pub enum Error {
         /// The path.
         path: PathBuf,
     },
+    /// A new directory is to be inside an index, where its files are the index's own.
+    #[error("{} lies inside the index {}: name a directory outside of it", path.display(), index.display())]
+    InsideIndex {
+        /// The path.
+        path: PathBuf,
+        /// The index directory.
+        index: PathBuf,
+    },
+    /// What an index stores to join its halves by is damaged; nothing else is.
+    #[error("{}: {reason}: `berth weights clear` removes it, and the default counts again", file.display())]
+    DamagedWeights {
+        /// The damaged file.
+        file: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// Bytes on disk are not what was written.
     #[error("{}: {reason}: restore the index from a copy, or build it anew", file.display())]
     Corrupted {
@@ -282,6 +298,7 @@ impl Error {
             Self::NotAnIndex { .. }
             | Self::IsSnapshot { .. }
             | Self::PlaceTaken { .. }
+            | Self::InsideIndex { .. }
             | Self::DimensionMismatch { .. }
             | Self::NoTokenRows { .. }
             | Self::TokenRowsNeeded { .. }
@@ -297,6 +314,7 @@ impl Error {
             | Self::InvalidDocument { .. } => ErrorKind::InvalidInput,
             Self::Locked { .. } => ErrorKind::Overloaded,
             Self::Corrupted { .. }
+            | Self::DamagedWeights { .. }
             | Self::UnknownFormat { .. }
             | Self::FingerprintMismatch { .. }
             | Self::SettingsMismatch { .. } => ErrorKind::Corrupted,
@@ -307,7 +325,7 @@ impl Error {
     }
 
     pub(crate) fn holds_something_else(path: &Path) -> Self {
-        Self::NotAnIndex { path: path.to_path_buf(), found: "is not empty and holds no index" }
+        Self::NotAnIndex { path: path.to_path_buf(), found: "holds something else than an index" }
     }
 
     pub(crate) fn is_a_file(path: &Path) -> Self {

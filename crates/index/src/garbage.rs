@@ -9,7 +9,9 @@ use crate::Error;
 use crate::beside;
 use crate::directory::{LEXICAL_FOLDER, META_FILE};
 use crate::disk::Disk;
+use crate::lock::LOCK_FILE;
 use crate::manifest::{DENSE_FOLDER, Manifest};
+use crate::weights::WEIGHTS_FILE;
 
 /// What is left in `lexical/` by a commit point that was not replaced.
 const META_TEMPORARY: &str = "meta.json.tmp";
@@ -59,6 +61,22 @@ pub(crate) fn folders_are_ours(dir: &Path) -> Result<bool, Error> {
         }
     }
     Ok(true)
+}
+
+/// Whether a folder holds nothing but an index.
+pub(crate) fn is_ours(dir: &Path) -> Result<bool, Error> {
+    let entries = fs::read_dir(dir).map_err(|error| Error::io("list", dir, error))?;
+    for entry in entries {
+        let name = entry.map_err(|error| Error::io("list", dir, error))?.file_name();
+        let is_known = |name: &str| {
+            let names = [DENSE_FOLDER, LEXICAL_FOLDER, LOCK_FILE, WEIGHTS_FILE];
+            names.contains(&name) || is_manifest(name) || beside::is_file(name)
+        };
+        if !name.to_str().is_some_and(is_known) {
+            return Ok(false);
+        }
+    }
+    folders_are_ours(dir)
 }
 
 /// `manifest-17.json`

@@ -19,7 +19,7 @@ use crate::lock::WriterLock;
 use crate::manifest::{DENSE_FOLDER, FileEntry, Manifest};
 use crate::reader::{meta_of, open_last};
 use crate::weights::{self, WEIGHTS_FILE};
-use crate::{Error, Snapshot, VerifyProblem, VerifyReport, beside, garbage, open, verify};
+use crate::{Error, Snapshot, VerifyProblem, VerifyReport, beside, garbage, open, reader, verify};
 
 /// What makes a directory a snapshot.
 pub(crate) const SNAPSHOT_FILE: &str = "snapshot.json";
@@ -355,6 +355,10 @@ impl<'a> Draft<'a> {
     /// Clears away what an interrupted attempt left there.
     fn begin(disk: &'a Disk, target: &Path) -> Result<Self, Error> {
         let taken = || Error::PlaceTaken { path: target.to_path_buf() };
+        let above = std::path::absolute(target).unwrap_or_else(|_| target.to_path_buf());
+        if let Some(index) = above.ancestors().skip(1).find(|folder| reader::exists(folder)) {
+            return Err(Error::InsideIndex { path: target.to_path_buf(), index: index.to_path_buf() });
+        }
         match fs::read_dir(target).map(|mut entries| entries.next().is_none()) {
             Ok(true) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}

@@ -18,8 +18,9 @@ mod within;
 use tantivy::postings::Postings;
 use tantivy::query::{Bm25StatisticsProvider, Bm25Weight};
 use tantivy::schema::{Field, IndexRecordOption};
-use tantivy::{DocId, DocSet, Searcher, SegmentReader, Term};
+use tantivy::{DocId, DocSet, Searcher, SegmentReader, TERMINATED, Term};
 
+use crate::select::Bits;
 use crate::{ChunkHit, Error, LexicalAnswer};
 use query::{Plan, QueryTerm};
 use top::Candidate;
@@ -63,7 +64,7 @@ pub struct TermScore {
 }
 
 /// Finds the `depth` chunks of highest BM25, best first, ties by chunk number; of what is let through alone, where that
-/// is given.
+/// is given. Where `seen` is, a word that none of these entries has is taken to be nowhere.
 ///
 /// Equal chunks score equally in whichever segments they lie: what the engine's pruned search finds is scored once
 /// more, term by term in a fixed order.
@@ -74,10 +75,10 @@ pub(crate) fn search_terms(
     searcher: &Searcher,
     fields: &Fields,
     asked: &[Asked],
-    within: Option<Within<'_>>,
+    (within, seen): (Option<Within<'_>>, Option<&[Bits]>),
     depth: usize,
 ) -> Result<LexicalAnswer, Error> {
-    let Plan { terms, warnings } = query::plan(searcher, fields, asked)?;
+    let Plan { terms, warnings } = query::plan(searcher, fields, asked, seen)?;
     let names = terms.iter().map(|term| term.name(fields)).collect();
     let chunks = searcher.total_num_docs()?;
     // A word counts once, in whichever form.
@@ -111,8 +112,9 @@ pub(crate) fn explain(
     fields: &Fields,
     asked: &[Asked],
     chunk_id: u64,
+    seen: Option<&[Bits]>,
 ) -> Result<Vec<TermScore>, Error> {
-    let Plan { terms, .. } = query::plan(searcher, fields, asked)?;
+    let Plan { terms, .. } = query::plan(searcher, fields, asked, seen)?;
     let Some((reader, document)) = find_chunk(searcher, fields, chunk_id)? else {
         return Ok(Vec::new());
     };
@@ -196,6 +198,23 @@ fn visit(
         }
     }
     Ok(())
+}
+
+/// Whether any of the entries has a term.
+fn is_among(searcher: &Searcher, term: &QueryTerm, entries: &[Bits]) -> Result<bool, Error> {
+    for (reader, entries) in searcher.segment_readers().iter().zip(entries) {
+        let index = reader.inverted_index(term.field)?;
+        let Some(mut postings) = index.read_postings(&term.as_term(), IndexRecordOption::Basic).map_err(io)? else {
+            continue;
+        };
+        while postings.doc() != TERMINATED {
+            if entries.contains(postings.doc() as usize) {
+                return Ok(true);
+            }
+            postings.advance();
+        }
+    }
+    Ok(false)
 }
 
 /// ln(1 + (N − n + 0.5) / (n + 0.5)), as the engine computes it.

@@ -50,7 +50,7 @@ mod writer;
 pub use alternate::{Alternate, Exchange, drop_alternate, find_alternate, first_segment_of_next, is_exchanging};
 pub use dense::{DenseOptions, GraphBuilder, GraphParameters};
 pub use error::{Error, FingerprintDifference};
-pub use fields::{FieldKinds, FieldWarning, Unsearchable};
+pub use fields::{FieldKinds, FieldWarning, Unsearchable, has_field};
 pub use fusion::{DocScore, Fused, HalfList};
 pub use hits::{ChunkHit, LexicalAnswer, StoredChunk, StoredDocument, StoredPassage};
 pub use kept::{

@@ -73,6 +73,15 @@ impl Pins {
         Ok(())
     }
 
+    /// Keeps the documents of these ids, and no question without any; says how many went.
+    pub fn keep(&mut self, is_kept: impl Fn(&str) -> bool) -> usize {
+        let count = |pins: &[Pin]| pins.iter().map(|pin| pin.documents.len()).sum::<usize>();
+        let before = count(&self.pins);
+        self.pins.iter_mut().for_each(|pin| pin.documents.retain(|id| is_kept(id)));
+        self.pins.retain(|pin| !pin.documents.is_empty());
+        before - count(&self.pins)
+    }
+
     /// Unpins what is pinned to a question; says whether anything was.
     pub fn remove(&mut self, query: &str) -> bool {
         let (before, wanted) = (self.pins.len(), words(query));

@@ -233,7 +233,7 @@ impl Snapshot {
     pub fn lexical(&self, text: &str, depth: usize) -> Result<LexicalAnswer, Error> {
         let words = lexical::plain_words(text, &self.manifest.analyses);
         let fields = self.lookup.schema.fields();
-        lexical::search_terms(&self.lookup.searcher, &fields, &words, None, depth)
+        lexical::search_terms(&self.lookup.searcher, &fields, &words, (None, None), depth)
     }
 
     /// One chunk with its document; `None` when this commit does not hold it.

@@ -11,6 +11,10 @@ use crate::{Error, IndexWriter, Snapshot, beside};
 
 /// Most entries of a text.
 const MOST_ENTRIES: usize = 200_000;
+/// Most entries of a side of a line: what stands for each other grows with their square.
+const MOST_A_LINE: usize = 256;
+/// Most pairs of entries of which one stands for the other.
+const MOST_PAIRS: usize = 2_000_000;
 /// Most words of an entry.
 const MOST_WORDS: usize = 16;
 /// Most words that one word of a question stands for, so that the time of an answer stays bounded.
@@ -71,6 +75,7 @@ impl Synonyms {
     pub(crate) fn parse_for(text: &str, analyses: &Analyses) -> Result<Self, SynonymFault> {
         let mut synonyms = Self::default();
         let mut places: HashMap<Vec<Vec<String>>, usize> = HashMap::new();
+        let mut pairs = 0;
         for (line, content) in (1..).zip(text.trim_start_matches('\u{feff}').lines()) {
             let fault = |reason: String| SynonymFault { line, reason };
             let content = content.split('#').next().unwrap_or_default().trim();
@@ -93,6 +98,10 @@ impl Synonyms {
                     if !side.contains(&place) {
                         side.push(place);
                     }
+                    if side.len() > MOST_A_LINE {
+                        let reason = format!("it names more than {MOST_A_LINE} words; write several lines");
+                        return Err(fault(reason));
+                    }
                 }
                 Ok(side)
             };
@@ -105,6 +114,11 @@ impl Synonyms {
                 }
                 (group.clone(), group)
             };
+            pairs += from.len() * to.len();
+            if pairs > MOST_PAIRS {
+                let reason = format!("up to here more than {MOST_PAIRS} words stand for another");
+                return Err(fault(reason));
+            }
             for from in from {
                 let known = synonyms.stands_for.entry(from).or_default();
                 known.extend(to.iter().copied().filter(|&to| to != from));
@@ -243,6 +257,7 @@ mod tests {
             ("car, cars", 1, "one word alone"),
             ("!, ?", 1, "'!' is no word"),
             (&format!("a, {}", "w x ".repeat(9)), 1, "more than 16 words"),
+            (&(0..300).map(|n| format!("w{n}")).collect::<Vec<_>>().join(", "), 1, "more than 256 words"),
         ] {
             let fault = Synonyms::parse(text).unwrap_err();
             assert!(fault.line == line && fault.reason.contains(part), "{text}: {fault:?}");

@@ -14,7 +14,7 @@ use crate::late::{self, TokenFile};
 use crate::lookup::{Columns, HeadColumns, SegmentColumns};
 use crate::manifest::{DENSE_FOLDER, Manifest};
 use crate::reader::open_last;
-use crate::{Error, Snapshot, alternate, weights};
+use crate::{Alternate, Error, Snapshot, alternate, weights};
 
 /// Chunk numbers that a problem prints: enough to see where they go wrong.
 const ORDINALS_SHOWN: usize = 20;
@@ -56,7 +56,7 @@ pub struct VerifyProblem {
     pub reason: String,
 }
 
-/// Reads every byte of the last commit of the index in `dir`, and compares its halves.
+/// Reads every byte of the last commit of the index in `dir`, and compares its halves; then those of its alternates.
 ///
 /// Its files are held open while they are read, so that a writer may go on meanwhile.
 ///
@@ -71,6 +71,17 @@ pub fn verify(dir: &Path) -> Result<VerifyReport, Error> {
         if let Err(error) = checked {
             report.note(dir, error)?;
         }
+    }
+    for which in [Alternate::Next, Alternate::Former] {
+        // A damaged plan of an exchange is noted above.
+        let Ok(Some(place)) = alternate::find_alternate(dir, which) else { continue };
+        let within = place.strip_prefix(dir).unwrap_or(&place);
+        let of_alternate = verify(&place)?;
+        report
+            .files
+            .extend(of_alternate.files.into_iter().map(|file| VerifiedFile { file: within.join(file.file), ..file }));
+        let problems = of_alternate.problems.into_iter();
+        report.problems.extend(problems.map(|problem| VerifyProblem { file: within.join(problem.file), ..problem }));
     }
     Ok(report)
 }

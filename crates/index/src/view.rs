@@ -11,7 +11,7 @@ use berth_types::{EVERYONE, FacetCount, Viewer};
 use crate::query_language::LanguageFault;
 use crate::schema::{column, column_name};
 use crate::select::{Condition, Values};
-use crate::{Error, FieldValue, LexicalAnswer, Policy, Question, Selection, Snapshot, StoredDocument};
+use crate::{Error, FieldValue, LexicalAnswer, Policy, Question, Selection, Snapshot, StoredDocument, TermScore};
 
 /// A snapshot without what is hidden from whoever looks.
 #[derive(Debug, Clone)]
@@ -128,6 +128,14 @@ impl<'a> View<'a> {
         answer.map_err(|error| self.discreet(error))
     }
 
+    /// As [`Snapshot::explain`], of a chunk that is seen.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn explain(&self, question: &Question, chunk_id: u64) -> Result<Vec<TermScore>, Error> {
+        self.snapshot.explain_of_seen(self.seen.as_ref(), question, chunk_id)
+    }
+
     /// As [`Snapshot::facet`].
     ///
     /// # Errors
@@ -206,7 +214,7 @@ impl<'a> View<'a> {
         let hidden = |fault| match fault {
             LanguageFault::UnknownField { name, .. } if self.is_restricted => LanguageFault::UnknownField {
                 name,
-                known: "id, source, modified, title and those of your documents".into(),
+                known: "id, source, modified, title, language and those of your documents".into(),
             },
             other => other,
         };

@@ -58,9 +58,13 @@ pub(crate) fn store_on(disk: &Disk, index: &Path, fusion: Fusion) -> Result<(), 
 /// How the halves of an index are joined by its own choice; none where it has none. `fingerprint` is that of its vectors.
 ///
 /// # Errors
-/// `Corrupted`, `UnknownFormat`, `Io`.
+/// `DamagedWeights`, `UnknownFormat`, `Io`.
 pub fn stored_weights(index: &Path, fingerprint: &Fingerprint) -> Result<Option<StoredWeights>, Error> {
-    let Some(weights) = read(index)? else { return Ok(None) };
+    let weights = read(index).map_err(|error| match error {
+        Error::Corrupted { file, reason } => Error::DamagedWeights { file, reason },
+        other => other,
+    });
+    let Some(weights) = weights? else { return Ok(None) };
     let for_this_model = weights.fingerprint == hash(fingerprint);
     Ok(Some(StoredWeights { fusion: weights.fusion, for_this_model }))
 }
@@ -154,7 +158,7 @@ mod tests {
         let mut bytes = fs::read(&path).unwrap();
         bytes[20] ^= 1;
         fs::write(&path, bytes).unwrap();
-        assert!(matches!(stored_weights(&back, &fingerprint), Err(Error::Corrupted { .. })));
+        assert!(matches!(stored_weights(&back, &fingerprint), Err(Error::DamagedWeights { .. })));
         assert_eq!(verify(&back).unwrap().problems[0].file, Path::new(WEIGHTS_FILE));
     }
 }

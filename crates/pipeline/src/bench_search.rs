@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use berth_index::IndexReader;
-use berth_types::{DenseSearch, Embedding, Fusion, Mode, Narrowing, Query, Shaping};
+use berth_types::{DenseSearch, Embedding, Fusion, Mode, Narrowing, Query, Shaping, Viewer};
 use serde::Serialize;
 
 use crate::bench::quantile;
@@ -201,6 +201,6 @@ fn query(options: &BenchSearchOptions, text: &str) -> Query {
         rerank: None,
         shaping: Shaping::default(),
         explain: false,
-        narrowing: Narrowing { filter: options.filter.clone(), ..Narrowing::default() },
+        narrowing: Narrowing { filter: options.filter.clone(), viewer: Some(Viewer::Owner), ..Narrowing::default() },
     }
 }

@@ -54,7 +54,7 @@ fn half_score(
         if !lexical {
             return Ok(leaf(format!("cosine of {of}"), score));
         }
-        let terms = view.snapshot().explain(question, chunk_id)?.into_iter().map(|term| {
+        let terms = view.explain(question, chunk_id)?.into_iter().map(|term| {
             let synonym = question.synonym_of(&term.term);
             let synonym = synonym.map_or_else(String::new, |of| format!(" (synonym of {of})"));
             let of_chunk = format!("{}{synonym}: {} in {} terms", term.term, term.term_frequency, term.field_length);

@@ -20,7 +20,7 @@ use crate::prepare::Cutting;
 use crate::source::{Listing, Problem, SkipCounts, is_standard_input, list_files};
 use crate::{Error, TokenEncoder};
 use run::Run;
-pub(crate) use stored::{Behind, ingest_stored, remove_all};
+pub(crate) use stored::{Behind, ingest_stored, remove_all, whole_records};
 
 /// Overlap of windows in tokens, where neither the user nor the index says otherwise.
 const DEFAULT_OVERLAP_TOKENS: usize = 64;

@@ -18,7 +18,7 @@ use berth_types::Fingerprint;
 use serde::Serialize;
 
 use crate::encoding::{EncoderChoice, open_encoder_for};
-use crate::ingest::{Behind, check_window, ingest_stored, remove_all, settings_for};
+use crate::ingest::{Behind, check_window, ingest_stored, remove_all, settings_for, whole_records};
 use crate::{
     Error, Home, IngestOptions, IngestReport, Progress, TokenEncoder, fingerprint_hash, open_token_encoder,
     remember_rate,
@@ -185,7 +185,7 @@ impl Migration {
     pub fn build(&self, progress: &mut dyn Progress, cancel: &AtomicBool) -> Result<IngestReport, Error> {
         let current = IndexReader::open(&self.index)?.snapshot();
         let there = open_if_there(&self.next)?.map(|next| next.records()).transpose()?.unwrap_or_default();
-        let behind = Behind::of(&current.records()?, &there);
+        let behind = Behind::of(&whole_records(&current)?, &there);
         ingest_stored(
             (&self.encoder, self.tokens.as_ref()),
             (&current, behind),
@@ -281,7 +281,7 @@ pub fn exchange(
         return Ok(None);
     }
     // What could not be taken over would be lost.
-    let left = Behind::of(&current.records()?, &IndexReader::open(&place)?.snapshot().records()?);
+    let left = Behind::of(&whole_records(&current)?, &IndexReader::open(&place)?.snapshot().records()?);
     if !left.is_empty() {
         return Err(Error::NotCaughtUp { index: index.to_path_buf(), documents: left.missing.len() + left.gone.len() });
     }
@@ -309,7 +309,7 @@ impl CatchingUp<'_> {
         progress: &mut dyn Progress,
         cancel: &AtomicBool,
     ) -> Result<bool, Error> {
-        let behind = Behind::of(&current.records()?, &IndexReader::open(self.place)?.snapshot().records()?);
+        let behind = Behind::of(&whole_records(current)?, &IndexReader::open(self.place)?.snapshot().records()?);
         if behind.is_empty() {
             return Ok(false);
         }

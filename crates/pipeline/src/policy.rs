@@ -3,9 +3,8 @@
 use std::path::Path;
 use std::time::SystemTime;
 
-use berth_index::{IndexReader, IndexWriter, Policy, dates};
+use berth_index::{IndexReader, IndexWriter, Policy, dates, has_field};
 use berth_types::{Document, TimeSpan};
-use serde_json::Value;
 
 use crate::Error;
 
@@ -122,7 +121,7 @@ impl AccessGiven {
 
     /// Adds them to a document that says nothing; says whether it did.
     pub(crate) fn add(&self, document: &mut Document) -> bool {
-        let says_nothing = document.metadata.get(&self.field).is_none_or(Value::is_null);
+        let says_nothing = !has_field(&document.metadata, &self.field);
         if says_nothing {
             document.metadata.insert(self.field.clone(), self.principals.clone().into());
         }

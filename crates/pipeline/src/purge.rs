@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use berth_index::{Alternate, IndexReader, IndexWriter, PurgeReport, Snapshot, find_alternate};
+use berth_index::{Alternate, Exchange, IndexReader, IndexWriter, PurgeReport, Snapshot, find_alternate};
 use berth_types::DocumentRecord;
 use serde::Serialize;
 
 use crate::Error;
-use crate::ingest::{Behind, remove_all};
+use crate::ingest::{Behind, remove_all, whole_records};
 use crate::policy::{remove_expired_or_fail, with_writer};
 
 /// What a purge did.
@@ -19,9 +19,11 @@ pub struct PurgeOutcome {
     pub report: PurgeReport,
     /// Documents that had expired and were removed before.
     pub expired: usize,
+    /// Documents that were pinned to a question and are no more there.
+    pub pins: usize,
 }
 
-/// Removes what has expired, writes every segment anew that holds anything of a deleted document, and removes the old files.
+/// Removes what has expired, forgets pins of documents that are not there, writes every segment anew that holds anything of a deleted document, and removes the old files.
 /// Needs no model.
 ///
 /// # Errors
@@ -30,9 +32,15 @@ pub struct PurgeOutcome {
 pub fn purge(index: &Path, force: bool) -> Result<PurgeOutcome, Error> {
     let mut outcome = with_writer(index, |writer| {
         let expired = remove_expired_or_fail(index, writer, force)?;
-        Ok(PurgeOutcome { report: writer.purge()?, expired })
+        let pins = forget_pins(index, writer)?;
+        Ok(PurgeOutcome { report: writer.purge()?, expired, pins })
     })?;
-    let records = IndexReader::open(index)?.snapshot().records()?;
+    if [Alternate::Next, Alternate::Former].iter().all(|which| !which.path(index).is_dir()) {
+        return Ok(outcome);
+    }
+    // While this is held nobody writes the index, nor puts an alternate in its place.
+    let exchange = Exchange::begin(index)?;
+    let records = whole_records(exchange.current())?;
     for which in [Alternate::Next, Alternate::Former] {
         let Some(place) = find_alternate(index, which)? else { continue };
         let alternate = match IndexReader::open(&place) {
@@ -46,6 +54,16 @@ pub fn purge(index: &Path, force: bool) -> Result<PurgeOutcome, Error> {
         outcome.report.lexical_segments += of_alternate.lexical_segments;
     }
     Ok(outcome)
+}
+
+/// Unpins what the index does not hold: its ids would stay in a file.
+fn forget_pins(index: &Path, writer: &mut IndexWriter) -> Result<usize, Error> {
+    let mut pins = IndexReader::open(index)?.snapshot().pins()?;
+    let forgotten = pins.keep(|id| writer.record(id).is_some());
+    if forgotten > 0 {
+        writer.set_pins(&pins)?;
+    }
+    Ok(forgotten)
 }
 
 /// The same for an index inside the first, after removing what the first does not have, or has in another version. What it

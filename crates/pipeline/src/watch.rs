@@ -23,12 +23,13 @@ const GLANCE: Duration = Duration::from_millis(50);
 pub trait Watcher: Progress {
     /// A run has come to its end.
     fn synced(&mut self, report: &IngestReport);
-    /// Another process is writing the index; it is tried again.
+    /// Another process is writing the index, or what is watched is away; it is tried again.
     fn put_off(&mut self, error: &Error);
 }
 
 /// Indexes what `options` names, and again after every change, until `cancel` becomes true. A change is taken up when two
-/// looks, an `interval` apart, find the same. The index is held only while a run goes on.
+/// looks, an `interval` apart, find the same. The index is held only while a run goes on. A folder that is away after it was
+/// indexed once, and a sync that would remove too much, change nothing; they are looked at again.
 ///
 /// # Errors
 /// As [`ingest`], but for an index that another process is writing.
@@ -42,19 +43,27 @@ pub fn watch(
     cancel: &AtomicBool,
 ) -> Result<(), Error> {
     let mut before = None;
-    let mut indexed = None;
+    let (mut indexed, mut refused) = (None, None);
     while !cancel.load(Ordering::Relaxed) {
-        let now = stamp(options)?;
+        let now = match stamp(options) {
+            Ok(now) => Some(now),
+            Err(error) if indexed.is_some() && may_pass(&error) => None,
+            Err(error) => return Err(error),
+        };
         // The first look is enough to begin with.
         let at_rest = before.is_none_or(|before| before == now);
-        if at_rest && indexed != Some(now) {
+        if at_rest && indexed != Some(now) && refused != Some(now) {
             match ingest(encoder, tokens, index, options, watcher, cancel) {
                 Ok(report) => {
                     // What changed meanwhile shows at the next look.
-                    indexed = Some(now);
+                    (indexed, refused) = (Some(now), None);
                     watcher.synced(&report);
                 }
                 Err(error) if error.kind() == ErrorKind::Overloaded => watcher.put_off(&error),
+                Err(error) if indexed.is_some() && may_pass(&error) => {
+                    refused = Some(now);
+                    watcher.put_off(&error);
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -65,6 +74,11 @@ pub fn watch(
         }
     }
     Ok(())
+}
+
+/// Whether an error may be over at the next look: a share that is away for a moment looks like a folder that was emptied.
+fn may_pass(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Refused | ErrorKind::Unavailable)
 }
 
 /// What tells one state of the folders from another: paths, lengths and times of all files.

@@ -27,6 +27,10 @@ pub(crate) fn run(args: &PurgeArgs) -> anyhow::Result<Outcome> {
     if expired > 0 {
         output::print(&format!("{} documents had expired\n", grouped(expired as u64)))?;
     }
+    if outcome.pins > 0 {
+        let pins = grouped(outcome.pins as u64);
+        output::print(&format!("{pins} documents that are no more there were unpinned\n"))?;
+    }
     if queries > 0 {
         output::print(&format!("{} questions of the log are gone\n", grouped(queries as u64)))?;
     }

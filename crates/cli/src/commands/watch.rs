@@ -75,6 +75,13 @@ impl Watcher for Teller {
     }
 
     fn put_off(&mut self, error: &Error) {
-        say(&format!("berth: {error}; trying again"));
+        match error {
+            Error::SyncRefused { reason } => {
+                say(&format!(
+                    "berth: {reason}; nothing was removed; `berth index --sync --force` would, if it is meant"
+                ));
+            }
+            error => say(&format!("berth: {error}; trying again")),
+        }
     }
 }

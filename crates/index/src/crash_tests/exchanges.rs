@@ -13,7 +13,7 @@ use super::disk_model::{Files, Model, write_disk};
 use super::{Contents, Random, SEED, contents, put, quick_directory, settings, settings_with_tokens};
 use crate::alternate::{Alternate, EXCHANGE_FILE, Exchange, LEAVING_FOLDER, drop_alternate, find_alternate};
 use crate::disk::{Disk, Step};
-use crate::{Error, IndexReader, IndexSettings, IndexWriter, first_segment_of_next, verify};
+use crate::{Error, IndexReader, IndexSettings, IndexWriter, Keeping, first_segment_of_next, keep_snapshot, verify};
 
 fn other_settings() -> IndexSettings {
     let fingerprint = Fingerprint { model: "other".to_string(), parts: BTreeMap::new() };
@@ -193,4 +193,36 @@ fn there_and_back_and_on_with_work_in_between() {
     assert_eq!(contents(&dir).unwrap().len(), 4);
     let names: Vec<_> = fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert!(!names.iter().any(|name| name == "next" || name == ".dropped"), "{names:?}");
+}
+
+#[test]
+fn an_alternate_is_read_before_it_counts_and_what_is_none_is_left_alone() {
+    let base = quick_directory();
+    let dir = base.path().join("index");
+    build(&dir, &Disk::default());
+    let next = Alternate::Next.path(&dir);
+    for inside in [dir.join("kept"), next.join("kept/deeper")] {
+        let error = keep_snapshot(&dir, &inside, Keeping::Link).unwrap_err();
+        assert!(matches!(error, Error::InsideIndex { .. }), "{error}");
+    }
+    fs::write(next.join("notes.txt"), "of somebody").unwrap();
+    let error = drop_alternate(&dir, Alternate::Next).unwrap_err();
+    assert!(matches!(error, Error::NotAnIndex { .. }), "{error}");
+    fs::remove_file(next.join("notes.txt")).unwrap();
+
+    let rows = fs::read_dir(next.join("dense")).unwrap().map(|entry| entry.unwrap().path());
+    let mut rows = rows.filter(|path| path.extension().is_some_and(|extension| extension == "rows"));
+    let rows = rows.next().unwrap();
+    let whole = fs::read(&rows).unwrap();
+    let mut damaged = whole.clone();
+    damaged[whole.len() / 3] ^= 1;
+    fs::write(&rows, damaged).unwrap();
+    let problems = verify(&dir).unwrap().problems;
+    assert!(problems.iter().any(|problem| problem.file.starts_with("next")), "{problems:?}");
+    let error = Exchange::begin(&dir).unwrap().adopt(Alternate::Next).unwrap_err();
+    assert!(matches!(error, Error::Corrupted { .. }), "{error}");
+    assert_eq!(settings_of(&dir), settings());
+    fs::write(&rows, whole).unwrap();
+    Exchange::begin(&dir).unwrap().adopt(Alternate::Next).unwrap();
+    assert_eq!(verify(&dir).unwrap().problems, []);
 }

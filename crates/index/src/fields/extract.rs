@@ -33,6 +33,19 @@ pub(crate) fn extract(
     values
 }
 
+/// Whether metadata say anything in a field, at whichever depth its name leads to.
+pub fn has_field(metadata: &Map<String, Json>, field: &str) -> bool {
+    fn says(name: &str, json: &Json, field: &str) -> bool {
+        match json {
+            Json::Null => false,
+            Json::Object(object) => object.iter().any(|(key, json)| says(&format!("{name}.{key}"), json, field)),
+            Json::Array(elements) => elements.iter().any(|json| says(name, json, field)),
+            _ => name == field,
+        }
+    }
+    metadata.iter().any(|(name, json)| says(name, json, field))
+}
+
 /// Whether the filter language can spell a name.
 pub(crate) fn is_searchable_name(name: &str) -> bool {
     let is_plain = |c: char| !c.is_whitespace() && !c.is_control() && !"\":()[]{}\\*<>=".contains(c);
@@ -150,6 +163,14 @@ mod tests {
         assert_eq!(fields, kinds.iter().map(|&(name, kind)| (name.to_owned(), kind)).collect());
         assert_eq!(heard, complaints.iter().map(|(name, why)| ((*name).to_owned(), why.clone())).collect::<Vec<_>>());
         all
+    }
+
+    #[test]
+    fn a_field_is_there_at_whichever_depth() {
+        let row = json!({"acl": {"read": [null, ["bob"]], "write": null}, "flat.name": 1, "empty": {}});
+        let has = |field: &str| has_field(row.as_object().unwrap(), field);
+        assert!(has("acl.read") && has("flat.name"));
+        assert!(!has("acl.write") && !has("acl") && !has("read") && !has("empty") && !has("absent"));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use std::fmt;
 use berth_types::FieldKind;
 
 pub(crate) use date::{Moment, written};
+pub use extract::has_field;
 pub(crate) use extract::{Value, extract, is_searchable_name};
 
 /// The fields of an index by name.

@@ -7,9 +7,10 @@ use tantivy::Searcher;
 use tantivy::query::Bm25StatisticsProvider;
 use tantivy::schema::Field;
 
-use super::{Fields, idf};
+use super::{Fields, idf, is_among};
 use crate::Error;
 use crate::analysis::{self, AnalysedWord, Analyses};
+use crate::select::Bits;
 
 /// Most distinct terms that one question is answered for. Longer questions are pasted documents; their rarest 1,024
 /// words say what they are about, and the time of an answer stays bounded.
@@ -83,7 +84,12 @@ fn take_apart(text: &str, analyses: &Analyses) -> Vec<(bool, AnalysedWord)> {
 }
 
 /// Counts a question's words and asks the index how rare they are.
-pub(super) fn plan(searcher: &Searcher, fields: &Fields, asked: &[Asked]) -> Result<Plan, Error> {
+pub(super) fn plan(
+    searcher: &Searcher,
+    fields: &Fields,
+    asked: &[Asked],
+    seen: Option<&[Bits]>,
+) -> Result<Plan, Error> {
     let mut words: Vec<(&Asked, u32)> = Vec::new();
     let mut positions: HashMap<&Asked, usize> = HashMap::new();
     for word in asked {
@@ -100,7 +106,7 @@ pub(super) fn plan(searcher: &Searcher, fields: &Fields, asked: &[Asked]) -> Res
     let mut terms = Vec::new();
     for (word, count) in &words {
         let field = if word.in_title { fields.title } else { fields.body };
-        terms.extend(forms(searcher, field, word, *count)?);
+        terms.extend(forms(searcher, (field, word, *count), seen)?);
     }
     merge_equals(&mut terms);
     if asked.iter().all(|word| analysis::is_lone(&word.forms[0])) {
@@ -120,12 +126,22 @@ fn share(terms: &mut [QueryTerm], chunks: u64) {
 }
 
 /// The forms of a word that the index has; the first one where it has none.
-fn forms(searcher: &Searcher, field: Field, word: &Asked, count: u32) -> Result<Vec<QueryTerm>, Error> {
+fn forms(
+    searcher: &Searcher,
+    (field, word, count): (Field, &Asked, u32),
+    seen: Option<&[Bits]>,
+) -> Result<Vec<QueryTerm>, Error> {
     let mut terms = Vec::with_capacity(word.forms.len());
     for text in &word.forms {
         let term =
             QueryTerm { field, text: text.clone(), count, document_frequency: 0, is_other_form: false, share: 0.0 };
-        let document_frequency = searcher.doc_freq(&term.as_term())?;
+        let mut document_frequency = searcher.doc_freq(&term.as_term())?;
+        if let Some(seen) = seen
+            && document_frequency > 0
+            && !is_among(searcher, &term, seen)?
+        {
+            document_frequency = 0;
+        }
         terms.push(QueryTerm { document_frequency, ..term });
     }
     if terms.iter().any(|term| term.document_frequency > 0) {

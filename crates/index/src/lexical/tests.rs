@@ -36,7 +36,7 @@ fn index(segments: &[Vec<(u64, &str, String)>]) -> (Searcher, Fields) {
 }
 
 fn search(searcher: &Searcher, fields: &Fields, text: &str, depth: usize) -> Result<LexicalAnswer, Error> {
-    search_terms(searcher, fields, &plain_words(text, &Analyses::default()), None, depth)
+    search_terms(searcher, fields, &plain_words(text, &Analyses::default()), (None, None), depth)
 }
 
 fn one_segment(texts: &[(&'static str, &str)]) -> (Searcher, Fields) {
@@ -84,7 +84,7 @@ fn a_question_without_words_is_answered_with_a_warning() {
     assert_eq!(search(&searcher, &fields, "text", 0).unwrap().hits, []);
     let nothing = index(&[]);
     assert_eq!(search(&nothing.0, &nothing.1, "text", 5).unwrap().hits, []);
-    assert_eq!(explain(&nothing.0, &nothing.1, &plain_words("text", &Analyses::default()), 5).unwrap(), []);
+    assert_eq!(explain(&nothing.0, &nothing.1, &plain_words("text", &Analyses::default()), 5, None).unwrap(), []);
 }
 
 #[test]
@@ -137,13 +137,14 @@ fn deleted_chunks_are_not_found() {
     let searcher = searcher.index().reader().unwrap().searcher();
     let hits = search(&searcher, &fields, "alpha", 10).unwrap().hits;
     assert_eq!(hits.iter().map(|hit| hit.chunk_id).collect::<Vec<_>>(), [1]);
-    assert_eq!(explain(&searcher, &fields, &plain_words("alpha", &Analyses::default()), 2).unwrap(), []);
+    assert_eq!(explain(&searcher, &fields, &plain_words("alpha", &Analyses::default()), 2, None).unwrap(), []);
 }
 
 #[test]
 fn a_sample_by_hand() {
     let (searcher, fields) = one_segment(&[("", "alpha beta"), ("", "beta gamma delta beta")]);
-    let scores = explain(&searcher, &fields, &plain_words("beta beta zeta gamma", &Analyses::default()), 2).unwrap();
+    let scores =
+        explain(&searcher, &fields, &plain_words("beta beta zeta gamma", &Analyses::default()), 2, None).unwrap();
     // Two chunks of 2 and 4 words: average 3, length factor 1.2 · (0.25 + 0.75 · 4 / 3) = 1.5.
     let beta = (1.0_f32 + 0.5 / 2.5).ln();
     let gamma = (1.0_f32 + 1.5 / 1.5).ln();
@@ -179,11 +180,11 @@ fn by_scoring_everything(
 ) -> Vec<ChunkHit> {
     let mut expected = Vec::new();
     for &(chunk_id, ..) in segments.iter().flatten() {
-        let scores = explain(searcher, fields, &plain_words(query, &Analyses::default()), chunk_id).unwrap();
+        let scores = explain(searcher, fields, &plain_words(query, &Analyses::default()), chunk_id, None).unwrap();
         if !scores.is_empty() {
             let score = scores.iter().map(|score| f64::from(score.score)).sum::<f64>() as f32;
             let asked = plain_words(query, &Analyses::default());
-            let Plan { terms, .. } = query::plan(searcher, fields, &asked).unwrap();
+            let Plan { terms, .. } = query::plan(searcher, fields, &asked, None).unwrap();
             let has = |term: &&QueryTerm| scores.iter().any(|score| score.term == term.name(fields));
             let coverage = terms.iter().filter(has).map(|term| term.share).sum::<f32>().min(1.0);
             expected.push(ChunkHit { chunk_id, document_no: chunk_id / 10, score, coverage });

@@ -12,6 +12,8 @@ use crate::lookup::Lookup;
 /// Most memory of the sets that are kept. A set takes some three bits a document where it has one chunk, so that 100 filters
 /// over a million documents fit.
 const KEPT_BYTES: usize = 40_000_000;
+/// Most sets that are kept: each question with operators or a filter looks through their conditions.
+const KEPT_SETS: usize = 256;
 
 /// Made as filters are asked for.
 #[derive(Default)]
@@ -49,7 +51,7 @@ impl Selections {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.push((condition, Arc::clone(&selection)));
         let bytes = self.table.get().map_or(0, DocumentTable::set_bytes).max(1);
-        let most = (KEPT_BYTES / bytes).max(1);
+        let most = (KEPT_BYTES / bytes).clamp(1, KEPT_SETS);
         let superfluous = kept.len().saturating_sub(most);
         kept.drain(..superfluous);
         Ok(selection)

@@ -108,7 +108,7 @@ impl Names<'_> {
                     field: field.clone(),
                     kind: FieldKind::Text,
                     value: value.to_string(),
-                    needed: "no words",
+                    needed: "neither a word, a phrase nor a prefix, such as title:word, title:\"two words\" or title:wor*",
                 }),
                 _ => Ok(Condition::Words(Words::sought(Place::Title, value, strict, self.analyses))),
             },
@@ -117,7 +117,9 @@ impl Names<'_> {
                     |needed| LanguageFault::WrongValue { field: field.clone(), kind, value: value.to_string(), needed };
                 if kind == FieldKind::Text && !matches!(value, Sought::Anything) {
                     return match value {
-                        Sought::Range(..) | Sought::Fuzzy(..) => Err(wrong("neither a word, a phrase nor a prefix")),
+                        Sought::Range(..) | Sought::Fuzzy(..) => {
+                            Err(wrong("neither a word, a \"phrase\" nor a prefix*"))
+                        }
                         _ => {
                             let place = Place::Field(field.clone());
                             Ok(Condition::Words(Words::sought(place, value, strict, self.analyses)))

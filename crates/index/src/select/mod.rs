@@ -226,14 +226,16 @@ impl Snapshot {
         let fields = self.lookup().schema.fields();
         let searcher = &self.lookup().searcher;
         let asked = self.asked(question)?;
+        let visible = seen.map(|seen| self.entries_of_seen(seen)).transpose()?;
+        let visible = visible.as_deref();
         let Some(operators) = &question.operators else {
             let selection =
                 self.selection_within(seen, filter, None)?.filter(|selection| !selection.documents.is_all());
             let Some(selection) = selection else {
-                return lexical::search_terms(searcher, &fields, &asked, None, depth);
+                return lexical::search_terms(searcher, &fields, &asked, (None, visible), depth);
             };
             let within = Within { entries: selection.entries(self.table()?), unscored: false };
-            return lexical::search_terms(searcher, &fields, &asked, Some(within), depth);
+            return lexical::search_terms(searcher, &fields, &asked, (Some(within), visible), depth);
         };
         let table = self.table()?;
         let Some(selection) = self.matches_within(seen, filter, question)? else {
@@ -249,7 +251,13 @@ impl Snapshot {
             entries.iter_mut().zip(&with_words).for_each(|(entries, with_words)| entries.and(with_words));
         }
         let within = Within { entries: &entries, unscored: true };
-        lexical::search_terms(searcher, &fields, &asked, Some(within), depth)
+        lexical::search_terms(searcher, &fields, &asked, (Some(within), visible), depth)
+    }
+
+    /// The entries of the lexical half that are seen.
+    fn entries_of_seen(&self, seen: &Condition) -> Result<Vec<Bits>, Error> {
+        let selection = self.select_all(Some(seen), None, None)?;
+        selection.map_or_else(|| Ok(Vec::new()), |selection| self.entries_of(&selection))
     }
 
     /// The words that a question ranks by, those that open ones stand for included.
@@ -268,7 +276,18 @@ impl Snapshot {
     /// # Errors
     /// `Corrupted`, `Lexical`.
     pub fn explain(&self, question: &Question, chunk_id: u64) -> Result<Vec<TermScore>, Error> {
+        self.explain_of_seen(None, question, chunk_id)
+    }
+
+    /// As [`explain`](Self::explain), with words that no document has that is seen taken to be nowhere.
+    pub(crate) fn explain_of_seen(
+        &self,
+        seen: Option<&Condition>,
+        question: &Question,
+        chunk_id: u64,
+    ) -> Result<Vec<TermScore>, Error> {
         let fields = self.lookup().schema.fields();
-        lexical::explain(&self.lookup().searcher, &fields, &self.asked(question)?, chunk_id)
+        let visible = seen.map(|seen| self.entries_of_seen(seen)).transpose()?;
+        lexical::explain(&self.lookup().searcher, &fields, &self.asked(question)?, chunk_id, visible.as_deref())
     }
 }

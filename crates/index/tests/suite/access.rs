@@ -80,6 +80,28 @@ fn an_index_with_access_lists_is_closed() {
 }
 
 #[test]
+fn a_word_of_hidden_documents_is_as_one_that_is_nowhere() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = IndexWriter::create_or_open(dir.path(), &settings()).unwrap();
+    writer.set_policy(&access()).unwrap();
+    put(&mut writer, "a", "words of all and harbour", &json!({"access": "alice"}), 0);
+    put(&mut writer, "b", "words of the secretproject and harbour", &json!({"access": "bob"}), 0);
+    writer.finish().unwrap();
+    let snapshot = IndexReader::open(dir.path()).unwrap().snapshot();
+    let alice = snapshot.view(Some(&principals(&["alice"])), at(0)).unwrap();
+    let answer = |word: &str| {
+        let question = snapshot.question(&format!("harbour {word}"));
+        let answer = alice.lexical_within(&question, None, 10).unwrap();
+        let chunk_id = answer.hits[0].chunk_id;
+        let explained: f32 = alice.explain(&question, chunk_id).unwrap().iter().map(|term| term.score).sum();
+        assert!((explained - answer.hits[0].score).abs() < 1e-6, "{word}");
+        (answer.ceiling(), answer.hits)
+    };
+    assert_eq!(answer("secretproject"), answer("nowhere"));
+    assert_ne!(answer("all"), answer("nowhere"));
+}
+
+#[test]
 fn an_index_that_takes_the_place_of_a_closed_one_is_closed() {
     let dir = tempfile::tempdir().unwrap();
     let documents = [("a", json!(["alice"])), ("b", json!(["bob"])), ("c", json!("everyone")), ("d", json!([]))];

@@ -14,7 +14,7 @@ use super::run::{Documents, Run, stored_bytes};
 use super::{IngestReport, Progress};
 use crate::policy::Expired;
 use crate::prepare::Cutting;
-use crate::source::Listing;
+use crate::source::{Listing, content_hash};
 use crate::{Error, TokenEncoder};
 
 /// What an index has to take over from another to hold the same documents.
@@ -29,7 +29,7 @@ pub(crate) struct Behind {
 }
 
 impl Behind {
-    /// Compares the records of both by content and file.
+    /// Compares the records of both by content and file; `there` has those that [`whole_records`] gives.
     pub(crate) fn of(there: &BTreeMap<String, DocumentRecord>, here: &BTreeMap<String, DocumentRecord>) -> Self {
         let mut behind = Self::default();
         for (id, record) in there {
@@ -47,11 +47,24 @@ impl Behind {
     }
 }
 
-/// Whether a document is whole here, and as it is there. There it may be a part that an interrupted run left, which has no
-/// hash: its text is stored whole all the same, and here all of it was embedded.
+/// Whether a document is whole here, and as it is there.
 fn is_same(there: &DocumentRecord, here: &DocumentRecord) -> bool {
-    let same_content = there.content_hash == here.content_hash || there.content_hash.is_empty();
-    same_content && there.file == here.file && !here.content_hash.is_empty()
+    there.content_hash == here.content_hash && there.file == here.file && !here.content_hash.is_empty()
+}
+
+/// The records of all documents, each with the hash of its content: a part that an interrupted run left has none, and its
+/// text is stored whole all the same.
+///
+/// # Errors
+/// Damage that is met while reading.
+pub(crate) fn whole_records(snapshot: &Snapshot) -> Result<BTreeMap<String, DocumentRecord>, Error> {
+    let mut records = snapshot.records()?;
+    for (id, record) in records.iter_mut().filter(|(_, record)| record.content_hash.is_empty()) {
+        if let Some(stored) = snapshot.document(id)? {
+            record.content_hash = content_hash(&stored.document);
+        }
+    }
+    Ok(records)
 }
 
 /// Puts the documents that the index `next` lacks into it as `current` has them, and removes those that are gone.
@@ -100,6 +113,9 @@ fn declare_fields(writer: &mut IndexWriter, current: &Snapshot) -> Result<(), Er
 
 #[cfg(test)]
 mod tests {
+    use berth_index::IndexReader;
+    use berth_types::Document;
+
     use super::*;
 
     fn records(of: &[(&str, &str, &str, u32)]) -> BTreeMap<String, DocumentRecord> {
@@ -122,9 +138,24 @@ mod tests {
 
     #[test]
     fn a_part_is_whole_here_once_all_of_it_was_embedded() {
-        let there = records(&[("a", "", "f", 500)]);
+        let there = records(&[("a", "1", "f", 500)]);
         assert_eq!(Behind::of(&there, &records(&[("a", "", "f", 64)])).missing, ["a"]);
         assert!(Behind::of(&there, &records(&[("a", "1", "f", 900)])).is_empty());
-        assert_eq!(Behind::of(&records(&[("a", "2", "f", 500)]), &records(&[("a", "1", "f", 900)])).missing, ["a"]);
+        assert_eq!(Behind::of(&there, &records(&[("a", "2", "f", 900)])).missing, ["a"], "of another version");
+    }
+
+    #[test]
+    fn a_part_has_the_hash_of_its_whole_text() {
+        let dir = tempfile::tempdir().unwrap();
+        let settings =
+            r#"{"fingerprint":{"model":"m","parts":{}},"dimensions":4,"window_tokens":8,"overlap_tokens":2}"#;
+        let settings: IndexSettings = serde_json::from_str(settings).unwrap();
+        let document = Document { id: "a".to_owned(), text: "all of it".to_owned(), ..Document::default() };
+        let mut writer = IndexWriter::create_or_open(dir.path(), &settings).unwrap();
+        writer.put(&document, &DocumentRecord::default(), Vec::new()).unwrap();
+        writer.finish().unwrap();
+        let snapshot = IndexReader::open(dir.path()).unwrap().snapshot();
+        assert_eq!(snapshot.records().unwrap()["a"].content_hash, "");
+        assert_eq!(whole_records(&snapshot).unwrap()["a"].content_hash, content_hash(&document));
     }
 }

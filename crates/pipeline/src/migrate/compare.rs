@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use berth_eval::{Dataset, Evaluation, PERSISTENCE, Run, overlap_at, rank_biased_overlap};
 use berth_index::{Alternate, IndexReader};
-use berth_types::{DenseSearch, Fusion, Mode, Narrowing, Query, Shaping};
+use berth_types::{DenseSearch, Fusion, Mode, Narrowing, Query, Shaping, Viewer};
 use serde::Serialize;
 
 use super::sample::{SampleOptions, Sampled, recorded, sample_documents};
@@ -197,7 +197,8 @@ impl Side {
             rerank: None,
             shaping: Shaping::default(),
             explain: false,
-            narrowing: Narrowing::default(),
+            // Whoever may exchange an index may see all of it.
+            narrowing: Narrowing { viewer: Some(Viewer::Owner), ..Narrowing::default() },
         };
         match self.0.rank(&query) {
             Err(Error::EmptyQuery) => Ok(Vec::new()),

@@ -1,17 +1,13 @@
 //! Questions to compare two indexes by: what documents are about, and what was asked before.
 
 use std::collections::HashSet;
-use std::fs::File;
-use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
 use berth_index::Snapshot;
-use serde::Deserialize;
 
 use crate::Error;
+use crate::query_log::{QueryLog, read_query_log};
 
-/// Questions that were asked, one JSON object with `query` a line, inside the index.
-const QUERY_LOG: &str = "queries.jsonl";
 /// Most words of a document's first sentence that are asked.
 const MOST_WORDS: usize = 24;
 /// Fewest words of a title that is worth asking.
@@ -59,30 +55,12 @@ pub(super) fn sample_documents(snapshot: &Snapshot, options: SampleOptions) -> R
 
 /// The last recorded questions, each once, and how many lines could not be read. None where nothing is recorded.
 pub(super) fn recorded(index: &Path, count: usize) -> Result<(Vec<Sampled>, usize), Error> {
-    #[derive(Deserialize)]
-    struct Line {
-        query: String,
-    }
-    let path = index.join(QUERY_LOG);
-    let file = match File::open(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((Vec::new(), 0)),
-        file => file.map_err(Error::io("read", &path))?,
-    };
-    let (mut texts, mut unreadable) = (Vec::new(), 0);
-    for line in BufReader::new(file).split(b'\n') {
-        let line = line.map_err(Error::io("read", &path))?;
-        if line.iter().all(u8::is_ascii_whitespace) {
-            continue;
-        }
-        match serde_json::from_slice::<Line>(&line) {
-            Ok(Line { query }) => texts.push(query),
-            Err(_) => unreadable += 1,
-        }
-    }
+    let QueryLog { queries, damaged } = read_query_log(index)?;
+    let texts = queries.into_iter().map(|query| query.query);
     let mut asked = HashSet::new();
     let has_words = |text: &String| text.chars().any(char::is_alphanumeric);
-    let last = texts.into_iter().rev().filter(|text| has_words(text) && asked.insert(text.clone())).take(count);
-    Ok((last.map(|text| Sampled { text, of: None }).collect(), unreadable))
+    let last = texts.rev().filter(|text| has_words(text) && asked.insert(text.clone())).take(count);
+    Ok((last.map(|text| Sampled { text, of: None }).collect(), damaged))
 }
 
 /// What a document may be asked for by: its title, else its first sentence that has words.
@@ -133,9 +111,13 @@ mod tests {
     fn recorded_questions_are_the_last_ones_each_once() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(recorded(dir.path(), 9).unwrap(), (Vec::new(), 0));
-        let log =
-            "{\"query\":\"a\",\"at\":1}\n{\"query\":\"b\"}\n\nno JSON\n{\"query\":\"a\"}\n{\"query\":\"?\"}\n{\"quer";
-        std::fs::write(dir.path().join(QUERY_LOG), log).unwrap();
+        let line = |query: &str| {
+            let rest = r#""time":"2026-11-27T20:00:00Z","mode":"hybrid","hits":1,"relevance":0.5,"ms":2.0"#;
+            format!("{{\"query\":\"{query}\",{rest}}}\n")
+        };
+        let log = [line("b"), "\nno JSON\n".to_owned(), line("a"), line("?"), "{\"quer".to_owned()].concat();
+        std::fs::write(dir.path().join("queries.1.jsonl"), line("a")).unwrap();
+        std::fs::write(dir.path().join("queries.jsonl"), log).unwrap();
         let (last, unreadable) = recorded(dir.path(), 9).unwrap();
         assert_eq!((last.iter().map(|one| one.text.as_str()).collect::<Vec<_>>(), unreadable), (vec!["a", "b"], 2));
         assert_eq!(recorded(dir.path(), 1).unwrap().0.len(), 1);
