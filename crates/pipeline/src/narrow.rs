@@ -72,6 +72,7 @@ fn listed(snapshot: &Snapshot, rank: usize, document_no: u64) -> Result<Hit, Err
         text: document.text[range].to_owned(),
         dense: None,
         lexical: None,
+        sparse: None,
         late: None,
         cross: None,
         folded: Vec::new(),
@@ -94,7 +95,7 @@ pub(crate) fn facets(
     }
     let filter = query.narrowing.filter.as_deref();
     let selection = match query.mode {
-        Mode::Dense => view.selection(filter, Some(question))?,
+        Mode::Dense | Mode::Sparse => view.selection(filter, Some(question))?,
         Mode::Lexical | Mode::Hybrid => view.matches(filter, question)?,
     };
     counted(view, query, selection.as_deref())
