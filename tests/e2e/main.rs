@@ -22,6 +22,7 @@ mod migrating;
 mod ranking;
 mod searching;
 mod sources;
+mod sparse;
 mod texts;
 mod tiny;
 mod weights;

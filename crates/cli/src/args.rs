@@ -21,6 +21,7 @@ use crate::migrate_args::MigrateArgs;
 use crate::model_args::ModelArgs;
 use crate::narrowing_args::{NarrowingArgs, PolicyArgs, ViewerArgs};
 use crate::shaping_args::{DenseArgs, ShapingArgs, parse_aggregate};
+use crate::sparse_args::SparseArgs;
 use crate::weights_args::{FusionArgs, WeightsArgs};
 
 const AFTER_HELP: &str = "\
@@ -172,6 +173,8 @@ pub(crate) struct IndexArgs {
     /// Store a vector for each token too, for `search --rerank late`; an index has them for all its chunks or for none
     #[arg(long)]
     pub(crate) token_rows: bool,
+    #[command(flatten)]
+    pub(crate) sparse: SparseArgs,
     /// Kind of a metadata field: text, keyword, integer, float, date or boolean [default: as its first value is]
     #[arg(long, value_name = "NAME:KIND", value_delimiter = ',')]
     pub(crate) field: Vec<FieldDeclaration>,
@@ -241,7 +244,7 @@ pub(crate) struct SearchArgs {
 /// How the halves of the index are joined.
 #[derive(Debug, Args)]
 pub(crate) struct RankingArgs {
-    /// Which halves answer: hybrid, dense or lexical
+    /// Which halves answer: hybrid, dense or lexical; or sparse, of an index that was built with --sparse-model
     #[arg(long, value_name = "MODE", default_value = "hybrid", value_parser = parse_mode)]
     pub(crate) mode: Mode,
     #[command(flatten)]
@@ -286,8 +289,8 @@ pub(crate) struct EvalArgs {
     /// Which judgements to score against
     #[arg(long, value_name = "SPLIT", default_value = "test")]
     pub(crate) split: String,
-    /// Halves to measure, separated by commas
-    #[arg(long, value_name = "MODES", value_delimiter = ',', default_value = "lexical,dense,hybrid", value_parser = parse_mode)]
+    /// Halves to measure, separated by commas [default: lexical,dense,hybrid, and sparse with --sparse-model]
+    #[arg(long, value_name = "MODES", value_delimiter = ',', value_parser = parse_mode)]
     pub(crate) modes: Vec<Mode>,
     #[command(flatten)]
     pub(crate) dense: DenseArgs,
@@ -303,6 +306,8 @@ pub(crate) struct EvalArgs {
     pub(crate) rerank: RerankArgs,
     #[command(flatten)]
     pub(crate) encoder: EncoderArgs,
+    #[command(flatten)]
+    pub(crate) sparse: SparseArgs,
     /// How vectors are kept: f32, f16 or int8
     #[arg(long, value_name = "KIND", default_value_t)]
     pub(crate) rows: RowKind,
@@ -405,7 +410,8 @@ pub(crate) fn parse_mode(word: &str) -> Result<Mode, String> {
         "hybrid" => Ok(Mode::Hybrid),
         "dense" => Ok(Mode::Dense),
         "lexical" => Ok(Mode::Lexical),
-        _ => Err("possible values: hybrid, dense, lexical".to_owned()),
+        "sparse" => Ok(Mode::Sparse),
+        _ => Err("possible values: hybrid, dense, lexical, sparse".to_owned()),
     }
 }
 

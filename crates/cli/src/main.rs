@@ -13,6 +13,7 @@ mod narrowing_args;
 mod output;
 mod progress;
 mod shaping_args;
+mod sparse_args;
 mod weights_args;
 
 use std::process::ExitCode;

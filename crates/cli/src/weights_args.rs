@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use berth_pipeline::StoredWeights;
-use berth_types::{Fusion, Normalize};
+use berth_types::{Fusion, Normalize, SPARSE_WEIGHT};
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 
@@ -32,6 +32,10 @@ pub(crate) struct FusionArgs {
     /// The constant k of reciprocal rank fusion [default: as the index stores it, else 60]
     #[arg(long, value_name = "K", value_parser = parse_rrf_k)]
     pub(crate) rrf_k: Option<f32>,
+    /// Share of the sparse list, 0 to 1, of an index that was built with --sparse-model; 0 does without it [default: as the
+    /// index stores it, else 0.1]
+    #[arg(long, value_name = "SHARE", value_parser = parse_share)]
+    pub(crate) sparse_weight: Option<f32>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -49,13 +53,16 @@ pub(crate) enum FusionKind {
 pub(crate) struct Resolved {
     #[serde(flatten)]
     pub(crate) fusion: Fusion,
+    /// Share of the sparse list, in an index that has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) sparse_weight: Option<f32>,
     pub(crate) from_index: bool,
 }
 
 impl FusionArgs {
-    /// What was named counts; then what the index stores, as far as it is of the same kind of fusion, and the dense weight
-    /// only for the model that it was chosen for; then what is built in.
-    pub(crate) fn resolved(&self, stored: Option<&StoredWeights>) -> Resolved {
+    /// What was named counts; then what the index stores, as far as it is of the same kind of fusion, and weights only for the
+    /// model that they were chosen for; then what is built in. `has_sparse`: whether the index has a sparse list.
+    pub(crate) fn resolved(&self, stored: Option<&StoredWeights>, has_sparse: bool) -> Resolved {
         let kind = self.fusion.or(stored.map(|stored| kind_of(stored.fusion))).unwrap_or(FusionKind::Adaptive);
         let same_kind = stored.filter(|stored| kind_of(stored.fusion) == kind);
         let stored_weight = same_kind.filter(|stored| stored.for_this_model).map(|stored| weight_of(stored.fusion));
@@ -79,14 +86,23 @@ impl FusionArgs {
                 Fusion::Rrf { k, dense_weight: dense_weight(DENSE_WEIGHT) }
             }
         };
-        let from_index =
-            self.fusion.is_none() && stored.is_some() || stored_weight.is_some() && self.dense_weight.is_none();
-        Resolved { fusion, from_index }
+        let of_this_model = stored.filter(|stored| stored.for_this_model);
+        let stored_sparse = of_this_model.and_then(|stored| stored.sparse_weight).filter(|_| has_sparse);
+        let sparse_weight = has_sparse.then(|| self.sparse_weight.or(stored_sparse).unwrap_or(SPARSE_WEIGHT));
+        let from_index = self.fusion.is_none() && stored.is_some()
+            || stored_weight.is_some() && self.dense_weight.is_none()
+            || stored_sparse.is_some() && self.sparse_weight.is_none();
+        Resolved { fusion, sparse_weight, from_index }
     }
 
     /// The same where no index has a say.
     pub(crate) fn fusion(&self) -> Fusion {
-        self.resolved(None).fusion
+        self.resolved(None, false).fusion
+    }
+
+    /// The share of the sparse list where no index has a say.
+    pub(crate) fn sparse_weight(&self) -> f32 {
+        self.sparse_weight.unwrap_or(SPARSE_WEIGHT)
     }
 
     /// Whether a dense weight that the index stores would count, were it of this model.
@@ -150,15 +166,15 @@ mod tests {
     use super::*;
 
     fn args(fusion: Option<FusionKind>, dense_weight: Option<f32>) -> FusionArgs {
-        FusionArgs { fusion, dense_weight, normalize: None, rrf_k: None }
+        FusionArgs { fusion, dense_weight, normalize: None, rrf_k: None, sparse_weight: None }
     }
 
     #[test]
     fn what_was_named_counts_then_the_index_then_what_is_built_in() {
         let fusion = Fusion::Convex { dense_weight: 0.9, normalize: Normalize::ZScore };
-        let stored = StoredWeights { fusion, for_this_model: true };
+        let stored = StoredWeights { fusion, sparse_weight: Some(0.1), for_this_model: true };
         let check = |args: FusionArgs, stored: Option<&StoredWeights>, fusion: Fusion, from_index: bool| {
-            assert_eq!(args.resolved(stored), Resolved { fusion, from_index });
+            assert_eq!(args.resolved(stored, false), Resolved { fusion, sparse_weight: None, from_index });
         };
         check(args(None, None), None, Fusion::default(), false);
         check(args(None, None), Some(&stored), fusion, true);
@@ -177,6 +193,13 @@ mod tests {
         let of_another = StoredWeights { for_this_model: false, ..stored };
         let kind_alone = Fusion::Convex { dense_weight: 0.7, normalize: Normalize::ZScore };
         check(args(None, None), Some(&of_another), kind_alone, true);
+        let sparse = |args: FusionArgs, stored| args.resolved(stored, true).sparse_weight;
+        assert_eq!(sparse(args(None, None), None), Some(SPARSE_WEIGHT));
+        assert_eq!(sparse(args(None, None), Some(&stored)), Some(0.1));
+        assert_eq!(sparse(args(Some(FusionKind::Rrf), None), Some(&stored)), Some(0.1), "of whichever fusion");
+        assert_eq!(sparse(args(None, None), Some(&of_another)), Some(SPARSE_WEIGHT));
+        let named = FusionArgs { sparse_weight: Some(0.0), ..args(None, None) };
+        assert_eq!(sparse(named, Some(&stored)), Some(0.0));
         assert!(args(None, None).asks_for_weight(&of_another) && !args(None, Some(0.1)).asks_for_weight(&of_another));
     }
 }

@@ -27,6 +27,7 @@ fn build(dir: &std::path::Path, rows: usize) {
         overlap_tokens: 64,
         rows: RowKind::F32,
         tokens: None,
+        sparse: None,
     };
     let mut writer = IndexWriter::create_or_open(dir, &settings).expect("an empty directory");
     let mut state = 88_172_645_463_325_252;
@@ -37,6 +38,7 @@ fn build(dir: &std::path::Path, rows: usize) {
             key: ContentKey((number * CHUNKS_A_DOCUMENT + ordinal).to_le_bytes().repeat(2).try_into().unwrap()),
             embedding: random_row(&mut state),
             tokens: None,
+            sparse: None,
         };
         let chunks = (0..CHUNKS_A_DOCUMENT).map(chunk).collect();
         writer.put(&document, &DocumentRecord::default(), chunks).expect("room on the disk");

@@ -91,6 +91,7 @@ fn build(dir: &Path, documents: impl Iterator<Item = Pair>) {
         overlap_tokens: 0,
         rows: RowKind::F32,
         tokens: None,
+        sparse: None,
     };
     let mut writer = IndexWriter::create_or_open(dir, &settings).expect("an empty directory");
     for (number, (text, embedding)) in (0..DOCUMENTS).zip(documents) {
@@ -103,6 +104,7 @@ fn build(dir: &Path, documents: impl Iterator<Item = Pair>) {
             key: ContentKey(u128::from(number).to_le_bytes()),
             embedding,
             tokens: None,
+            sparse: None,
         };
         writer.put(&document, &DocumentRecord::default(), vec![chunk]).expect("room on the disk");
     }

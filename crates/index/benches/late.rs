@@ -31,6 +31,7 @@ fn build(dir: &std::path::Path, dimensions: usize) {
         overlap_tokens: 64,
         rows: RowKind::F32,
         tokens,
+        sparse: None,
     };
     let mut writer = IndexWriter::create_or_open(dir, &settings).expect("an empty directory");
     let mut state = 88_172_645_463_325_252;
@@ -40,6 +41,7 @@ fn build(dir: &std::path::Path, dimensions: usize) {
         key: ContentKey(ordinal.to_le_bytes().repeat(2).try_into().expect("sixteen bytes")),
         embedding: Embedding::normalized(vec![1.0]).expect("a direction"),
         tokens: Some(random_tokens(&mut state, CHUNK_TOKENS, dimensions).quantized()),
+        sparse: None,
     };
     let chunks = (0..CHUNKS).map(chunk).collect();
     writer.put(&document, &DocumentRecord::default(), chunks).expect("room on the disk");

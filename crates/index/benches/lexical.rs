@@ -41,6 +41,7 @@ fn build(dir: &Path, dice: &mut Dice) {
         overlap_tokens: 0,
         rows: RowKind::F32,
         tokens: None,
+        sparse: None,
     };
     let mut writer = IndexWriter::create_or_open(dir, &settings).expect("an empty directory");
     for number in 0..CHUNKS {
@@ -50,6 +51,7 @@ fn build(dir: &Path, dice: &mut Dice) {
             key: ContentKey([0; 16]),
             embedding: Embedding::normalized(vec![1.0]).expect("a unit"),
             tokens: None,
+            sparse: None,
         };
         writer.put(&document, &DocumentRecord::default(), vec![chunk]).expect("room on the disk");
     }

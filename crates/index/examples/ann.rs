@@ -138,6 +138,7 @@ fn build(dir: &Path, vectors: &Path, kind: RowKind) -> Outcome<()> {
         overlap_tokens: 0,
         rows: kind,
         tokens: None,
+        sparse: None,
     };
     let started = Instant::now();
     let mut writer = IndexWriter::create_or_open(dir, &settings)?;
@@ -150,6 +151,7 @@ fn build(dir: &Path, vectors: &Path, kind: RowKind) -> Outcome<()> {
             key: ContentKey(key),
             embedding: Embedding::normalized(row?)?,
             tokens: None,
+            sparse: None,
         };
         let document = Document { id: number.to_string(), text: "x".into(), ..Document::default() };
         writer.put(&document, &DocumentRecord::default(), vec![chunk])?;

@@ -17,25 +17,51 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use berth_types::{
-    Chunk, ContentKey, Document, DocumentRecord, Embedding, ErrorKind, Fingerprint, RowKind, TokenMatrix,
+    Chunk, ContentKey, Document, DocumentRecord, Embedding, ErrorKind, Fingerprint, RowKind, SparseVector, TokenMatrix,
 };
 
 use crate::disk::{Disk, Step};
 use crate::manifest::FORMATS;
-use crate::{Error, IndexReader, IndexSettings, IndexWriter, NewChunk, TokenSettings, verify};
+use crate::{
+    Error, IndexReader, IndexSettings, IndexWriter, NewChunk, SparseRow, SparseSettings, TokenSettings, verify,
+};
 use disk_model::{Files, Model, write_disk};
 
 pub(crate) type Contents = BTreeMap<String, String>;
 
 pub(crate) fn settings() -> IndexSettings {
     let fingerprint = Fingerprint { model: "test".to_string(), parts: BTreeMap::new() };
-    IndexSettings { fingerprint, dimensions: 3, window_tokens: 8, overlap_tokens: 0, rows: RowKind::F32, tokens: None }
+    IndexSettings {
+        fingerprint,
+        dimensions: 3,
+        window_tokens: 8,
+        overlap_tokens: 0,
+        rows: RowKind::F32,
+        tokens: None,
+        sparse: None,
+    }
 }
 
 /// The same index with token rows.
 pub(crate) fn settings_with_tokens() -> IndexSettings {
     let fingerprint = Fingerprint { model: "tokens".to_string(), parts: BTreeMap::new() };
     IndexSettings { tokens: Some(TokenSettings { fingerprint, dimensions: 2 }), ..settings() }
+}
+
+/// The same index with sparse vectors.
+pub(crate) fn settings_with_sparse() -> IndexSettings {
+    let fingerprint = Fingerprint { model: "pieces".to_string(), parts: BTreeMap::new() };
+    IndexSettings { sparse: Some(SparseSettings { fingerprint }), ..settings() }
+}
+
+/// A piece for each byte of a text, as heavy as it is frequent.
+fn pieces(text: &str) -> SparseRow {
+    let mut weights: BTreeMap<u32, f32> = BTreeMap::new();
+    for byte in text.bytes() {
+        *weights.entry(u32::from(byte)).or_default() += 0.25;
+    }
+    let key = ContentKey([text.bytes().fold(1, u8::wrapping_add); 16]);
+    SparseRow { key, vector: SparseVector::quantized(weights).unwrap() }
 }
 
 /// A vector for each byte of a text.
@@ -45,14 +71,15 @@ fn tokens(text: &str) -> TokenMatrix {
 
 pub(crate) fn put(writer: &mut IndexWriter, id: &str, text: &str) -> Result<(), Error> {
     let document = Document { id: id.to_string(), text: text.to_string(), ..Document::default() };
-    let with_tokens = writer.settings().tokens.is_some();
+    let (with_tokens, with_sparse) = (writer.settings().tokens.is_some(), writer.settings().sparse.is_some());
     let chunk = |range: std::ops::Range<usize>, ordinal| {
         let sum: u8 = text[range.clone()].bytes().fold(1, u8::wrapping_add);
         NewChunk {
             chunk: Chunk { ordinal, byte_range: range.clone(), tokens: 1 },
             key: ContentKey([sum; 16]),
             embedding: Embedding::normalized(vec![f32::from(sum), 1.0, ordinal as f32]).unwrap(),
-            tokens: with_tokens.then(|| tokens(&text[range]).quantized()),
+            tokens: with_tokens.then(|| tokens(&text[range.clone()]).quantized()),
+            sparse: with_sparse.then(|| pieces(&text[range])),
         }
     };
     let middle = text.len() / 2;
@@ -153,6 +180,16 @@ pub(crate) fn contents(dir: &Path) -> Result<Contents, Error> {
         }
         assert_eq!(report.token_rows, token_rows);
     }
+    if snapshot.settings().sparse.is_some() {
+        let everything = SparseVector::quantized((0..256).map(|byte| (byte, 1.0))).unwrap();
+        let hits = snapshot.sparse_within(&everything, None, usize::MAX)?;
+        for hit in &hits {
+            let chunk = snapshot.passage(hit.chunk_id)?.expect("a chunk that was found");
+            assert_eq!(snapshot.sparse_vector(hit.chunk_id)?, Some(pieces(&chunk.text).vector));
+            assert_eq!(hit.score, chunk.text.len() as f32 * 0.25, "{chunk:?}");
+        }
+        assert_eq!((hits.len() as u64, hits.len()), (report.sparse_vectors, contents.len() * 2));
+    }
     contents.extend(snapshot.synonyms_text().map(|text| (SYNONYMS.to_string(), text.to_string())));
     Ok(contents)
 }
@@ -165,6 +202,11 @@ fn a_stop_at_any_step_leaves_the_old_commit_or_the_new_one() {
 #[test]
 fn a_stop_at_any_step_leaves_token_rows_with_their_chunks() {
     stop_at_any_step(&settings_with_tokens());
+}
+
+#[test]
+fn a_stop_at_any_step_leaves_sparse_vectors_with_their_chunks() {
+    stop_at_any_step(&settings_with_sparse());
 }
 
 fn stop_at_any_step(settings: &IndexSettings) {

@@ -160,6 +160,21 @@ pub enum Error {
         /// The index directory.
         path: PathBuf,
     },
+    /// The index has no sparse vectors.
+    #[error(
+        "{} was built without sparse vectors: index again into a new folder with a model that makes them (--sparse-model)",
+        path.display()
+    )]
+    NoSparseVectors {
+        /// The index directory.
+        path: PathBuf,
+    },
+    /// The index has sparse vectors for all chunks, so that what comes must have them too.
+    #[error("{} was built with sparse vectors: every chunk needs one", path.display())]
+    SparseVectorsNeeded {
+        /// The index directory.
+        path: PathBuf,
+    },
     /// The index was made before there were metadata fields.
     #[error(
         "{} was built by a release without metadata fields: index again into a new folder to have them", path.display()
@@ -302,6 +317,8 @@ impl Error {
             | Self::DimensionMismatch { .. }
             | Self::NoTokenRows { .. }
             | Self::TokenRowsNeeded { .. }
+            | Self::NoSparseVectors { .. }
+            | Self::SparseVectorsNeeded { .. }
             | Self::NoFields { .. }
             | Self::FieldKindMismatch { .. }
             | Self::InvalidField { .. }

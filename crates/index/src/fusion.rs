@@ -1,4 +1,5 @@
-//! One list out of two: how cosine and BM25 become one score, and what every part of it was.
+//! One list out of two, or of three: how cosine, BM25 and what learned-sparse vectors say become one score, and what every
+//! part of it was.
 //!
 //! Pure functions. A document is scored by its best chunk in each half (MaxP, Dai and Callan 2019) or by another rule
 //! (`lists.rs`), and then
@@ -15,6 +16,18 @@
 //! of what both halves answer to this question, without labels: how far BM25's best document stands out, and whether the
 //! dense half finds good what BM25 found first. docs/ranking.md has the study.
 //!
+//! Where there is a sparse list, it has a share s, from 0 to 1, of the score, and both halves have the rest (`sparse.rs`):
+//!
+//! ```text
+//! (1 − s) · score of both halves + s · part
+//!
+//! adaptive   part = trust · sparse score / highest sparse score
+//! convex     part = sparse score / highest sparse score
+//! RRF        part = 2 / (k + sparse rank)
+//! ```
+//!
+//! with a trust that is made of the sparse list as that of the lexical half is of its own.
+//!
 //! What is absent is bounded: a document that a half did not list scores there at most what the last listed chunk does.
 //! A missing cosine is taken to be that bound unless the caller supplies the true one; a missing BM25 counts 0, or the
 //! lowest listed on a scale that has no other 0.
@@ -22,6 +35,7 @@
 mod explain;
 mod lists;
 mod scale;
+mod sparse;
 mod trust;
 
 use std::collections::HashMap;
@@ -29,9 +43,15 @@ use std::collections::HashMap;
 use berth_types::{Fusion, Normalize};
 
 use crate::ChunkHit;
-pub use explain::explain;
-pub use lists::{DocScore, HalfList, best_per_document, bound, chunks_without_cosine, per_chunk, per_document};
+use sparse::SparseScale;
+
+pub use explain::{Explained, explain};
+pub use lists::{
+    DocScore, HalfList, best_per_document, bound, chunks_without_cosine, chunks_without_sparse_score, per_chunk,
+    per_document,
+};
 pub use scale::{Measure, Scale};
+pub use sparse::{SparseList, SparsePart, SparseSource};
 pub use trust::{Trust, trust};
 
 /// A document as fusion sees it: what each half says.
@@ -45,6 +65,8 @@ pub struct Candidate {
     pub supplied_cosine: Option<f32>,
     /// Its place in the lexical list.
     pub lexical: Option<DocScore>,
+    /// Its place in the sparse list.
+    pub sparse: Option<DocScore>,
 }
 
 /// A document with its fused score.
@@ -54,16 +76,20 @@ pub struct Fused {
     pub document_no: u64,
     /// Higher is better.
     pub score: f32,
-    /// The chunk to show: the best one of the half that contributes more.
+    /// The chunk to show: the best one of the list that contributes the most.
     pub chunk_id: u64,
     /// Its place in the dense list.
     pub dense: Option<DocScore>,
     /// Its place in the lexical list.
     pub lexical: Option<DocScore>,
+    /// Its place in the sparse list.
+    pub sparse: Option<DocScore>,
     /// Cosine of its best chunk, or the most that it can be; none when the document has no vector.
     pub cosine: Option<f32>,
-    /// What the score was computed from.
+    /// What the score of both halves was computed from.
     pub arithmetic: Arithmetic,
+    /// What the sparse list made of it; none where there is no such list, and then the score is that of both halves.
+    pub sparse_part: Option<SparsePart>,
 }
 
 /// What a fused score was computed from.
@@ -118,25 +144,47 @@ pub enum CosineSource {
 /// `supplied` are cosines of chunks that the dense list lacks; those of listed documents are ignored, and so is a
 /// document that neither list has. Reciprocal ranks make no use of them. Weights outside 0 to 1 are clamped.
 pub fn fuse(dense: &HalfList, lexical: &HalfList, supplied: &[ChunkHit], fusion: &Fusion) -> Vec<Fused> {
-    let joining = Joining::new(dense, lexical, supplied, *fusion);
-    let mut fused: Vec<Fused> =
-        candidates(dense, lexical, supplied).iter().map(|candidate| joining.apply(candidate)).collect();
+    fuse_with_sparse(dense, lexical, supplied, None, fusion)
+}
+
+/// As [`fuse`], with a sparse list where there is one.
+pub fn fuse_with_sparse(
+    dense: &HalfList,
+    lexical: &HalfList,
+    supplied: &[ChunkHit],
+    sparse: Option<&SparseList>,
+    fusion: &Fusion,
+) -> Vec<Fused> {
+    let joining = Joining::new(dense, lexical, supplied, sparse, *fusion);
+    let candidates = candidates(dense, lexical, supplied, sparse);
+    let mut fused: Vec<Fused> = candidates.iter().map(|candidate| joining.apply(candidate)).collect();
     fused.sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then(a.document_no.cmp(&b.document_no)));
     fused
 }
 
-/// The union of both lists, in the order of document numbers.
-pub fn candidates(dense: &HalfList, lexical: &HalfList, supplied: &[ChunkHit]) -> Vec<Candidate> {
+/// The union of all lists, in the order of document numbers.
+pub fn candidates(
+    dense: &HalfList,
+    lexical: &HalfList,
+    supplied: &[ChunkHit],
+    sparse: Option<&SparseList>,
+) -> Vec<Candidate> {
+    let sparse_documents = sparse.map_or(&[][..], |sparse| &sparse.list.documents);
     let mut by_document: HashMap<u64, Candidate> =
-        HashMap::with_capacity(dense.documents.len() + lexical.documents.len());
-    let empty = |document_no| Candidate { document_no, dense: None, supplied_cosine: None, lexical: None };
-    for document in &dense.documents {
+        HashMap::with_capacity(dense.documents.len() + lexical.documents.len() + sparse_documents.len());
+    let mut note = |document: &DocScore, put: fn(&mut Candidate, DocScore)| {
         let document_no = document.document_no;
-        by_document.entry(document_no).or_insert_with(|| empty(document_no)).dense = Some(*document);
+        let empty = Candidate { document_no, dense: None, supplied_cosine: None, lexical: None, sparse: None };
+        put(by_document.entry(document_no).or_insert(empty), *document);
+    };
+    for document in &dense.documents {
+        note(document, |candidate, place| candidate.dense = Some(place));
     }
     for document in &lexical.documents {
-        let document_no = document.document_no;
-        by_document.entry(document_no).or_insert_with(|| empty(document_no)).lexical = Some(*document);
+        note(document, |candidate, place| candidate.lexical = Some(place));
+    }
+    for document in sparse_documents {
+        note(document, |candidate, place| candidate.sparse = Some(place));
     }
     for hit in supplied {
         if let Some(candidate) = by_document.get_mut(&hit.document_no)
@@ -162,7 +210,8 @@ fn cosine_of(document_no: u64, dense: &HalfList, supplied: &[ChunkHit]) -> Optio
 }
 
 /// What is the same for all documents of one question.
-struct Joining {
+struct Joining<'a> {
+    sparse: Option<SparseScale<'a>>,
     fusion: Fusion,
     trust: Option<Trust>,
     cosine_scale: Scale,
@@ -171,8 +220,14 @@ struct Joining {
     absent_bm25: f32,
 }
 
-impl Joining {
-    fn new(dense: &HalfList, lexical: &HalfList, supplied: &[ChunkHit], fusion: Fusion) -> Self {
+impl<'a> Joining<'a> {
+    fn new(
+        dense: &HalfList,
+        lexical: &HalfList,
+        supplied: &[ChunkHit],
+        sparse: Option<&'a SparseList>,
+        fusion: Fusion,
+    ) -> Self {
         let (trust, normalize) = match fusion {
             Fusion::Adaptive { .. } => (Some(trust(dense, lexical, supplied)), Normalize::Max),
             Fusion::Convex { normalize, .. } => (None, normalize),
@@ -181,11 +236,12 @@ impl Joining {
         let cosine_scale = Scale::of_cosines(dense, normalize);
         let bm25_scale = Scale::of_bm25(lexical, normalize);
         let absent_bm25 = bm25_scale.absent_bm25(lexical);
-        Self { fusion, trust, cosine_scale, bm25_scale, cosine_bound: dense.bound, absent_bm25 }
+        let sparse = sparse.map(|sparse| SparseScale::of(sparse, dense, supplied, &fusion));
+        Self { sparse, fusion, trust, cosine_scale, bm25_scale, cosine_bound: dense.bound, absent_bm25 }
     }
 
     fn apply(&self, candidate: &Candidate) -> Fused {
-        let Candidate { document_no, dense, lexical, .. } = *candidate;
+        let Candidate { document_no, dense, lexical, sparse, .. } = *candidate;
         let arithmetic = match self.fusion {
             Fusion::Adaptive { dense_weight } | Fusion::Convex { dense_weight, .. } => {
                 self.weighted(candidate, dense_weight.clamp(0.0, 1.0))
@@ -193,10 +249,15 @@ impl Joining {
             Fusion::Rrf { k, dense_weight } => Arithmetic::Reciprocal { k, dense_weight: dense_weight.clamp(0.0, 1.0) },
         };
         let cosine = dense.map(|document| document.best).or(candidate.supplied_cosine).or(self.cosine_bound);
-        let mut fused = Fused { document_no, score: 0.0, chunk_id: 0, dense, lexical, cosine, arithmetic };
+        let sparse_part = self.sparse.as_ref().map(|scale| scale.part(candidate));
+        let mut fused =
+            Fused { document_no, score: 0.0, chunk_id: 0, dense, lexical, sparse, cosine, arithmetic, sparse_part };
         let (dense_part, lexical_part) = fused.parts();
-        fused.score = dense_part + lexical_part;
-        let shown = if lexical_part > dense_part { lexical.or(dense) } else { dense.or(lexical) };
+        let halves = dense_part + lexical_part;
+        fused.score = sparse_part.map_or(halves, |part| part.joined(halves));
+        let of_halves = if lexical_part > dense_part { lexical.or(dense) } else { dense.or(lexical) };
+        let decides = |part: &SparsePart| part.value() > (1.0 - part.weight) * dense_part.max(lexical_part).max(0.0);
+        let shown = if sparse_part.as_ref().is_some_and(decides) { sparse.or(of_halves) } else { of_halves.or(sparse) };
         fused.chunk_id = shown.map_or(0, |document| document.chunk_id);
         fused
     }
@@ -226,7 +287,7 @@ fn covered(share: f32, coverage: f32) -> f32 {
 }
 
 impl Fused {
-    /// What the dense and the lexical half contribute; their sum is the score.
+    /// What the dense and the lexical half contribute; their sum is the score of both halves.
     pub fn parts(&self) -> (f32, f32) {
         match self.arithmetic {
             Arithmetic::Weighted {

@@ -2,16 +2,16 @@
 
 use berth_types::{Chunk, Document, DocumentRecord};
 
-/// A chunk found by one half.
+/// A chunk found by one half, or by sparse vectors.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ChunkHit {
     /// Number of the chunk, unique within the index for ever.
     pub chunk_id: u64,
     /// Number of its document, unique within the index for ever.
     pub document_no: u64,
-    /// Cosine in the dense half, BM25 in the lexical half; higher is better.
+    /// Cosine in the dense half, BM25 in the lexical half, the scalar product of sparse vectors; higher is better.
     pub score: f32,
-    /// Share of the question's words that the chunk has, each counting by its idf, 0 to 1; 0 in the dense half.
+    /// Share of the question's words that the chunk has, each counting by its idf, 0 to 1; 0 outside of the lexical half.
     pub coverage: f32,
 }
 

@@ -39,6 +39,7 @@ mod schema;
 mod select;
 mod settings;
 mod snapshot;
+mod sparse;
 mod stored;
 mod synonyms;
 mod verify;
@@ -51,7 +52,7 @@ pub use alternate::{Alternate, Exchange, drop_alternate, find_alternate, first_s
 pub use dense::{DenseOptions, GraphBuilder, GraphParameters};
 pub use error::{Error, FingerprintDifference};
 pub use fields::{FieldKinds, FieldWarning, Unsearchable, has_field};
-pub use fusion::{DocScore, Fused, HalfList};
+pub use fusion::{DocScore, Fused, HalfList, SparseList};
 pub use hits::{ChunkHit, LexicalAnswer, StoredChunk, StoredDocument, StoredPassage};
 pub use kept::{
     Keeping, KeptSnapshot, ListedSnapshot, is_snapshot, keep_snapshot, list_snapshots, refuse_snapshot,
@@ -64,8 +65,9 @@ pub use query_language::LanguageFault;
 pub use reader::{IndexReader, exists};
 pub use records::EmbeddedChunk;
 pub use select::{FieldValue, Question, Selection};
-pub use settings::{IndexSettings, IndexStatus, NewChunk, TokenSettings};
+pub use settings::{IndexSettings, IndexStatus, NewChunk, SparseRow, SparseSettings, TokenSettings};
 pub use snapshot::Snapshot;
+pub use sparse::SparseTermScore;
 pub use synonyms::{Synonym, SynonymFault, Synonyms};
 pub use verify::{VerifiedFile, VerifyProblem, VerifyReport, verify};
 pub use view::View;

@@ -234,7 +234,7 @@ impl Lookup {
         Ok(())
     }
 
-    fn wrong(&self, reader: &SegmentReader, reason: String) -> Error {
+    pub(crate) fn wrong(&self, reader: &SegmentReader, reason: String) -> Error {
         Error::Corrupted { file: segment_path(&self.folder, reader), reason }
     }
 }
@@ -251,8 +251,8 @@ struct ChunkPlace<'a> {
     chunk: Chunk,
 }
 
-/// The one stored value of a head, without the copies that the engine's own document makes of it. Empty elsewhere.
-struct StoredBytes(Vec<u8>);
+/// The first stored value of an entry, of a head its document, without the copies that the engine's own document makes of it.
+pub(crate) struct StoredBytes(pub(crate) Vec<u8>);
 
 impl DocumentDeserialize for StoredBytes {
     fn deserialize<'de, D: DocumentDeserializer<'de>>(mut document: D) -> Result<Self, DeserializeError> {
@@ -315,6 +315,10 @@ impl Columns {
 
     pub(crate) fn document_no(&self, doc: DocId) -> Result<u64, Error> {
         self.document_no.first(doc).ok_or_else(|| Error::corrupted(&self.path, "an entry has no document number"))
+    }
+
+    pub(crate) fn chunk_number(&self, doc: DocId) -> Result<u64, Error> {
+        self.chunk_id.first(doc).ok_or_else(|| Error::corrupted(&self.path, "a chunk has no number"))
     }
 
     pub(crate) fn chunk(&self, doc: DocId) -> Result<Chunk, Error> {

@@ -22,7 +22,8 @@ use crate::lookup::Lookup;
 use crate::manifest::{Counts, DENSE_FOLDER, Manifest, NEWEST_FORMAT, NextNumbers, missing_is_corrupted, supported};
 use crate::schema::LexicalSchema;
 use crate::{
-    Error, FieldKinds, FingerprintDifference, IndexSettings, Policy, TokenSettings, alternate, analysis, garbage, kept,
+    Error, FieldKinds, FingerprintDifference, IndexSettings, Policy, SparseSettings, TokenSettings, alternate,
+    analysis, garbage, kept,
 };
 
 /// An index that is open for writing, before anything runs.
@@ -32,6 +33,7 @@ pub(crate) struct OpenedForWriting {
     pub(crate) manifest: Manifest,
     pub(crate) lock: Arc<WriterLock>,
     pub(crate) fault: Arc<FirstFault>,
+    pub(crate) files: Arc<OpenFiles>,
 }
 
 /// Takes the lock and opens the last commit, or makes the first.
@@ -60,7 +62,7 @@ pub(crate) fn for_writing(
     let index = Index::open(directory)?;
     analysis::register(&index);
     let lookup = lookup(dir, &index, &manifest, &files).map_err(missing_is_corrupted)?;
-    Ok(OpenedForWriting { index, lookup, manifest, lock, fault })
+    Ok(OpenedForWriting { index, lookup, manifest, lock, fault, files })
 }
 
 /// The manifest of the last commit; `None` when there is none yet.
@@ -142,7 +144,7 @@ fn create(
     disk.create_directory(&dir.join(LEXICAL_FOLDER))?;
     disk.create_directory(&dir.join(DENSE_FOLDER))?;
     disk.sync_directory(dir)?;
-    let schema = LexicalSchema::of_format(format);
+    let schema = LexicalSchema::of_format(format, settings.sparse.is_some());
     let directory = LexicalDirectory::writable(dir, disk.clone(), Arc::clone(lock));
     let fault = directory.first_fault();
     let explain = |error| fault.explain(error);
@@ -183,7 +185,7 @@ pub(crate) fn write_manifest(dir: &Path, disk: &Disk, manifest: &Manifest) -> Re
 
 /// Opens the engine's segments of a commit.
 pub(crate) fn lookup(dir: &Path, index: &Index, manifest: &Manifest, files: &OpenFiles) -> Result<Lookup, Error> {
-    let schema = LexicalSchema::of_format(manifest.format);
+    let schema = LexicalSchema::of_format(manifest.format, manifest.settings.sparse.is_some());
     if schema.entry() != manifest.lexical {
         return Err(Error::UnknownFormat {
             file: dir.join(Manifest::file_name(manifest.generation)),
@@ -232,7 +234,8 @@ fn check_settings(dir: &Path, stored: &IndexSettings, requested: &IndexSettings)
     check_setting(dir, "a window of", &stored.window_tokens, &requested.window_tokens)?;
     check_setting(dir, "an overlap of", &stored.overlap_tokens, &requested.overlap_tokens)?;
     check_setting(dir, "rows of", &stored.rows, &requested.rows)?;
-    check_token_settings(dir, stored.tokens.as_ref(), requested.tokens.as_ref())
+    check_token_settings(dir, stored.tokens.as_ref(), requested.tokens.as_ref())?;
+    check_sparse_settings(dir, stored.sparse.as_ref(), requested.sparse.as_ref())
 }
 
 fn check_setting<T: PartialEq + Display>(
@@ -266,6 +269,21 @@ fn check_token_settings(
     }
 }
 
+/// Sparse vectors of all chunks or of none, and of one model.
+fn check_sparse_settings(
+    dir: &Path,
+    stored: Option<&SparseSettings>,
+    requested: Option<&SparseSettings>,
+) -> Result<(), Error> {
+    let path = dir.to_path_buf();
+    match (stored, requested) {
+        (None, None) => Ok(()),
+        (Some(stored), Some(requested)) => check_fingerprint(dir, &stored.fingerprint, &requested.fingerprint),
+        (None, Some(_)) => Err(Error::NoSparseVectors { path }),
+        (Some(_), None) => Err(Error::SparseVectorsNeeded { path }),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use berth_types::{Chunk, ContentKey, Document, DocumentRecord, Embedding};
@@ -292,6 +310,7 @@ mod tests {
                 key: ContentKey([7; 16]),
                 embedding: Embedding::normalized(vec![1.0, 2.0, 3.0]).unwrap(),
                 tokens: None,
+                sparse: None,
             };
             writer.put(&document, &DocumentRecord::default(), vec![chunk]).unwrap();
             assert_eq!(writer.take_field_warnings(), []);

@@ -21,12 +21,14 @@ pub struct Curve {
 }
 
 impl Curve {
-    /// The curve of a mode: of both features in hybrid search, else of the one that the half knows.
+    /// The curve of a mode: of both features in hybrid search, else of the one that the list knows. In sparse search coverage is
+    /// the sparse score over what the question scores with itself.
     pub fn of(mode: Mode) -> Self {
         match mode {
             Mode::Hybrid => HYBRID,
             Mode::Dense => DENSE,
             Mode::Lexical => LEXICAL,
+            Mode::Sparse => SPARSE,
         }
     }
 
@@ -42,6 +44,8 @@ impl Curve {
 const HYBRID: Curve = Curve { bias: -8.6, cosine: 7.8, coverage: 5.8 };
 const DENSE: Curve = Curve { bias: -9.0, cosine: 11.1, coverage: 0.0 };
 const LEXICAL: Curve = Curve { bias: -5.5, cosine: 0.0, coverage: 10.6 };
+// Fitted likewise on sparse answers.
+const SPARSE: Curve = Curve { bias: -7.9, cosine: 0.0, coverage: 9.0 };
 
 #[cfg(test)]
 mod tests {
@@ -51,13 +55,13 @@ mod tests {
 
     #[test]
     fn nothing_in_common_is_hardly_relevant_and_everything_is() {
-        for mode in [Mode::Hybrid, Mode::Dense, Mode::Lexical] {
+        for mode in [Mode::Hybrid, Mode::Dense, Mode::Lexical, Mode::Sparse] {
             let curve = Curve::of(mode);
             assert!(curve.at(0.0, 0.0) < 0.05, "{mode:?} {}", curve.at(0.0, 0.0));
             assert!(curve.at(1.0, 1.0) > 0.7, "{mode:?} {}", curve.at(1.0, 1.0));
         }
         assert_eq!(Curve::of(Mode::Dense).coverage, 0.0);
-        assert_eq!(Curve::of(Mode::Lexical).cosine, 0.0);
+        assert_eq!((Curve::of(Mode::Lexical).cosine, Curve::of(Mode::Sparse).cosine), (0.0, 0.0));
     }
 
     proptest! {
@@ -66,7 +70,7 @@ mod tests {
             (low, high) in (-1.0..=1.0_f32, -1.0..=1.0_f32).prop_map(|(a, b)| (a.min(b), a.max(b))),
             coverage in 0.0..=1.0_f32,
         ) {
-            for mode in [Mode::Hybrid, Mode::Dense, Mode::Lexical] {
+            for mode in [Mode::Hybrid, Mode::Dense, Mode::Lexical, Mode::Sparse] {
                 let curve = Curve::of(mode);
                 let (one, other) = (curve.at(low, coverage), curve.at(high, coverage));
                 prop_assert!((0.0..=1.0).contains(&one) && one <= other);

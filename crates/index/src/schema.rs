@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use berth_types::{Chunk, Document, DocumentRecord};
+use berth_types::{Document, DocumentRecord};
 use tantivy::schema::{
     BytesOptions, FAST, Field, IndexRecordOption, JsonObjectOptions, NumericOptions, OwnedValue, STORED, Schema,
     TextFieldIndexing, TextOptions,
@@ -16,7 +16,7 @@ use crate::analysis::Analysis;
 use crate::fields::Value;
 use crate::lexical::Fields;
 use crate::manifest::{LexicalEntry, has_fields, has_languages};
-use crate::{analysis, stored};
+use crate::{NewChunk, analysis, sparse, stored};
 
 /// Names of the columns that are read by name.
 pub(crate) mod column {
@@ -35,6 +35,15 @@ pub(crate) mod column {
     pub(crate) const FIELDS: &str = "fields";
     /// Code of the document's language.
     pub(crate) const LANGUAGE: &str = "language";
+}
+
+/// Where the sparse vectors of chunks are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SparseFields {
+    /// Pieces of the vocabulary, by id, with their impacts as frequencies.
+    pub(crate) terms: Field,
+    /// The vector as bytes.
+    pub(crate) stored: Field,
 }
 
 /// The schema of the lexical half with its fields at hand.
@@ -62,6 +71,8 @@ pub(crate) struct LexicalSchema {
     pub(crate) metadata: Option<MetadataFields>,
     /// Of an index that knows languages.
     pub(crate) languages: Option<LanguageFields>,
+    /// Of an index that has sparse vectors.
+    pub(crate) sparse: Option<SparseFields>,
 }
 
 /// Where the values of metadata fields are, on heads.
@@ -90,8 +101,8 @@ pub(crate) struct DocumentLanguage {
 }
 
 impl LexicalSchema {
-    /// The schema that an index of this format has for ever.
-    pub(crate) fn of_format(format: u32) -> Self {
+    /// The schema that an index of this format, with sparse vectors or without, has for ever.
+    pub(crate) fn of_format(format: u32, has_sparse: bool) -> Self {
         let analyzer = analyzer(format);
         let text = |record: IndexRecordOption| {
             let indexing = TextFieldIndexing::default().set_tokenizer(analyzer).set_index_option(record);
@@ -144,6 +155,17 @@ impl LexicalSchema {
                 code: builder.add_text_field(column::LANGUAGE, TextOptions::default().set_fast("raw")),
             }
         });
+        let sparse = has_sparse.then(|| {
+            // A vector has no length: what weighs is in the impacts.
+            let pieces = TextFieldIndexing::default()
+                .set_tokenizer(sparse::ANALYZER)
+                .set_fieldnorms(false)
+                .set_index_option(IndexRecordOption::WithFreqs);
+            SparseFields {
+                terms: builder.add_text_field("terms", TextOptions::default().set_indexing_options(pieces)),
+                stored: builder.add_bytes_field("sparse", BytesOptions::from(STORED)),
+            }
+        });
         let schema = builder.build();
         Self {
             schema,
@@ -165,6 +187,7 @@ impl LexicalSchema {
             chunks,
             metadata,
             languages,
+            sparse,
         }
     }
 
@@ -214,9 +237,8 @@ impl LexicalSchema {
         (record, values): (&'a DocumentRecord, BTreeMap<String, Vec<Value>>),
         document_no: u64,
         first_chunk_id: u64,
-        chunks: impl Iterator<Item = &'a Chunk> + 'a,
+        chunks: &'a [NewChunk],
     ) -> impl Iterator<Item = TantivyDocument> + 'a {
-        let mut chunks = chunks.peekable();
         let mut head = TantivyDocument::default();
         head.add_text(self.id, &document.id);
         head.add_u64(self.head, document_no);
@@ -236,14 +258,15 @@ impl LexicalSchema {
         if let (Some(languages), Some(code)) = (self.languages, language.code) {
             head.add_text(languages.code, code);
         }
-        let lone_head = if chunks.peek().is_none() {
+        let lone_head = if chunks.is_empty() {
             let mut lone = std::mem::take(&mut head);
             lone.add_u64(self.document_no, document_no);
             Some(lone)
         } else {
             None
         };
-        let with_text = chunks.enumerate().map(move |(position, chunk)| {
+        let with_text = chunks.iter().enumerate().map(move |(position, new)| {
+            let chunk = &new.chunk;
             let mut entry = std::mem::take(&mut head);
             entry.add_u64(self.document_no, document_no);
             entry.add_u64(self.chunk_id, first_chunk_id + position as u64);
@@ -261,6 +284,11 @@ impl LexicalSchema {
                 entry.add_text(languages.words, &body);
             }
             entry.add_text(self.body, body);
+            // The last of what is stored, where it is looked for.
+            if let (Some(fields), Some(row)) = (self.sparse, &new.sparse) {
+                entry.add_text(fields.terms, sparse::text_of(&row.vector));
+                entry.add_bytes(fields.stored, &sparse::encode(row));
+            }
             entry
         });
         lone_head.into_iter().chain(with_text)
@@ -325,7 +353,7 @@ mod tests {
         let of_the_first = "body title id head document_no chunk_id ordinal start end tokens stored content_hash file \
                             modified_ns chunks";
         for format in [1, 2] {
-            let schema = LexicalSchema::of_format(format);
+            let schema = LexicalSchema::of_format(format, false);
             assert_eq!(names(&schema), of_the_first);
             assert_eq!(
                 schema.entry().schema,
@@ -333,8 +361,11 @@ mod tests {
                 "as the first release wrote it"
             );
         }
-        let with_fields = LexicalSchema::of_format(3);
+        let with_fields = LexicalSchema::of_format(3, false);
         assert_eq!(names(&with_fields), format!("{of_the_first} fields texts words language"));
         assert_eq!(with_fields.entry().schema, "69e3e9608189344babd4200a538860ea54b4d0a668e14dc912c30b7d00ae7f48");
+        let with_sparse = LexicalSchema::of_format(3, true);
+        assert_eq!(names(&with_sparse), format!("{} terms sparse", names(&with_fields)));
+        assert_eq!(with_sparse.entry().schema, "2c7f45a3689cddbd85cd979f3383a86465b52011626e0c56dbd960a31180e9d9");
     }
 }

@@ -1,6 +1,6 @@
 //! What an index is built with, and what it reports of itself.
 
-use berth_types::{Chunk, ContentKey, Embedding, Fingerprint, RowKind, TokenRows};
+use berth_types::{Chunk, ContentKey, Embedding, Fingerprint, RowKind, SparseVector, TokenRows};
 use serde::{Deserialize, Serialize};
 
 /// What every row of an index has in common. Fixed when the index is created.
@@ -20,6 +20,9 @@ pub struct IndexSettings {
     /// What the token rows have in common, in an index that has them: for all chunks or for none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens: Option<TokenSettings>,
+    /// What the sparse vectors have in common, in an index that has them: for all chunks or for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sparse: Option<SparseSettings>,
 }
 
 /// What the token rows of an index have in common.
@@ -30,6 +33,23 @@ pub struct TokenSettings {
     pub fingerprint: Fingerprint,
     /// Values in a row, 1 to 65,536.
     pub dimensions: usize,
+}
+
+/// What the sparse vectors of an index have in common.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SparseSettings {
+    /// Everything that shapes a sparse vector.
+    pub fingerprint: Fingerprint,
+}
+
+/// A sparse vector with what names the text that it stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SparseRow {
+    /// Names what the model read.
+    pub key: ContentKey,
+    /// The vector.
+    pub vector: SparseVector,
 }
 
 /// A chunk with its vector, on its way into an index.
@@ -43,6 +63,8 @@ pub struct NewChunk {
     pub embedding: Embedding,
     /// The vectors of its tokens; present exactly where the index has token rows.
     pub tokens: Option<TokenRows>,
+    /// Its sparse vector; present exactly where the index has them.
+    pub sparse: Option<SparseRow>,
 }
 
 /// What an index holds and how much room it takes.

@@ -14,7 +14,7 @@ use crate::late::{self, TokenFile};
 use crate::lookup::{Columns, HeadColumns, SegmentColumns};
 use crate::manifest::{DENSE_FOLDER, Manifest};
 use crate::reader::open_last;
-use crate::{Alternate, Error, Snapshot, alternate, weights};
+use crate::{Alternate, Error, Snapshot, SparseRow, alternate, sparse, weights};
 
 /// Chunk numbers that a problem prints: enough to see where they go wrong.
 const ORDINALS_SHOWN: usize = 20;
@@ -32,6 +32,8 @@ pub struct VerifyReport {
     pub dense_rows: u64,
     /// Token rows found alive; 0 in an index without.
     pub token_rows: u64,
+    /// Sparse vectors found alive; 0 in an index without.
+    pub sparse_vectors: u64,
     /// Every file that was read, with its length.
     pub files: Vec<VerifiedFile>,
     /// Everything that is wrong; empty for a sound index.
@@ -202,12 +204,22 @@ impl<'a> Verification<'a> {
         let columns = Columns::open(reader, &lookup.folder)?;
         let heads = HeadColumns::open(reader, &lookup.folder)?;
         let file = Path::new(LEXICAL_FOLDER).join(reader.segment_id().uuid_string());
+        let sparse = lookup.schema.sparse;
+        let pieces = sparse.map(|fields| sparse::count_pieces(lookup, reader, fields)).transpose()?.unwrap_or_default();
         for doc in reader.doc_ids_alive() {
             let document_no = columns.document_no(doc)?;
-            if let Some(chunk_id) = columns.chunk_id.first(doc)
-                && document_of_chunk.insert(chunk_id, document_no).is_some()
-            {
-                self.problem(&file, format!("chunk {chunk_id} is there twice"));
+            if let Some(chunk_id) = columns.chunk_id.first(doc) {
+                if document_of_chunk.insert(chunk_id, document_no).is_some() {
+                    self.problem(&file, format!("chunk {chunk_id} is there twice"));
+                }
+                if let Some(fields) = sparse {
+                    let SparseRow { vector, .. } = sparse::vector_at(lookup, fields, DocAddress::new(segment, doc))?;
+                    let impacts = vector.pieces().iter().map(|&(_, impact)| u64::from(impact)).sum();
+                    if pieces[doc as usize] != (vector.pieces().len(), impacts) {
+                        self.problem(&file, format!("chunk {chunk_id} has another sparse vector in the postings"));
+                    }
+                    self.report.sparse_vectors += 1;
+                }
             }
             if let Some(stated) = heads.chunks.first(doc) {
                 self.report.documents += 1;

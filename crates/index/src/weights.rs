@@ -1,7 +1,7 @@
 //! How the halves of an index are joined unless a question says otherwise: stored beside the index, in a file of its own.
 //!
 //! What is stored belongs to the vectors that it was chosen for. After the index was moved to another model the kind of
-//! fusion still holds, and the share of the dense half does not.
+//! fusion still holds, and the shares of the lists do not.
 
 use std::fs;
 use std::io;
@@ -27,6 +27,9 @@ struct Weights {
     /// BLAKE3 of everything that shapes a vector of the index that they were chosen for, hex.
     fingerprint: String,
     fusion: Fusion,
+    /// Share of the sparse list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sparse_weight: Option<f32>,
 }
 
 /// How the halves of an index are joined by its own choice.
@@ -34,22 +37,25 @@ struct Weights {
 pub struct StoredWeights {
     /// As it was stored.
     pub fusion: Fusion,
+    /// Share of the sparse list, 0 to 1; none where nobody chose one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sparse_weight: Option<f32>,
     /// Whether it was chosen for the vectors that the index has now.
     pub for_this_model: bool,
 }
 
-/// Stores how the halves of an index are joined from now on. A file that is there is replaced at once.
+/// Stores how the halves of an index are joined from now on, and which share the sparse list has where that is said. A file that is there is replaced at once.
 ///
 /// # Errors
 /// `NotFound`, `IsSnapshot`, `Corrupted` when the index is damaged, `Io`.
-pub fn store_weights(index: &Path, fusion: Fusion) -> Result<(), Error> {
-    store_on(&Disk::default(), index, fusion)
+pub fn store_weights(index: &Path, fusion: Fusion, sparse_weight: Option<f32>) -> Result<(), Error> {
+    store_on(&Disk::default(), index, fusion, sparse_weight)
 }
 
-pub(crate) fn store_on(disk: &Disk, index: &Path, fusion: Fusion) -> Result<(), Error> {
+pub(crate) fn store_on(disk: &Disk, index: &Path, fusion: Fusion, sparse_weight: Option<f32>) -> Result<(), Error> {
     kept::refuse_snapshot(index)?;
     let fingerprint = hash(&IndexReader::open(index)?.snapshot().settings().fingerprint);
-    let weights = Weights { format: FORMAT, fingerprint, fusion };
+    let weights = Weights { format: FORMAT, fingerprint, fusion, sparse_weight };
     let mut json = serde_json::to_vec_pretty(&weights).expect("weights are plain data");
     json.push(b'\n');
     disk.replace(&index.join(WEIGHTS_FILE), &seal_text(WEIGHTS_FILE, &json))
@@ -66,7 +72,8 @@ pub fn stored_weights(index: &Path, fingerprint: &Fingerprint) -> Result<Option<
     });
     let Some(weights) = weights? else { return Ok(None) };
     let for_this_model = weights.fingerprint == hash(fingerprint);
-    Ok(Some(StoredWeights { fusion: weights.fusion, for_this_model }))
+    let Weights { fusion, sparse_weight, .. } = weights;
+    Ok(Some(StoredWeights { fusion, sparse_weight, for_this_model }))
 }
 
 /// Forgets them; false when there were none.
@@ -131,17 +138,18 @@ mod tests {
         let base = tempfile::tempdir().unwrap();
         let dir = base.path().join("index");
         let fusion = Fusion::Convex { dense_weight: 0.7, normalize: Normalize::ZScore };
-        assert!(matches!(store_weights(&dir, fusion), Err(Error::NotFound { .. })));
+        assert!(matches!(store_weights(&dir, fusion, Some(0.25)), Err(Error::NotFound { .. })));
         assert!(matches!(clear_weights(&dir), Err(Error::NotFound { .. })));
         let mut writer = IndexWriter::create_or_open(&dir, &settings()).unwrap();
         put(&mut writer, "a", "some text").unwrap();
         writer.finish().unwrap();
         let fingerprint = settings().fingerprint;
         assert_eq!(stored_weights(&dir, &fingerprint).unwrap(), None);
-        store_weights(&dir, Fusion::default()).unwrap();
-        store_weights(&dir, fusion).unwrap();
+        store_weights(&dir, Fusion::default(), None).unwrap();
+        assert_eq!(stored_weights(&dir, &fingerprint).unwrap().unwrap().sparse_weight, None);
+        store_weights(&dir, fusion, Some(0.25)).unwrap();
         let stored = stored_weights(&dir, &fingerprint).unwrap();
-        assert_eq!(stored, Some(StoredWeights { fusion, for_this_model: true }));
+        assert_eq!(stored, Some(StoredWeights { fusion, sparse_weight: Some(0.25), for_this_model: true }));
         let other = Fingerprint { model: "other".to_owned(), ..fingerprint.clone() };
         assert!(!stored_weights(&dir, &other).unwrap().unwrap().for_this_model);
 
@@ -149,7 +157,7 @@ mod tests {
         let (kept, back) = (base.path().join("kept"), base.path().join("back"));
         keep_snapshot(&dir, &kept, Keeping::Link).unwrap();
         assert_eq!(verify_snapshot(&kept).unwrap().problems, []);
-        assert!(matches!(store_weights(&kept, fusion), Err(Error::IsSnapshot { .. })));
+        assert!(matches!(store_weights(&kept, fusion, None), Err(Error::IsSnapshot { .. })));
         assert!(clear_weights(&dir).unwrap() && !clear_weights(&dir).unwrap());
         restore_snapshot(&kept, &back, Keeping::Copy).unwrap();
         assert_eq!(stored_weights(&back, &fingerprint).unwrap(), stored);

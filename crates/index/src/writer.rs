@@ -5,6 +5,7 @@ mod languages;
 mod purge;
 #[cfg(test)]
 mod tests;
+mod vectors;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,7 +13,7 @@ use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use berth_types::{Chunk, ContentKey, Document, DocumentRecord, Embedding, FieldDeclaration, Language, TokenRows};
+use berth_types::{Chunk, Document, DocumentRecord, FieldDeclaration, Language};
 use tantivy::Index;
 use tantivy::indexer::LogMergePolicy;
 
@@ -26,6 +27,7 @@ use crate::lock::WriterLock;
 use crate::lookup::Known;
 use crate::manifest::{Counts, Manifest, NextNumbers, missing_is_corrupted};
 use crate::schema::LexicalSchema;
+use crate::sparse::Recent;
 use crate::{
     DenseOptions, Error, FieldKinds, FieldWarning, IndexSettings, NewChunk, Snapshot, Unsearchable, garbage, open,
     stored,
@@ -53,6 +55,8 @@ pub struct IndexWriter {
     lock: Weak<WriterLock>,
     fault: Arc<FirstFault>,
     dense: DenseStore,
+    files: Arc<OpenFiles>,
+    sparse: Recent,
     /// Of the last commit.
     manifest: Manifest,
     documents: BTreeMap<String, Known>,
@@ -89,7 +93,7 @@ impl IndexWriter {
     ///
     /// # Errors
     /// `Locked` while another writer exists, `FingerprintMismatch` and `SettingsMismatch` when the index was built
-    /// otherwise, `NoTokenRows` and `TokenRowsNeeded` when only one of both has token rows, `NotAnIndex` for a directory
+    /// otherwise, `NoTokenRows` and `TokenRowsNeeded` when only one of both has token rows, `NoSparseVectors` and `SparseVectorsNeeded` likewise, `NotAnIndex` for a directory
     /// that holds something else, `UnknownFormat`, `Corrupted`, `Io`.
     ///
     /// # Panics
@@ -136,6 +140,8 @@ impl IndexWriter {
             lock: Arc::downgrade(&opened.lock),
             fault: opened.fault,
             dense,
+            files: opened.files,
+            sparse: Recent::default(),
             documents,
             counts: found,
             fields: manifest.fields.clone(),
@@ -229,16 +235,6 @@ impl IndexWriter {
         self.documents.get(id).map(|known| &known.record)
     }
 
-    /// A vector that is stored under this key, committed or put in this run.
-    pub fn embedding(&self, key: &ContentKey) -> Option<Embedding> {
-        self.dense.embedding(key)
-    }
-
-    /// The token rows that are stored under this key, committed or put in this run; none in an index without.
-    pub fn token_rows(&self, key: &ContentKey) -> Option<TokenRows> {
-        self.dense.tokens(key)
-    }
-
     /// Stores a document with its chunks; replaces a document of the same id.
     ///
     /// The stored record counts the chunks that are given. Nothing is changed when an error is returned, except that
@@ -247,15 +243,11 @@ impl IndexWriter {
     /// # Errors
     /// `InvalidDocument` for an id that is empty, an id or a path longer than 65,530 bytes, and for chunks that are not
     /// numbered from 0 or do not lie in the text; `DimensionMismatch`, `NoTokenRows`, `TokenRowsNeeded` when they are not
-    /// as the index has them; `Io`, `Lexical`, `WriterStopped`.
+    /// as the index has them; `NoSparseVectors` and `SparseVectorsNeeded` likewise; `Io`, `Lexical`, `WriterStopped`.
     pub fn put(&mut self, document: &Document, record: &DocumentRecord, chunks: Vec<NewChunk>) -> Result<(), Error> {
         self.check_running()?;
         check_document(document, record, &chunks)?;
-        let expected = self.manifest.settings.dimensions;
-        if let Some(wrong) = chunks.iter().find(|chunk| chunk.embedding.dimensions() != expected) {
-            return Err(Error::DimensionMismatch { expected, received: wrong.embedding.dimensions() });
-        }
-        self.check_tokens(&chunks)?;
+        self.check_vectors(&chunks)?;
         self.remove(&document.id)?;
         self.changed = true;
         let record = DocumentRecord { chunks: chunks.len() as u32, ..record.clone() };
@@ -269,21 +261,6 @@ impl IndexWriter {
         Ok(())
     }
 
-    fn check_tokens(&self, chunks: &[NewChunk]) -> Result<(), Error> {
-        let path = || self.dir.clone();
-        let expected = self.manifest.settings.tokens.as_ref().map(|tokens| tokens.dimensions);
-        for chunk in chunks {
-            match (expected, chunk.tokens.as_ref().map(TokenRows::dimensions)) {
-                (None, None) => {}
-                (Some(expected), Some(received)) if expected == received => {}
-                (Some(expected), Some(received)) => return Err(Error::DimensionMismatch { expected, received }),
-                (Some(_), None) => return Err(Error::TokenRowsNeeded { path: path() }),
-                (None, Some(_)) => return Err(Error::NoTokenRows { path: path() }),
-            }
-        }
-        Ok(())
-    }
-
     fn store(
         &mut self,
         document: &Document,
@@ -292,19 +269,21 @@ impl IndexWriter {
         chunks: Vec<NewChunk>,
     ) -> Result<(), Error> {
         let first = self.next_chunk_id;
-        let plain = chunks.iter().map(|new| &new.chunk);
         let mut values = BTreeMap::new();
         if self.schema.metadata.is_some() {
             let mut note = |field: &str, reason| self.warnings.add(&document.id, field, reason);
             values = extract(&document.metadata, &mut self.fields, &mut note);
         }
         let language = self.language_of(document, record)?;
-        for entry in self.schema.engine_documents((document, language), (record, values), document_no, first, plain) {
+        for entry in self.schema.engine_documents((document, language), (record, values), document_no, first, &chunks) {
             engine(self.engine.as_ref()).add_document(entry).map_err(|error| self.fault.explain(error))?;
         }
         for (chunk_id, new) in (first..).zip(chunks) {
             let label = RowLabel { chunk_id, document_no, key: new.key };
             self.dense.push(label, &new.embedding, new.tokens.as_ref())?;
+            if let Some(row) = new.sparse {
+                self.sparse.remember(new.key, row);
+            }
             self.next_chunk_id = chunk_id + 1;
         }
         Ok(())
@@ -348,6 +327,7 @@ impl IndexWriter {
 
     /// The order is the protocol: dense files, manifest, lexical files, and then the rename of `meta.json`.
     fn commit_changes(&mut self) -> Result<(), Error> {
+        self.sparse.forget();
         let generation = self.manifest.generation + 1;
         let segments = self.dense.prepare(generation)?;
         let manifest = Manifest {
@@ -414,6 +394,8 @@ impl IndexWriter {
 impl Drop for IndexWriter {
     /// Waits until no thread of the engine can write any more, which is when the lock is free.
     fn drop(&mut self) {
+        // It would hold the lock.
+        self.sparse.forget();
         if let Some(engine) = self.engine.take() {
             // A failure here is of no consequence: what counts was committed.
             let _ = engine.wait_merging_threads();

@@ -5,14 +5,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use berth_index::IndexReader;
-use berth_types::{DenseSearch, Embedding, Fusion, Mode, Narrowing, Query, Shaping, Viewer};
+use berth_types::{
+    DenseSearch, Embedding, Fusion, Mode, Narrowing, Query, SPARSE_WEIGHT, Shaping, SparseVector, Viewer,
+};
 use serde::Serialize;
 
 use crate::bench::quantile;
 use crate::encoding::{EncoderChoice, open_encoder};
+use crate::lists::depth_for;
 use crate::samples::read_texts;
-use crate::search::{Searcher, depth_for};
-use crate::{Error, Home};
+use crate::search::Searcher;
+use crate::{Error, Home, open_sparse_encoder};
 
 /// What to measure.
 #[derive(Debug, Clone)]
@@ -52,15 +55,21 @@ pub struct BenchSearchReport {
     pub k: usize,
     /// Passages that each half's list has at most.
     pub depth: usize,
-    /// The question's vector; absent in lexical mode.
+    /// The question's vector; absent in lexical and sparse mode.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub encode: Option<Times>,
-    /// The list of the dense half; absent in lexical mode.
+    /// The list of the dense half; absent in lexical and sparse mode.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dense: Option<Times>,
-    /// The list of the lexical half; absent in dense mode.
+    /// The list of the lexical half; absent in dense and sparse mode.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lexical: Option<Times>,
+    /// The question's sparse vector; absent where the sparse list is not asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encode_sparse: Option<Times>,
+    /// The sparse list; absent where it is not asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sparse: Option<Times>,
     /// The whole answer: all of that, fusion, and the hits with their texts and highlights.
     pub answer: Times,
 }
@@ -97,32 +106,31 @@ pub fn bench_search(
 ) -> Result<Option<BenchSearchReport>, Error> {
     let questions = read_questions(options)?;
     let choice = EncoderChoice { workers: options.encoder.workers.or(Some(1)), ..options.encoder.clone() };
-    let (mut encode, mut rows) = (None, Vec::new());
-    let searcher = if options.mode == Mode::Lexical {
-        Searcher::open(home, &options.index, &choice, options.mode, None, false)?
-    } else {
-        IndexReader::open(&options.index)?;
-        let encoder = open_encoder(home, &choice, Some(&options.index))?;
-        let vector = |text: &str| -> Result<Embedding, Error> { Ok(encoder.encode_query(text)?.embedding) };
-        // The first runs make the arena grow.
-        questions.iter().take(20).try_for_each(|text| vector(text).map(drop))?;
-        let mut times = vec![f64::INFINITY; questions.len()];
-        for _ in 0..options.rounds {
-            rows.clear();
-            for (text, time) in questions.iter().zip(&mut times) {
-                if cancel.load(Ordering::Relaxed) {
-                    return Ok(None);
-                }
-                rows.push(timed(time, || vector(text))?);
-            }
-        }
-        encode = Some(Times::of(times));
-        Searcher::with_encoder(&options.index, encoder, None)?
-    };
+    let has_sparse = IndexReader::open(&options.index)?.snapshot().settings().sparse.is_some();
+    let asks = |mode| options.mode == mode || options.mode == Mode::Hybrid;
+    let (asks_dense, asks_lexical) = (asks(Mode::Dense), asks(Mode::Lexical));
+    let (mut encode, mut rows, mut encoder) = (None, Vec::new(), None);
+    if asks_dense {
+        let opened = encoder.insert(open_encoder(home, &choice, Some(&options.index))?);
+        let vector = |text: &str| Ok(opened.encode_query(text)?.embedding);
+        let Some((times, found)) = encoded(&questions, options.rounds, cancel, vector)? else { return Ok(None) };
+        (encode, rows) = (Some(times), found);
+    }
+    let (mut encode_sparse, mut vectors, mut sparse_encoder) = (None, Vec::new(), None);
+    if asks(Mode::Sparse) && has_sparse {
+        sparse_encoder = open_sparse_encoder(home, &choice, Some(&options.index), None)?;
+    }
+    if let Some(opened) = &sparse_encoder {
+        let vector = |text: &str| Ok(opened.query(text)?.0);
+        let Some((times, found)) = encoded(&questions, options.rounds, cancel, vector)? else { return Ok(None) };
+        (encode_sparse, vectors) = (Some(times), found);
+    }
+    let searcher = Searcher::with_encoders(&options.index, encoder, None, sparse_encoder)?;
     let unknown = vec![f64::INFINITY; questions.len()];
-    let mut least = [unknown.clone(), unknown.clone(), unknown.clone()];
+    let fresh = || [unknown.clone(), unknown.clone(), unknown.clone(), unknown.clone()];
+    let mut least = fresh();
     for round in 0..=options.rounds {
-        let [dense, lexical, answer] = &mut least;
+        let [dense, lexical, sparse, answer] = &mut least;
         for (at, text) in questions.iter().enumerate() {
             if cancel.load(Ordering::Relaxed) {
                 return Ok(None);
@@ -130,17 +138,20 @@ pub fn bench_search(
             if let Some(row) = rows.get(at) {
                 timed(&mut dense[at], || dense_list(&searcher, options, text, row))?;
             }
-            if options.mode != Mode::Dense {
+            if let Some(vector) = vectors.get(at) {
+                timed(&mut sparse[at], || sparse_list(&searcher, options, text, vector))?;
+            }
+            if asks_lexical {
                 timed(&mut lexical[at], || lexical_list(&searcher, options, text))?;
             }
             timed(&mut answer[at], || searcher.search(&query(options, text)).map(drop))?;
         }
         // In the first round blocks are read and verified.
         if round == 0 {
-            least = [unknown.clone(), unknown.clone(), unknown.clone()];
+            least = fresh();
         }
     }
-    let [dense, lexical, answer] = least;
+    let [dense, lexical, sparse, answer] = least;
     Ok(Some(BenchSearchReport {
         chunks: searcher.reader().snapshot().status().chunks,
         questions: questions.len(),
@@ -149,10 +160,35 @@ pub fn bench_search(
         k: options.k,
         depth: depth_for(options.k),
         encode,
-        dense: (options.mode != Mode::Lexical).then(|| Times::of(dense)),
-        lexical: (options.mode != Mode::Dense).then(|| Times::of(lexical)),
+        dense: asks_dense.then(|| Times::of(dense)),
+        lexical: asks_lexical.then(|| Times::of(lexical)),
+        sparse: encode_sparse.is_some().then(|| Times::of(sparse)),
+        encode_sparse,
         answer: Times::of(answer),
     }))
+}
+
+/// The vector of each question, and how long it took, the fastest of so many rounds. `Ok(None)` means that `cancel` became true.
+fn encoded<T>(
+    questions: &[String],
+    rounds: usize,
+    cancel: &AtomicBool,
+    vector: impl Fn(&str) -> Result<T, Error>,
+) -> Result<Option<(Times, Vec<T>)>, Error> {
+    // The first runs make the arena grow.
+    questions.iter().take(20).try_for_each(|text| vector(text).map(drop))?;
+    let mut times = vec![f64::INFINITY; questions.len()];
+    let mut vectors = Vec::new();
+    for _ in 0..rounds {
+        vectors.clear();
+        for (text, time) in questions.iter().zip(&mut times) {
+            if cancel.load(Ordering::Relaxed) {
+                return Ok(None);
+            }
+            vectors.push(timed(time, || vector(text))?);
+        }
+    }
+    Ok(Some((Times::of(times), vectors)))
 }
 
 /// What has a word, at most `limit`, spread over all.
@@ -191,6 +227,18 @@ fn dense_list(searcher: &Searcher, options: &BenchSearchOptions, text: &str, row
     Ok(())
 }
 
+fn sparse_list(
+    searcher: &Searcher,
+    options: &BenchSearchOptions,
+    text: &str,
+    vector: &SparseVector,
+) -> Result<(), Error> {
+    let snapshot = searcher.reader().snapshot();
+    let selection = snapshot.selection(options.filter.as_deref(), Some(&snapshot.question(text)))?;
+    snapshot.sparse_within(vector, selection.as_deref(), depth_for(options.k))?;
+    Ok(())
+}
+
 fn query(options: &BenchSearchOptions, text: &str) -> Query {
     Query {
         text: text.to_owned(),
@@ -198,6 +246,7 @@ fn query(options: &BenchSearchOptions, text: &str) -> Query {
         mode: options.mode,
         dense: options.dense,
         fusion: Fusion::default(),
+        sparse_weight: SPARSE_WEIGHT,
         rerank: None,
         shaping: Shaping::default(),
         explain: false,

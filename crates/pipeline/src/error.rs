@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use berth_types::{EmbeddingError, ErrorKind, Head};
+use berth_types::{EmbeddingError, ErrorKind, Head, SparseVectorError};
 use thiserror::Error;
 
 /// Why a job stopped.
@@ -294,6 +294,9 @@ pub enum Error {
     /// A row of numbers that is no embedding.
     #[error(transparent)]
     Embedding(#[from] EmbeddingError),
+    /// Weights that are no sparse vector.
+    #[error(transparent)]
+    SparseVector(#[from] SparseVectorError),
 }
 
 impl Error {
@@ -331,9 +334,11 @@ impl Error {
             | Self::BadCheckpoint { .. }
             | Self::FingerprintMismatch { .. } => ErrorKind::Corrupted,
             Self::SyncRefused { .. } | Self::ExpiryRefused { .. } | Self::NoRoom { .. } => ErrorKind::Refused,
-            Self::WorkerLost(_) | Self::NotCaughtUp { .. } | Self::VectorWidth { .. } | Self::Embedding(_) => {
-                ErrorKind::Internal
-            }
+            Self::WorkerLost(_)
+            | Self::NotCaughtUp { .. }
+            | Self::VectorWidth { .. }
+            | Self::Embedding(_)
+            | Self::SparseVector(_) => ErrorKind::Internal,
             Self::Encoder(error) => error.kind(),
             Self::MadeElsewhere { error, .. } => error.kind(),
             Self::Export(error) => error.kind(),

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use berth_encoder::Encoder;
 use berth_eval::{Dataset, Metrics, Run};
 use berth_types::{Aggregate, DenseSearch, Fusion, Mode, Narrowing, Query, Rerank, Reranker, RowKind, Shaping};
 use serde::{Deserialize, Serialize};
@@ -15,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::bench::quantile;
 use crate::encoding::{EncoderChoice, open_encoder};
 use crate::search::Searcher;
-use crate::{Error, Home, IngestOptions, Progress, TokenEncoder, ingest, open_token_encoder};
+use crate::{Encoders, Error, Home, IngestOptions, Progress, ingest, open_sparse_encoder, open_token_encoder};
 
 /// Documents asked for with each query: recall is measured at 100.
 const RANKED_DOCUMENTS: usize = 100;
@@ -29,12 +28,16 @@ pub struct EvalOptions {
     pub dataset: PathBuf,
     /// Which judgements.
     pub split: String,
-    /// Which halves.
+    /// Which lists, each alone or joined.
     pub modes: Vec<Mode>,
     /// How the dense half looks for what it compares in full.
     pub dense: DenseSearch,
     /// How they are joined.
     pub fusion: Fusion,
+    /// Model of sparse vectors; none: the index has none.
+    pub sparse: Option<String>,
+    /// Share of the sparse list in hybrid search, 0 to 1.
+    pub sparse_weight: f32,
     /// What a document scores by its passages.
     pub aggregate: Aggregate,
     /// Which documents may be found; judgements of others count as missed.
@@ -66,7 +69,7 @@ pub struct EvalReport {
     pub split: String,
     /// Queries that were scored.
     pub queries: usize,
-    /// Figures of each half and of both, and, as `hybrid+late`, of what was ordered anew.
+    /// Figures of each list and of all, and, as `hybrid+late`, of what was ordered anew.
     pub modes: BTreeMap<String, ModeReport>,
     /// What documents scored by their passages, where it was not the best one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -121,14 +124,20 @@ pub fn evaluate(
     if options.rerank.is_some_and(|rerank| rerank.by != Reranker::Late) {
         return Err(Error::InvalidSettings("an evaluation measures late interaction only".to_owned()));
     }
+    if options.sparse.is_none() && options.modes.contains(&Mode::Sparse) {
+        let message = "mode sparse needs an index with sparse vectors; name a model for them with --sparse-model";
+        return Err(Error::InvalidSettings(message.to_owned()));
+    }
     let dataset = Dataset::open(&options.dataset, &options.split)?;
     let encoder = open_encoder(home, &options.encoder, None)?;
     let tokens = open_token_encoder(home, &options.encoder, None, options.rerank.is_some())?;
-    let index = cached_index(home, (&encoder, tokens.as_ref()), &dataset, options)?;
-    let Some(encode) = build((&encoder, tokens.as_ref()), &dataset, &index, options, progress, cancel)? else {
+    let sparse = open_sparse_encoder(home, &options.encoder, None, options.sparse.as_deref())?;
+    let encoders = Encoders { dense: &encoder, tokens: tokens.as_ref(), sparse: sparse.as_ref() };
+    let index = cached_index(home, encoders, &dataset, options)?;
+    let Some(encode) = build(encoders, &dataset, &index, options, progress, cancel)? else {
         return Ok(None);
     };
-    let searcher = Searcher::with_encoder(&index, encoder, tokens)?;
+    let searcher = Searcher::with_encoders(&index, Some(encoder), tokens, sparse)?;
     let mut report = EvalReport {
         dataset: dataset.name.clone(),
         split: options.split.clone(),
@@ -183,6 +192,7 @@ fn rank(
         mode,
         dense: options.dense,
         fusion: options.fusion,
+        sparse_weight: options.sparse_weight,
         rerank,
         shaping: Shaping { aggregate: options.aggregate, ..Shaping::default() },
         explain: false,
@@ -199,7 +209,7 @@ fn rank(
 /// for what it was built from and nothing else, and no folder of a user's is ever written to.
 fn cached_index(
     home: &Home,
-    (encoder, tokens): (&Encoder, Option<&TokenEncoder>),
+    encoders: Encoders<'_>,
     dataset: &Dataset,
     options: &EvalOptions,
 ) -> Result<PathBuf, Error> {
@@ -207,9 +217,12 @@ fn cached_index(
     let mut hasher = blake3::Hasher::new();
     let mut reader = File::open(&corpus).map_err(Error::io("read", &corpus))?;
     std::io::copy(&mut reader, &mut hasher).map_err(Error::io("read", &corpus))?;
-    hasher.update(encoder.fingerprint().canonical().as_bytes());
-    if let Some(tokens) = tokens {
+    hasher.update(encoders.dense.fingerprint().canonical().as_bytes());
+    if let Some(tokens) = encoders.tokens {
         hasher.update(tokens.settings().fingerprint.canonical().as_bytes());
+    }
+    if let Some(sparse) = encoders.sparse {
+        hasher.update(b"sparse").update(sparse.settings().fingerprint.canonical().as_bytes());
     }
     hasher.update(format!("{:?} {:?}", options.window_tokens, options.overlap_tokens).as_bytes());
     if !options.rows.is_default() {
@@ -222,7 +235,7 @@ fn cached_index(
 
 /// Indexes the collection unless that is done. `Ok(None)`: interrupted.
 fn build(
-    (encoder, tokens): (&Encoder, Option<&TokenEncoder>),
+    encoders: Encoders<'_>,
     dataset: &Dataset,
     index: &Path,
     options: &EvalOptions,
@@ -253,7 +266,7 @@ fn build(
         rows: Some(options.rows),
         ..IngestOptions::default()
     };
-    let report = ingest(encoder, tokens, index, &ingest_options, progress, cancel)?;
+    let report = ingest(encoders, index, &ingest_options, progress, cancel)?;
     if report.documents == 0 && !report.interrupted {
         return Err(Error::NothingToIndex { path: dataset.corpus_path() });
     }

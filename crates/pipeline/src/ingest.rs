@@ -18,7 +18,7 @@ use serde::Serialize;
 use crate::policy::{AccessGiven, PolicyChange, remove_expired};
 use crate::prepare::Cutting;
 use crate::source::{Listing, Problem, SkipCounts, is_standard_input, list_files};
-use crate::{Error, TokenEncoder};
+use crate::{Error, SparseEncoder, TokenEncoder};
 use run::Run;
 pub(crate) use stored::{Behind, ingest_stored, remove_all, whole_records};
 
@@ -70,6 +70,30 @@ impl Default for IngestOptions {
             policy: PolicyChange::default(),
             access: Vec::new(),
         }
+    }
+}
+
+/// The models that an index is made with.
+#[derive(Clone, Copy)]
+pub struct Encoders<'a> {
+    /// Gives a chunk its vector.
+    pub dense: &'a Encoder,
+    /// Gives its tokens theirs, for an index with token rows.
+    pub tokens: Option<&'a TokenEncoder>,
+    /// Gives it its sparse vector, for an index that has those.
+    pub sparse: Option<&'a SparseEncoder>,
+}
+
+impl<'a> Encoders<'a> {
+    /// Of an index that has vectors of chunks alone.
+    pub fn of(dense: &'a Encoder) -> Self {
+        Self { dense, tokens: None, sparse: None }
+    }
+
+    /// What the vectors of such an index have in common, where the first model's are known.
+    pub(crate) fn complete(&self, settings: IndexSettings) -> IndexSettings {
+        let tokens = self.tokens.map(|tokens| tokens.settings().clone());
+        IndexSettings { tokens, sparse: self.sparse.map(|sparse| sparse.settings().clone()), ..settings }
     }
 }
 
@@ -135,6 +159,8 @@ pub struct IngestReport {
     pub pieces_per_word: f64,
     /// Titles of which only the first part fits before each window.
     pub titles_cut: usize,
+    /// Chunks of which the sparse model read the first part alone, being longer than it takes.
+    pub sparse_cut: usize,
     /// Documents of the index that are gone from below the named paths and, without `sync`, still there.
     pub gone: usize,
     /// Documents of which a part was stored when the run was interrupted; the next run goes on from there.
@@ -162,7 +188,7 @@ pub struct IngestReport {
 
 /// Indexes what `options` names into the folder `index`, which is created when it is not there.
 ///
-/// An index with token rows is made, or taken further, when `tokens` is there; the chunks' tokens get their vectors from it.
+/// An index with token rows, or with sparse vectors, is made, or taken further, when the model of these is there.
 ///
 /// When `cancel` becomes true, what is inside the model is finished and committed, and the report says `interrupted`.
 ///
@@ -170,8 +196,7 @@ pub struct IngestReport {
 /// Paths that do not exist, an index of another model or window, a full disk; whatever was committed before stays.
 /// Access lists for an index that has no field of them, or another one. `SyncRefused` when a path to sync is not there; a sync that would remove too much is refused in the report.
 pub fn ingest(
-    encoder: &Encoder,
-    tokens: Option<&TokenEncoder>,
+    encoders: Encoders<'_>,
     index: &Path,
     options: &IngestOptions,
     progress: &mut dyn Progress,
@@ -179,9 +204,8 @@ pub fn ingest(
 ) -> Result<IngestReport, Error> {
     let started = Instant::now();
     let listing = list_sources(options)?;
-    let token_settings = tokens.map(|tokens| tokens.settings().clone());
-    let settings = IndexSettings { tokens: token_settings, ..settings_for(encoder, index, options)? };
-    check_window(&settings, tokens)?;
+    let settings = encoders.complete(settings_for(encoders.dense, index, options)?);
+    check_window(&settings, encoders.tokens)?;
     let mut writer = IndexWriter::create_or_open(index, &settings)?;
     writer.declare_fields(&options.fields)?;
     writer.set_language(options.language);
@@ -190,7 +214,7 @@ pub fn ingest(
     let clock = SystemTime::now();
     let expired = remove_expired(index, &mut writer, clock, options.force)?;
     let cutting = Cutting { window_tokens: settings.window_tokens, overlap_tokens: settings.overlap_tokens };
-    let mut run = Run::new((encoder, tokens), writer, progress, cancel, &listing, options.commit_every);
+    let mut run = Run::new(encoders, writer, progress, cancel, &listing, options.commit_every);
     run.begin_with(clock, access, expired);
     run.read_all(listing, cutting)?;
     if !run.is_interrupted() && !cancel.load(Ordering::Relaxed) {
@@ -256,5 +280,6 @@ pub(crate) fn settings_for(encoder: &Encoder, index: &Path, options: &IngestOpti
         overlap_tokens,
         rows: options.rows.or(existing.map(|settings| settings.rows)).unwrap_or_default(),
         tokens: None,
+        sparse: None,
     })
 }

@@ -22,6 +22,7 @@ mod home;
 mod import;
 mod ingest;
 mod late;
+mod lists;
 mod migrate;
 mod models;
 mod narrow;
@@ -39,6 +40,7 @@ mod samples;
 mod search;
 mod shaping;
 mod source;
+mod sparse;
 mod sync;
 mod texts;
 mod watch;
@@ -56,7 +58,7 @@ pub use export::{ExportFormat, ExportReport, export};
 pub use heads::{open_head, open_tokenizer};
 pub use home::Home;
 pub use import::{ImportOptions, ImportReport, import};
-pub use ingest::{IngestOptions, IngestReport, Progress, ProgressState, ingest};
+pub use ingest::{Encoders, IngestOptions, IngestReport, Progress, ProgressState, ingest};
 pub use late::{TokenEncoder, open_token_encoder};
 pub use migrate::{
     AlternateStatus, BuiltWith, Comparison, ExchangeReport, JudgedMode, Judgement, Migration, MigrationOptions,
@@ -74,8 +76,9 @@ pub use query_log::{
 pub use rates::{last_rate, remember_rate};
 pub use row_files::{Draft, Dtype, FileRow, RowFormat, RowWriter, Values};
 pub use samples::{read_texts, sample_texts};
-pub use search::Searcher;
+pub use search::{Searcher, SearcherOptions};
 pub use source::{Problem, SkipCounts, is_standard_input};
+pub use sparse::{SparseEncoder, open_sparse_encoder};
 pub use texts::{Answered, Asking, BadLine, Body, Ended, Input, Inputs, asking};
 pub use watch::{Watcher, watch};
 pub use windows::{TextWindow, ask_windows};
@@ -83,7 +86,8 @@ pub use windows::{TextWindow, ask_windows};
 // What the binary needs of the crates below, so that it depends on this crate alone.
 pub use berth_encoder::heads::entities::{Entity, Strategy};
 pub use berth_encoder::heads::late::max_sim;
-pub use berth_encoder::heads::{attention, classify, sparse, vectors};
+pub use berth_encoder::heads::sparse::Term as SparseTerm;
+pub use berth_encoder::heads::{attention, classify, vectors};
 pub use berth_encoder::{
     AttentionAnswer, ClassAnswer, Encoder, EntityAnswer, FileState, FillMaskAnswer, InstalledModel, LateAnswer,
     LayersAnswer, MaskedPlace, Overlong, PairAnswer, PerplexityAnswer, Prompt, RowToken, SentenceAnswer, SparseAnswer,
@@ -92,7 +96,7 @@ pub use berth_encoder::{
 pub use berth_index::highlight::snippet;
 pub use berth_index::{
     Alternate, Error as IndexError, FieldKinds, IndexReader, IndexStatus, Keeping, KeptSnapshot, Pin, Pins, Policy,
-    PurgeReport, StoredDocument, StoredWeights, VerifyReport, View, WordCount, clear_weights, exists as index_exists,
-    keep_snapshot, list_snapshots, restore_snapshot, store_weights, stored_weights, verify as verify_index,
-    verify_snapshot,
+    PurgeReport, SparseSettings, StoredDocument, StoredWeights, VerifyReport, View, WordCount, clear_weights,
+    exists as index_exists, keep_snapshot, list_snapshots, restore_snapshot, store_weights, stored_weights,
+    verify as verify_index, verify_snapshot,
 };

@@ -20,8 +20,8 @@ use serde::Serialize;
 use crate::encoding::{EncoderChoice, open_encoder_for};
 use crate::ingest::{Behind, check_window, ingest_stored, remove_all, settings_for, whole_records};
 use crate::{
-    Error, Home, IngestOptions, IngestReport, Progress, TokenEncoder, fingerprint_hash, open_token_encoder,
-    remember_rate,
+    Encoders, Error, Home, IngestOptions, IngestReport, Progress, SparseEncoder, TokenEncoder, fingerprint_hash,
+    open_token_encoder, remember_rate,
 };
 
 pub use compare::{
@@ -114,6 +114,7 @@ pub struct Migration {
     next: PathBuf,
     encoder: Encoder,
     tokens: Option<TokenEncoder>,
+    sparse: Option<SparseEncoder>,
     settings: IndexSettings,
     commit_every: Duration,
     /// What the index is built with.
@@ -147,7 +148,12 @@ impl Migration {
         let own = (there.is_some() && stays).then_some(next.as_path());
         let token_choice = EncoderChoice { model: Some(encoder.card().name.clone()), ..options.encoder.clone() };
         let tokens = open_token_encoder(home, &token_choice, own, with_tokens)?;
-        let settings = settings_of_next(&encoder, tokens.as_ref(), &current, &next, options)?;
+        // The model of sparse vectors stays.
+        let built_with = current.settings().sparse.as_ref().map(|sparse| &sparse.fingerprint);
+        let sparse = built_with.map(|built_with| SparseEncoder::open(home, &options.encoder, None, Some(built_with)));
+        let sparse = sparse.transpose()?;
+        let encoders = Encoders { dense: &encoder, tokens: tokens.as_ref(), sparse: sparse.as_ref() };
+        let settings = settings_of_next(encoders, &current, &next, options)?;
         let (from, to) = (BuiltWith::of(current.settings()), BuiltWith::of(&settings));
         if settings == *current.settings() && !options.force {
             return Ok(Err(from));
@@ -168,6 +174,7 @@ impl Migration {
             next,
             encoder,
             tokens,
+            sparse,
             settings,
             commit_every: options.commit_every,
             from,
@@ -187,7 +194,7 @@ impl Migration {
         let there = open_if_there(&self.next)?.map(|next| next.records()).transpose()?.unwrap_or_default();
         let behind = Behind::of(&whole_records(&current)?, &there);
         ingest_stored(
-            (&self.encoder, self.tokens.as_ref()),
+            Encoders { dense: &self.encoder, tokens: self.tokens.as_ref(), sparse: self.sparse.as_ref() },
             (&current, behind),
             &self.next,
             &self.settings,
@@ -207,13 +214,12 @@ impl Migration {
 
 /// Windows as asked for; else as the next index has them, as the index has them where the model stays, as the card says.
 fn settings_of_next(
-    encoder: &Encoder,
-    tokens: Option<&TokenEncoder>,
+    encoders: Encoders<'_>,
     current: &Snapshot,
     next: &Path,
     options: &MigrationOptions,
 ) -> Result<IndexSettings, Error> {
-    let stays = encoder.card().name == current.settings().fingerprint.model && !berth_index::exists(next);
+    let stays = encoders.dense.card().name == current.settings().fingerprint.model && !berth_index::exists(next);
     let asked = options.window_tokens;
     let kept = |value: usize| stays.then_some(value);
     // Another window than the index has takes an overlap of its own.
@@ -224,11 +230,8 @@ fn settings_of_next(
         rows: Some(current.settings().rows),
         ..IngestOptions::default()
     };
-    let settings = IndexSettings {
-        tokens: tokens.map(|tokens| tokens.settings().clone()),
-        ..settings_for(encoder, next, &ingest)?
-    };
-    check_window(&settings, tokens)?;
+    let settings = encoders.complete(settings_for(encoders.dense, next, &ingest)?);
+    check_window(&settings, encoders.tokens)?;
     Ok(settings)
 }
 
@@ -297,7 +300,7 @@ struct CatchingUp<'a> {
     place: &'a Path,
     settings: &'a IndexSettings,
     machine: &'a EncoderChoice,
-    models: Option<(Encoder, Option<TokenEncoder>)>,
+    models: Option<(Encoder, Option<TokenEncoder>, Option<SparseEncoder>)>,
     documents: usize,
 }
 
@@ -334,10 +337,14 @@ impl CatchingUp<'_> {
                 }
                 None => None,
             };
-            self.models = Some((encoder, tokens));
+            let sparse = match &self.settings.sparse {
+                Some(sparse) => Some(SparseEncoder::open(self.home, self.machine, None, Some(&sparse.fingerprint))?),
+                None => None,
+            };
+            self.models = Some((encoder, tokens, sparse));
         }
-        let Some((encoder, tokens)) = &self.models else { return Ok(false) };
-        let models = (encoder, tokens.as_ref());
+        let Some((dense, tokens, sparse)) = &self.models else { return Ok(false) };
+        let models = Encoders { dense, tokens: tokens.as_ref(), sparse: sparse.as_ref() };
         let every = IngestOptions::default().commit_every;
         ingest_stored(models, (current, behind), self.place, self.settings, every, progress, cancel)?;
         Ok(true)

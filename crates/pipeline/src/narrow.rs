@@ -13,17 +13,16 @@ use crate::search::Ranked;
 /// How much deeper a half is asked when its chunks belong to fewer documents than are wanted.
 const DEEPER: usize = 4;
 
-/// A half's documents from as many chunks as it takes to have `wanted` of them, where `narrowed`; from `depth` chunks
-/// otherwise. `ask` gives the documents of so many chunks, and these chunks.
+/// A half's documents from as many chunks as it takes to have `wanted` of them, from `depth` on. `ask` gives the documents of
+/// so many chunks, and these chunks; with them a bound, unless there are no more.
 pub(crate) fn widening(
-    narrowed: bool,
     mut depth: usize,
     wanted: usize,
     mut ask: impl FnMut(usize) -> Result<(HalfList, Vec<ChunkHit>), Error>,
 ) -> Result<(HalfList, Vec<ChunkHit>), Error> {
     loop {
         let (list, hits) = ask(depth)?;
-        if !narrowed || list.documents.len() >= wanted || hits.len() < depth {
+        if list.documents.len() >= wanted || list.bound.is_none() {
             return Ok((list, hits));
         }
         depth = depth.saturating_mul(DEEPER);
@@ -32,12 +31,15 @@ pub(crate) fn widening(
 
 /// The documents that a filter lets through, when a query has no words to rank them by; `None` when it has, or when nothing
 /// was asked for.
-pub(crate) fn listing(view: &View<'_>, query: &Query, started: Instant) -> Result<Option<SearchReply>, Error> {
+pub(crate) fn listing(
+    view: &View<'_>,
+    (query, question): (&Query, &Question),
+    started: Instant,
+) -> Result<Option<SearchReply>, Error> {
     let snapshot = view.snapshot();
-    let question = snapshot.question(&query.text);
     let narrowing = &query.narrowing;
     let is_asked_for = narrowing.filter.is_some() || narrowing.sort.is_some() || !narrowing.facets.is_empty();
-    let selection = view.selection(narrowing.filter.as_deref(), Some(&question))?;
+    let selection = view.selection(narrowing.filter.as_deref(), Some(question))?;
     if question.has_words() || !is_asked_for && !question.has_operators() {
         return Ok(None);
     }
@@ -51,7 +53,7 @@ pub(crate) fn listing(view: &View<'_>, query: &Query, started: Instant) -> Resul
     }
     let facets = counted(view, query, selection.as_deref())?;
     let took_ms = started.elapsed().as_secs_f64() * 1e3;
-    let (query_text, warnings) = (query.text.clone(), question.warnings);
+    let (query_text, warnings) = (query.text.clone(), question.warnings.clone());
     let suggestion = None;
     Ok(Some(SearchReply { query: query_text, mode: query.mode, took_ms, hits, facets, suggestion, warnings }))
 }
@@ -72,6 +74,7 @@ fn listed(snapshot: &Snapshot, rank: usize, document_no: u64) -> Result<Hit, Err
         text: document.text[range].to_owned(),
         dense: None,
         lexical: None,
+        sparse: None,
         late: None,
         cross: None,
         folded: Vec::new(),
@@ -94,7 +97,7 @@ pub(crate) fn facets(
     }
     let filter = query.narrowing.filter.as_deref();
     let selection = match query.mode {
-        Mode::Dense => view.selection(filter, Some(question))?,
+        Mode::Dense | Mode::Sparse => view.selection(filter, Some(question))?,
         Mode::Lexical | Mode::Hybrid => view.matches(filter, question)?,
     };
     counted(view, query, selection.as_deref())

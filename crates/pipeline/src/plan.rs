@@ -101,6 +101,8 @@ pub fn plan(
     let policy = snapshot.as_ref().map(|snapshot| snapshot.policy().clone()).unwrap_or_default();
     let policy = options.policy.applied(&policy);
     let access = AccessGiven::of(&options.access, &policy, index)?;
+    let built_with = snapshot.as_ref().map(|snapshot| snapshot.settings());
+    let takes_vectors = built_with.is_none_or(|settings| settings.tokens.is_none() && settings.sparse.is_none());
     let mut planning = Planning {
         encoder,
         policy,
@@ -108,6 +110,7 @@ pub fn plan(
         clock: SystemTime::now(),
         fingerprint_hash: *blake3::hash(encoder.fingerprint().canonical().as_bytes()).as_bytes(),
         cutting: Cutting { window_tokens: settings.window_tokens, overlap_tokens: settings.overlap_tokens },
+        takes_vectors,
         snapshot,
         records,
         seen: Seen { roots: listing.roots.clone(), ..Seen::default() },
@@ -140,6 +143,8 @@ struct Planning<'a> {
     clock: SystemTime,
     fingerprint_hash: [u8; 32],
     cutting: Cutting,
+    /// Whether vectors that come with documents are enough: not where token rows or sparse vectors are to be made too.
+    takes_vectors: bool,
     snapshot: Option<Arc<Snapshot>>,
     records: BTreeMap<String, DocumentRecord>,
     seen: Seen,
@@ -219,9 +224,10 @@ impl Planning<'_> {
             Change::Moved => self.note(document.id.clone(), Planned::Moved),
         }
         let incoming = Incoming { document, record, bytes, change, vectors };
-        let prepared = prepare(self.encoder, &self.fingerprint_hash, self.cutting, incoming)?;
+        let prepared = prepare((self.encoder, None), &self.fingerprint_hash, self.cutting, incoming)?;
         for chunk in prepared.chunks {
-            let known = prepared.incoming.vectors.contains_key(&chunk.key)
+            let is_given = self.takes_vectors && prepared.incoming.vectors.contains_key(&chunk.key);
+            let known = is_given
                 || self.snapshot.as_ref().is_some_and(|snapshot| snapshot.has_key(&chunk.key).unwrap_or(false));
             if known || !self.keys.insert(chunk.key) {
                 self.plan.reused += 1;

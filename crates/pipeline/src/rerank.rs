@@ -84,13 +84,15 @@ pub(crate) fn rerank(
     Ok(())
 }
 
-/// The chunk to show and the best of each half, each once.
+/// The chunk to show and the best of each list, each once.
 fn candidates(document: &Ranked) -> impl Iterator<Item = u64> {
-    let shown = document.chunk_id;
-    let dense = document.dense.map(|dense| dense.chunk_id).filter(|&chunk_id| chunk_id != shown);
-    let lexical = document.lexical.map(|lexical| lexical.chunk_id);
-    let lexical = lexical.filter(|&chunk_id| chunk_id != shown && Some(chunk_id) != dense);
-    [Some(shown), dense, lexical].into_iter().flatten()
+    let mut chunk_ids = vec![document.chunk_id];
+    for listed in [document.dense, document.lexical, document.sparse].into_iter().flatten() {
+        if !chunk_ids.contains(&listed.chunk_id) {
+            chunk_ids.push(listed.chunk_id);
+        }
+    }
+    chunk_ids.into_iter()
 }
 
 impl LateScore {
@@ -154,6 +156,7 @@ mod tests {
             overlap_tokens: 0,
             rows: RowKind::F32,
             tokens,
+            sparse: None,
         };
         let mut writer = IndexWriter::create_or_open(dir, &settings).unwrap();
         for (number, chunks) in documents.iter().enumerate() {
@@ -164,6 +167,7 @@ mod tests {
                 key: ContentKey([0; 16]),
                 embedding: Embedding::normalized(vec![1.0]).unwrap(),
                 tokens: Some(tokens_towards(&[degrees]).quantized()),
+                sparse: None,
             };
             let chunks = chunks.iter().enumerate().map(chunk).collect();
             writer.put(&document, &DocumentRecord::default(), chunks).unwrap();

@@ -1,66 +1,68 @@
-//! One question in, ranked documents out: both halves asked, fused, read back.
+//! One question in, ranked documents out: all lists asked, fused, read back.
 
-use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use berth_encoder::Encoder;
 use berth_index::fusion::{self, DocScore, Fused, HalfList};
-use berth_index::relevance::Curve;
-use berth_index::{ChunkHit, IndexReader, Question, Snapshot, StoredPassage, View};
+use berth_index::{IndexReader, IndexSettings, Question, Snapshot, StoredPassage, View};
 use berth_types::{
-    Aggregate, Embedding, Fingerprint, Fusion, Hit, HitChunk, Mode, Query, Rerank, Reranker, SearchReply, SourceScore,
+    Embedding, Fingerprint, Fusion, Hit, HitChunk, Mode, Query, Rerank, Reranker, SearchReply, SourceScore,
+    SparseVector,
 };
 
 use crate::carried::carried_by;
 use crate::cross::{CrossScore, pair_scores, rerank_across};
 use crate::encoding::{EncoderChoice, open_encoder_for};
-use crate::explain::explain;
+use crate::explain::{Explaining, explain};
+use crate::lists::{Found, depth_for, half, missing_cosines, with_missing_scores};
 use crate::narrow::{facets, listing, sort_ranked, widening};
 use crate::pinned::put_pinned_first;
 use crate::rerank::{Blend, LateScore, rerank};
 use crate::shaping::{Novelty, Shown, explain_folded, keep_relevant, order_by_novelty, read_shown};
-use crate::{Error, Home, TokenEncoder};
-
-/// Fewest chunks asked of each half. Deep enough that the union of both lists holds nearly every document that the
-/// fused top ten can have, whatever the windows a document has.
-const LEAST_DEPTH: usize = 500;
-/// Chunks asked of each half for one document wanted.
-const DEPTH_PER_DOCUMENT: usize = 10;
-
-/// Chunks asked of each half for an answer of `k` documents.
-pub(crate) fn depth_for(k: usize) -> usize {
-    LEAST_DEPTH.max(k.saturating_mul(DEPTH_PER_DOCUMENT))
-}
+use crate::{Error, Home, SparseEncoder, TokenEncoder};
 
 /// Answers questions over one index.
 pub struct Searcher {
     /// Folder of the index, to name it.
     index: PathBuf,
     reader: IndexReader,
-    /// Absent when only the lexical half will be asked.
+    /// Absent when the dense half will not be asked.
     encoder: Option<Encoder>,
+    /// Present when the sparse list will be asked.
+    sparse: Option<SparseEncoder>,
     /// Present when late interaction or highlights in meaning will be asked for.
     tokens: Option<TokenEncoder>,
     /// Present when a cross-encoder will be asked for.
     cross: Option<Encoder>,
 }
 
-/// A query's way through both halves, up to fusion.
+/// What will be asked of an index, so that what it takes is opened.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SearcherOptions {
+    /// Which halves will answer.
+    pub mode: Mode,
+    /// What will order the first documents anew.
+    pub rerank: Option<Rerank>,
+    /// Whether hits will say which sentence and words carry the match in meaning.
+    pub semantic_highlights: bool,
+    /// Whether hybrid search will ask the sparse list, of an index that has one.
+    pub sparse: bool,
+}
+
+impl Default for SearcherOptions {
+    /// Hybrid search with all lists that the index has.
+    fn default() -> Self {
+        Self { mode: Mode::Hybrid, rerank: None, semantic_highlights: false, sparse: true }
+    }
+}
+
+/// A query's way through all lists, up to fusion.
 struct Ranking {
     question: Question,
     ranked: Vec<Ranked>,
     found: Found,
     warnings: Vec<String>,
-}
-
-/// The chunks that the halves found and that count.
-#[derive(Debug, Default)]
-pub(crate) struct Found {
-    pub(crate) dense_hits: Vec<ChunkHit>,
-    pub(crate) lexical_hits: Vec<ChunkHit>,
-    /// The most BM25 that a chunk could have.
-    ceiling: f32,
 }
 
 /// A document with its final score and the chunk to show for it.
@@ -71,9 +73,10 @@ pub(crate) struct Ranked {
     pub(crate) score: f32,
     pub(crate) dense: Option<DocScore>,
     pub(crate) lexical: Option<DocScore>,
+    pub(crate) sparse: Option<DocScore>,
     /// How likely it is to answer the question, 0 to 1.
     pub(crate) relevance: f32,
-    /// The arithmetic; none when one half alone decided.
+    /// The arithmetic; none when one list alone decided.
     pub(crate) fused: Option<Fused>,
     /// What late interaction made of it; none when it was not asked.
     pub(crate) late: Option<LateScore>,
@@ -86,19 +89,13 @@ pub(crate) struct Ranked {
 }
 
 impl Searcher {
-    /// Opens an index, and of the model that it was built with what will be asked: nothing for the lexical half alone.
+    /// Opens an index, and of the models that it was built with what will be asked: none for the lexical half alone.
     ///
     /// # Errors
     /// An index that is not there or damaged, a model that is not installed, `FingerprintMismatch`; `NoTokenRows` of the
-    /// index when late interaction will be asked for and it was built without.
-    pub fn open(
-        home: &Home,
-        index: &Path,
-        choice: &EncoderChoice,
-        mode: Mode,
-        rerank: Option<Rerank>,
-        semantic_highlights: bool,
-    ) -> Result<Self, Error> {
+    /// index when late interaction will be asked for and it was built without, `NoSparseVectors` likewise.
+    pub fn open(home: &Home, index: &Path, choice: &EncoderChoice, options: &SearcherOptions) -> Result<Self, Error> {
+        let &SearcherOptions { mode, rerank, semantic_highlights, .. } = options;
         let reader = IndexReader::open(index)?;
         let settings = reader.snapshot().settings().clone();
         let is_late = rerank.is_some_and(|rerank| rerank.by == Reranker::Late);
@@ -107,21 +104,35 @@ impl Searcher {
             None => &settings.fingerprint,
             Some(tokens) => &tokens.fingerprint,
         };
+        let sparse = match &settings.sparse {
+            None if mode == Mode::Sparse => {
+                return Err(berth_index::Error::NoSparseVectors { path: index.to_path_buf() }.into());
+            }
+            Some(sparse) if mode == Mode::Sparse || mode == Mode::Hybrid && options.sparse => {
+                Some(SparseEncoder::open(home, choice, None, Some(&sparse.fingerprint))?)
+            }
+            _ => None,
+        };
         let wanted = is_late || semantic_highlights;
         let tokens = wanted.then(|| TokenEncoder::open(home, choice, Some(built_with))).transpose()?;
         let encoder = match mode {
-            Mode::Lexical => None,
-            _ => Some(open_encoder_for(home, choice, Some(&settings.fingerprint))?),
+            Mode::Lexical | Mode::Sparse => None,
+            Mode::Hybrid | Mode::Dense => Some(open_encoder_for(home, choice, Some(&settings.fingerprint))?),
         };
-        Self::over(index, reader, encoder, tokens)
+        Self::over(index, reader, encoder, tokens, sparse)
     }
 
-    /// Opens an index for an encoder that is open already.
+    /// Opens an index for encoders that are open already.
     ///
     /// # Errors
     /// An index that is not there or damaged, `FingerprintMismatch`.
-    pub fn with_encoder(index: &Path, encoder: Encoder, tokens: Option<TokenEncoder>) -> Result<Self, Error> {
-        Self::over(index, IndexReader::open(index)?, Some(encoder), tokens)
+    pub fn with_encoders(
+        index: &Path,
+        encoder: Option<Encoder>,
+        tokens: Option<TokenEncoder>,
+        sparse: Option<SparseEncoder>,
+    ) -> Result<Self, Error> {
+        Self::over(index, IndexReader::open(index)?, encoder, tokens, sparse)
     }
 
     fn over(
@@ -129,15 +140,28 @@ impl Searcher {
         reader: IndexReader,
         encoder: Option<Encoder>,
         tokens: Option<TokenEncoder>,
+        sparse: Option<SparseEncoder>,
     ) -> Result<Self, Error> {
-        let settings = reader.snapshot().settings().clone();
-        if let Some(encoder) = &encoder {
-            check_fingerprint(index, &settings.fingerprint, encoder.fingerprint())?;
-        }
-        if let (Some(stored), Some(tokens)) = (&settings.tokens, &tokens) {
+        let searcher = Self { index: index.to_path_buf(), reader, encoder, sparse, tokens, cross: None };
+        let settings = searcher.reader.snapshot().settings().clone();
+        searcher.check_models(&settings)?;
+        if let (Some(stored), Some(tokens)) = (&settings.tokens, &searcher.tokens) {
             check_fingerprint(index, &stored.fingerprint, &tokens.settings().fingerprint)?;
         }
-        Ok(Self { index: index.to_path_buf(), reader, encoder, tokens, cross: None })
+        Ok(searcher)
+    }
+
+    /// Whether the models are those that the index has its vectors of.
+    fn check_models(&self, settings: &IndexSettings) -> Result<(), Error> {
+        if let Some(encoder) = &self.encoder {
+            check_fingerprint(&self.index, &settings.fingerprint, encoder.fingerprint())?;
+        }
+        match (&settings.sparse, &self.sparse) {
+            (Some(stored), Some(sparse)) => {
+                check_fingerprint(&self.index, &stored.fingerprint, &sparse.settings().fingerprint)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The same, with a cross-encoder that can be asked.
@@ -154,17 +178,19 @@ impl Searcher {
     /// Answers with hits that can be shown.
     ///
     /// # Errors
-    /// `EmptyQuery`, a filter that cannot be used, access lists while nobody says who asks, a dense mode without a model, damage that was met while reading.
+    /// `EmptyQuery`, a filter that cannot be used, access lists while nobody says who asks, a mode whose model is not open, damage
+    /// that was met while reading.
     pub fn search(&self, query: &Query) -> Result<SearchReply, Error> {
         let started = Instant::now();
         let snapshot = self.reader.snapshot();
         let view = snapshot.view(query.narrowing.viewer.as_ref(), SystemTime::now())?;
-        if let Some(listing) = listing(&view, query, started)? {
+        let question = snapshot.question(&query.text);
+        if let Some(listing) = listing(&view, (query, &question), started)? {
             return Ok(listing);
         }
-        let Ranking { question, ranked, found, warnings } = self.ranking(&view, query)?;
+        let Ranking { question, ranked, found, warnings } = self.ranking(&view, query, question)?;
         let shown = read_shown(&snapshot, query, ranked)?.into_iter();
-        let hits = shown.zip(1..).map(|(shown, rank)| hit(&view, (query, &question), rank, shown, &found));
+        let hits = shown.zip(1..).map(|(shown, rank)| self.hit(&view, (query, &question), rank, shown, &found));
         let mut hits = hits.collect::<Result<Vec<Hit>, Error>>()?;
         if query.shaping.semantic_highlights {
             self.highlight_meaning(&question.text, &mut hits)?;
@@ -182,7 +208,7 @@ impl Searcher {
     pub fn rank(&self, query: &Query) -> Result<Vec<(String, f32)>, Error> {
         let snapshot = self.reader.snapshot();
         let view = snapshot.view(query.narrowing.viewer.as_ref(), SystemTime::now())?;
-        let Ranking { ranked, .. } = self.ranking(&view, query)?;
+        let Ranking { ranked, .. } = self.ranking(&view, query, snapshot.question(&query.text))?;
         let read = |ranked: &Ranked| {
             let id = snapshot.document_id(ranked.document_no)?;
             Ok((id.ok_or(Error::ChunkLost { chunk_id: ranked.chunk_id })?, ranked.score))
@@ -190,26 +216,22 @@ impl Searcher {
         ranked.iter().take(query.k).map(read).collect()
     }
 
-    fn ranking(&self, view: &View<'_>, query: &Query) -> Result<Ranking, Error> {
+    fn ranking(&self, view: &View<'_>, query: &Query, mut question: Question) -> Result<Ranking, Error> {
         let snapshot = view.snapshot();
-        if let Some(encoder) = &self.encoder {
-            // The index may have been moved to another model since it was opened.
-            check_fingerprint(&self.index, &snapshot.settings().fingerprint, encoder.fingerprint())?;
-        }
-        let mut question = snapshot.question(&query.text);
+        // The index may have been moved to another model since it was opened.
+        self.check_models(snapshot.settings())?;
         if !question.has_words() {
             return Err(Error::EmptyQuery);
         }
         let filter = query.narrowing.filter.as_deref();
         let selection = view.selection(filter, Some(&question))?;
-        let narrowed = filter.is_some() || question.has_operators() || view.hides();
         let depth = depth_for(query.k);
         let mut warnings = std::mem::take(&mut question.warnings);
-        let (mut dense, mut lexical) = (HalfList::default(), HalfList::default());
+        let (mut dense, mut lexical, mut sparse) = (HalfList::default(), HalfList::default(), HalfList::default());
         let mut found = Found::default();
-        if query.mode != Mode::Dense {
+        if matches!(query.mode, Mode::Hybrid | Mode::Lexical) {
             let mut said = Vec::new();
-            (lexical, found.lexical_hits) = widening(narrowed, depth, query.k, |depth| {
+            (lexical, found.lexical_hits) = widening(depth, query.k, |depth| {
                 let answer = view.lexical_within(&question, filter, depth)?;
                 found.ceiling = answer.ceiling();
                 said = answer.warnings;
@@ -219,21 +241,38 @@ impl Searcher {
             warnings.extend(said);
         }
         let mut embedding = None;
-        if query.mode != Mode::Lexical {
+        if matches!(query.mode, Mode::Hybrid | Mode::Dense) {
             let row = self.embed(&question.text, &mut warnings)?;
-            (dense, found.dense_hits) = widening(narrowed, depth, query.k, |depth| {
+            (dense, found.dense_hits) = widening(depth, query.k, |depth| {
                 half(snapshot, query, snapshot.dense_by(&row, selection.as_deref(), depth, query.dense)?, depth)
             })?;
             embedding = Some(row);
         }
+        if asks_sparse(snapshot, query) {
+            let vector = self.embed_sparse(&question.text, &mut warnings)?;
+            (sparse, found.sparse_hits) = widening(depth, query.k, |depth| {
+                half(snapshot, query, snapshot.sparse_within(&vector, selection.as_deref(), depth)?, depth)
+            })?;
+            found.sparse_query = Some(vector);
+        }
+        let alone = |list: HalfList| list.documents.into_iter().map(|document| Ranked::alone(document, query.mode));
         let mut ranked: Vec<Ranked> = match (query.mode, embedding) {
             (Mode::Hybrid, Some(embedding)) => {
-                let supplied = missing_cosines(snapshot, &embedding, &dense, &lexical)?;
-                let fused = fusion::fuse(&dense, &lexical, &supplied, &query.fusion);
+                let sparse = match &found.sparse_query {
+                    None => None,
+                    Some(vector) => {
+                        let list = (sparse, query.sparse_weight);
+                        Some(with_missing_scores(snapshot, vector, &dense, &lexical, list)?)
+                    }
+                };
+                let listed = sparse.as_ref().map(|sparse| &sparse.list);
+                let supplied = missing_cosines(snapshot, &embedding, &dense, &lexical, listed)?;
+                let fused = fusion::fuse_with_sparse(&dense, &lexical, &supplied, sparse.as_ref(), &query.fusion);
                 fused.into_iter().map(Ranked::from).collect()
             }
-            (Mode::Dense, _) => dense.documents.iter().map(|&document| Ranked::alone(document, Mode::Dense)).collect(),
-            _ => lexical.documents.iter().map(|&document| Ranked::alone(document, Mode::Lexical)).collect(),
+            (Mode::Dense, _) => alone(dense).collect(),
+            (Mode::Sparse, _) => alone(sparse).collect(),
+            _ => alone(lexical).collect(),
         };
         found.finish(query, &mut ranked);
         if let Some(least) = query.shaping.min_relevance {
@@ -285,6 +324,43 @@ impl Searcher {
         Ok(Ranking { question, ranked, found, warnings })
     }
 
+    fn hit(
+        &self,
+        view: &View<'_>,
+        (query, question): (&Query, &Question),
+        rank: usize,
+        shown: Shown,
+        found: &Found,
+    ) -> Result<Hit, Error> {
+        let Shown { ranked, passage, folded } = shown;
+        let StoredPassage { chunk, id, title, source, text, .. } = passage;
+        let highlights = view.snapshot().highlight(question, &text);
+        let source_score = |document: DocScore| SourceScore { rank: document.rank, score: document.score };
+        let explaining = Explaining { view, query, question, found, sparse: self.sparse.as_ref() };
+        let explanation =
+            if query.explain { Some(explain_folded(&folded, explain(&explaining, &ranked)?)) } else { None };
+        Ok(Hit {
+            rank,
+            score: ranked.score,
+            relevance: ranked.relevance,
+            document: id,
+            title,
+            source,
+            chunk: HitChunk { ordinal: chunk.ordinal, start: chunk.byte_range.start, end: chunk.byte_range.end },
+            text,
+            dense: ranked.dense.map(source_score),
+            lexical: ranked.lexical.map(source_score),
+            sparse: ranked.sparse.map(source_score),
+            late: ranked.late.as_ref().map(|late| SourceScore { rank: late.rank, score: late.max_sim }),
+            cross: ranked.cross.as_ref().map(|cross| SourceScore { rank: cross.rank, score: cross.score }),
+            folded: folded.into_iter().map(|copy| copy.id).collect(),
+            pinned: ranked.pinned,
+            semantic: None,
+            highlights: highlights.into_iter().map(|range| (range.start, range.end)).collect(),
+            explanation,
+        })
+    }
+
     /// Says of each hit which sentence and words carry the match in meaning: a run of the model for each.
     fn highlight_meaning(&self, text: &str, hits: &mut [Hit]) -> Result<(), Error> {
         let Some(tokens) = &self.tokens else {
@@ -299,10 +375,22 @@ impl Searcher {
         Ok(())
     }
 
+    fn embed_sparse(&self, text: &str, warnings: &mut Vec<String>) -> Result<SparseVector, Error> {
+        let Some(sparse) = &self.sparse else {
+            let message = "opened without the model of sparse vectors; open it again with it";
+            return Err(Error::InvalidSettings(message.to_owned()));
+        };
+        let (vector, is_cut) = sparse.query(text)?;
+        if is_cut {
+            warnings.push("the query has more tokens than the sparse model reads; it read the first".to_owned());
+        }
+        Ok(vector)
+    }
+
     fn embed(&self, text: &str, warnings: &mut Vec<String>) -> Result<Embedding, Error> {
         let Some(encoder) = &self.encoder else {
             return Err(Error::InvalidSettings(
-                "opened for lexical search only; open it again with a model".to_owned(),
+                "opened for search without the dense half; open it again with its model".to_owned(),
             ));
         };
         let row = encoder.encode_query(text)?;
@@ -316,12 +404,18 @@ impl Searcher {
     }
 }
 
-/// Whether scores are on the scale of a cosine, as MaxSim divided by the tokens is. BM25 has no highest value, and how high
+/// Whether the sparse list is asked: alone, or as the third of hybrid search.
+fn asks_sparse(snapshot: &Snapshot, query: &Query) -> bool {
+    let has_third = query.sparse_weight > 0.0 && snapshot.settings().sparse.is_some();
+    query.mode == Mode::Sparse || query.mode == Mode::Hybrid && has_third
+}
+
+/// Whether scores are on the scale of a cosine, as MaxSim divided by the tokens is. BM25 and sparse scores have no highest value, and how high
 /// reciprocal ranks go is up to their constant.
 fn is_like_cosine(query: &Query) -> bool {
     match query.mode {
         Mode::Dense => true,
-        Mode::Lexical => false,
+        Mode::Lexical | Mode::Sparse => false,
         Mode::Hybrid => !matches!(query.fusion, Fusion::Rrf { .. }),
     }
 }
@@ -345,121 +439,21 @@ fn brief(value: &str) -> &str {
     value.get(..12).filter(|_| value.len() == 64).unwrap_or(value)
 }
 
-/// One half's documents out of its chunks, and the chunks that count: all, or the first of each document.
-fn half(
-    snapshot: &Snapshot,
-    query: &Query,
-    mut hits: Vec<ChunkHit>,
-    depth: usize,
-) -> Result<(HalfList, Vec<ChunkHit>), Error> {
-    let bound = fusion::bound(&hits, depth);
-    if query.shaping.passages {
-        return Ok((fusion::per_chunk(&hits, bound), hits));
-    }
-    let aggregate = query.shaping.aggregate;
-    if aggregate == Aggregate::First {
-        let chunk_ids: Vec<u64> = hits.iter().map(|hit| hit.chunk_id).collect();
-        let mut ordinals = snapshot.ordinals(&chunk_ids)?.into_iter();
-        hits.retain(|_| ordinals.next().flatten() == Some(0));
-    }
-    Ok((fusion::per_document(&hits, bound, aggregate), hits))
-}
-
-impl Found {
-    /// The chunks of `hits` that a document's score was computed from, or the one chunk where passages are ranked.
-    pub(crate) fn of_document(hits: &[ChunkHit], document: DocScore) -> Vec<ChunkHit> {
-        hits.iter().filter(|hit| hit.document_no == document.document_no).copied().collect()
-    }
-
-    /// Says how relevant each is and, where passages were ranked, whose they are.
-    fn finish(&self, query: &Query, ranked: &mut [Ranked]) {
-        let curve = Curve::of(query.mode);
-        for one in ranked.iter_mut() {
-            let bm25 = one.lexical.map_or(0.0, |document| document.best);
-            let coverage = if self.ceiling > 0.0 { (bm25 / self.ceiling).min(1.0) } else { 0.0 };
-            let cosine = one.fused.map_or(one.dense.map(|document| document.best), |fused| fused.cosine);
-            one.relevance = curve.at(cosine.unwrap_or(0.0), coverage);
-        }
-        if query.shaping.passages {
-            let hits = self.dense_hits.iter().chain(&self.lexical_hits);
-            let document_of: HashMap<u64, u64> = hits.map(|hit| (hit.chunk_id, hit.document_no)).collect();
-            for one in ranked {
-                one.document_no = document_of.get(&one.document_no).copied().unwrap_or(one.document_no);
-            }
-        }
-    }
-}
-
-/// True cosines for documents that only the lexical half listed.
-fn missing_cosines(
-    snapshot: &Snapshot,
-    embedding: &Embedding,
-    dense: &HalfList,
-    lexical: &HalfList,
-) -> Result<Vec<ChunkHit>, Error> {
-    let (chunk_ids, document_nos): (Vec<u64>, Vec<u64>) = {
-        let wanted: HashSet<u64> = fusion::chunks_without_cosine(dense, lexical).into_iter().collect();
-        let documents = lexical.documents.iter().filter(|document| wanted.contains(&document.chunk_id));
-        documents.map(|document| (document.chunk_id, document.document_no)).unzip()
-    };
-    let cosines = snapshot.dense_scores(embedding, &chunk_ids)?;
-    let hits = chunk_ids.into_iter().zip(document_nos).zip(cosines);
-    Ok(hits
-        .filter_map(|((chunk_id, document_no), score)| {
-            Some(ChunkHit { chunk_id, document_no, score: score?, coverage: 0.0 })
-        })
-        .collect())
-}
-
 impl Ranked {
     fn alone(document: DocScore, mode: Mode) -> Self {
         let DocScore { document_no, chunk_id, score, .. } = document;
-        let (dense, lexical) = if mode == Mode::Dense { (Some(document), None) } else { (None, Some(document)) };
-        Self { document_no, chunk_id, score, dense, lexical, ..Self::default() }
+        let alone = Self { document_no, chunk_id, score, ..Self::default() };
+        match mode {
+            Mode::Dense => Self { dense: Some(document), ..alone },
+            Mode::Sparse => Self { sparse: Some(document), ..alone },
+            Mode::Lexical | Mode::Hybrid => Self { lexical: Some(document), ..alone },
+        }
     }
 }
 
 impl From<Fused> for Ranked {
     fn from(fused: Fused) -> Self {
-        let Fused { document_no, chunk_id, score, dense, lexical, .. } = fused;
-        Self { document_no, chunk_id, score, dense, lexical, fused: Some(fused), ..Self::default() }
+        let Fused { document_no, chunk_id, score, dense, lexical, sparse, .. } = fused;
+        Self { document_no, chunk_id, score, dense, lexical, sparse, fused: Some(fused), ..Self::default() }
     }
-}
-
-fn hit(
-    view: &View<'_>,
-    (query, question): (&Query, &Question),
-    rank: usize,
-    shown: Shown,
-    found: &Found,
-) -> Result<Hit, Error> {
-    let Shown { ranked, passage, folded } = shown;
-    let StoredPassage { chunk, id, title, source, text, .. } = passage;
-    let highlights = view.snapshot().highlight(question, &text);
-    let explanation = if query.explain {
-        let root = explain(view, (query, question), found, &ranked)?;
-        Some(if folded.is_empty() { root } else { explain_folded(&folded, root) })
-    } else {
-        None
-    };
-    let source_score = |document: DocScore| SourceScore { rank: document.rank, score: document.score };
-    Ok(Hit {
-        rank,
-        score: ranked.score,
-        relevance: ranked.relevance,
-        document: id,
-        title,
-        source,
-        chunk: HitChunk { ordinal: chunk.ordinal, start: chunk.byte_range.start, end: chunk.byte_range.end },
-        text,
-        dense: ranked.dense.map(source_score),
-        lexical: ranked.lexical.map(source_score),
-        late: ranked.late.as_ref().map(|late| SourceScore { rank: late.rank, score: late.max_sim }),
-        cross: ranked.cross.as_ref().map(|cross| SourceScore { rank: cross.rank, score: cross.score }),
-        folded: folded.into_iter().map(|copy| copy.id).collect(),
-        pinned: ranked.pinned,
-        semantic: None,
-        highlights: highlights.into_iter().map(|range| (range.start, range.end)).collect(),
-        explanation,
-    })
 }

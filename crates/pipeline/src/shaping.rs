@@ -109,8 +109,11 @@ pub(crate) struct NearCopy {
     cosine: f32,
 }
 
-/// The arithmetic of a document into which others were folded: its score stays.
+/// The arithmetic of a document, with those that were folded into it: its score stays.
 pub(crate) fn explain_folded(folded: &[NearCopy], root: Explanation) -> Explanation {
+    if folded.is_empty() {
+        return root;
+    }
     let copy = |NearCopy { id, resemblance, cosine }: &NearCopy| {
         format!("{id} (shares {resemblance:.2} of the words, cosine {cosine:.2})")
     };

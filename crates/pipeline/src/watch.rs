@@ -9,12 +9,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
-use berth_encoder::Encoder;
 use berth_types::ErrorKind;
 
-use crate::ingest::{IngestOptions, IngestReport, Progress, ingest};
+use crate::Error;
+use crate::ingest::{Encoders, IngestOptions, IngestReport, Progress, ingest};
 use crate::source::{list_files, path_text};
-use crate::{Error, TokenEncoder};
 
 /// How often an interruption is looked for.
 const GLANCE: Duration = Duration::from_millis(50);
@@ -34,8 +33,7 @@ pub trait Watcher: Progress {
 /// # Errors
 /// As [`ingest`], but for an index that another process is writing.
 pub fn watch(
-    encoder: &Encoder,
-    tokens: Option<&TokenEncoder>,
+    encoders: Encoders<'_>,
     index: &Path,
     options: &IngestOptions,
     interval: Duration,
@@ -53,7 +51,7 @@ pub fn watch(
         // The first look is enough to begin with.
         let at_rest = before.is_none_or(|before| before == now);
         if at_rest && indexed != Some(now) && refused != Some(now) {
-            match ingest(encoder, tokens, index, options, watcher, cancel) {
+            match ingest(encoders, index, options, watcher, cancel) {
                 Ok(report) => {
                     // What changed meanwhile shows at the next look.
                     (indexed, refused) = (Some(now), None);

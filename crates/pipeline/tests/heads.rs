@@ -7,13 +7,17 @@ use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 use berth_encoder::Step;
 use berth_pipeline::{
-    Encoder, EncoderChoice, Home, ImportOptions, InstalledModel, Overlong, Prompt, Strategy, import, installed,
-    max_sim, open_head,
+    Encoder, EncoderChoice, Encoders, Home, ImportOptions, IngestOptions, InstalledModel, Overlong, Progress,
+    ProgressState, Prompt, Searcher, SearcherOptions, Strategy, import, ingest, installed, max_sim, open_encoder,
+    open_head, open_sparse_encoder,
 };
-use berth_types::{Head, Precision, Problem};
+use berth_types::{
+    DenseSearch, Fusion, Head, Mode, Narrowing, Precision, Problem, Query, Shaping, SparseVector, sparse_score,
+};
 use serde_json::Value;
 
 /// Largest difference of a value that is allowed.
@@ -247,6 +251,68 @@ fn sparse_vectors_have_the_weights_of_the_library() {
         compared += 1;
     }
     assert!(compared > 3);
+}
+
+/// Says nothing and expects no problem.
+struct Silent;
+
+impl Progress for Silent {
+    fn update(&mut self, _: &ProgressState) {}
+    fn problem(&mut self, problem: &berth_pipeline::Problem) {
+        panic!("{problem:?}");
+    }
+    fn committed(&mut self, _: u64) {}
+}
+
+#[test]
+fn hits_of_sparse_search_score_as_the_vectors_do() {
+    let fixture = Fixture::new("bert-splade");
+    let sentence = fixture.folder.with_file_name("bert-sentence");
+    let options = ImportOptions { name: Some("dense".to_owned()), ..ImportOptions::default() };
+    import(&fixture.home, sentence.to_str().unwrap(), &options).unwrap();
+    let texts = ["the cat sat on the mat", "a ship lies in the harbour", "bread is baked in a hot oven"];
+    let (corpus, index) = (fixture.home.root().join("corpus.jsonl"), fixture.home.root().join("index"));
+    let row = |(id, text)| format!("{{\"_id\":\"{id}\",\"title\":\"a title\",\"text\":\"{text}\"}}\n");
+    fs::write(&corpus, (0..).zip(texts).map(row).collect::<String>()).unwrap();
+
+    let (model, precision) = (Some("dense".to_owned()), Some(Precision::Fp32));
+    let choice = EncoderChoice { model, precision, ..EncoderChoice::default() };
+    let dense = open_encoder(&fixture.home, &choice, None).unwrap();
+    let sparse = open_sparse_encoder(&fixture.home, &choice, None, Some("tiny")).unwrap().unwrap();
+    let encoders = Encoders { sparse: Some(&sparse), ..Encoders::of(&dense) };
+    let options = IngestOptions { paths: vec![corpus], ..IngestOptions::default() };
+    let run = || ingest(encoders, &index, &options, &mut Silent, &AtomicBool::new(false)).unwrap();
+    assert_eq!((run().embedded, run().unchanged), (3, 3));
+
+    let opened = SearcherOptions { mode: Mode::Sparse, ..SearcherOptions::default() };
+    // Whatever is named for the other model does not concern this one.
+    let choice = EncoderChoice { model: Some("nowhere".to_owned()), ..EncoderChoice::default() };
+    let searcher = Searcher::open(&fixture.home, &index, &choice, &opened).unwrap();
+    let direct = fixture.open(Head::Sparse);
+    let vector = |text: &str| {
+        let answer = direct.ask_sparse(text, 0.0, Overlong::Refuse).unwrap().wait().unwrap();
+        SparseVector::quantized(answer.terms.into_iter().map(|term| (term.id, term.weight))).unwrap()
+    };
+    let query = Query {
+        text: "where the ship lies".to_owned(),
+        k: 3,
+        mode: Mode::Sparse,
+        dense: DenseSearch::default(),
+        fusion: Fusion::default(),
+        sparse_weight: 0.0,
+        rerank: None,
+        shaping: Shaping::default(),
+        explain: true,
+        narrowing: Narrowing::default(),
+    };
+    let question = vector(&query.text);
+    let hits = searcher.search(&query).unwrap().hits;
+    assert!(!hits.is_empty() && hits.is_sorted_by(|a, b| a.score >= b.score));
+    for hit in hits {
+        assert_eq!(hit.score, sparse_score(question.dot(&vector(&format!("a title {}", hit.text)))), "{hit:?}");
+        let explanation = hit.explanation.unwrap();
+        assert_eq!(explanation.children.iter().map(|piece| piece.value).sum::<f32>(), hit.score);
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use berth_encoder::Encoder;
 use berth_index::IndexReader;
 use berth_pipeline::{
-    EncoderChoice, Home, IngestOptions, IngestReport, Problem, Progress, ProgressState, ingest, open_encoder,
+    EncoderChoice, Encoders, Home, IngestOptions, IngestReport, Problem, Progress, ProgressState, ingest, open_encoder,
 };
 
 /// Interrupts the run as soon as it has come so far.
@@ -44,7 +44,7 @@ fn run(encoder: &Encoder, folder: &Path, sync: bool, far_enough: fn(&ProgressSta
     };
     let cancel = AtomicBool::new(false);
     let mut interrupter = Interrupter { cancel: &cancel, far_enough };
-    ingest(encoder, None, &folder.join("index"), &options, &mut interrupter, &cancel).unwrap()
+    ingest(Encoders::of(encoder), &folder.join("index"), &options, &mut interrupter, &cancel).unwrap()
 }
 
 fn stored(folder: &Path) -> (u64, u64) {

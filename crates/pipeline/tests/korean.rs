@@ -37,6 +37,7 @@ fn finds_the_paragraph_of_a_korean_question() {
         overlap_tokens: 0,
         rows: RowKind::F32,
         tokens: None,
+        sparse: None,
     };
     let mut writer = IndexWriter::create_or_open(folder.path(), &settings).unwrap();
     let corpus = std::io::BufReader::new(std::fs::File::open(dataset.corpus_path()).unwrap());
@@ -46,7 +47,7 @@ fn finds_the_paragraph_of_a_korean_question() {
         let document = Document { id: field("_id"), title: field("title"), text: field("text"), ..Document::default() };
         let chunk = Chunk { ordinal: 0, byte_range: 0..document.text.len(), tokens: 1 };
         let embedding = Embedding::normalized(vec![1.0, 0.0]).unwrap();
-        let chunks = vec![NewChunk { chunk, key: ContentKey([0; 16]), embedding, tokens: None }];
+        let chunks = vec![NewChunk { chunk, key: ContentKey([0; 16]), embedding, tokens: None, sparse: None }];
         writer.put(&document, &DocumentRecord::default(), chunks).unwrap();
     }
     writer.finish().unwrap();

@@ -7,8 +7,8 @@ use berth_encoder::heads::late::max_sim;
 use berth_encoder::{Encoder, EncoderOptions, InstalledModel, Overlong, Prompt, Runtime};
 use berth_export::{ExportOptions, export};
 use berth_pipeline::{
-    EncoderChoice, Home, IndexReader, IngestOptions, Problem, Progress, ProgressState, Searcher, ingest, open_encoder,
-    open_token_encoder,
+    EncoderChoice, Encoders, Home, IndexReader, IngestOptions, Problem, Progress, ProgressState, Searcher,
+    SearcherOptions, ingest, open_encoder, open_token_encoder,
 };
 use berth_types::{
     DenseSearch, Fusion, Head, LateCard, Mode, ModelCard, Narrowing, Pooling, Precision, Query, Rerank, Shaping,
@@ -85,7 +85,8 @@ fn hits_of_a_colbert_score_as_its_vectors_do() {
     assert_eq!(tokens.settings().dimensions, 16);
     let options = IngestOptions { paths: vec![corpus], ..IngestOptions::default() };
     let too_long = IngestOptions { window_tokens: Some(64), ..options.clone() };
-    let ingest_with = |options| ingest(&encoder, Some(&tokens), &index, options, &mut Silent, &AtomicBool::new(false));
+    let encoders = Encoders { tokens: Some(&tokens), ..Encoders::of(&encoder) };
+    let ingest_with = |options| ingest(encoders, &index, options, &mut Silent, &AtomicBool::new(false));
     let error = ingest_with(&too_long).unwrap_err().to_string();
     assert!(error.contains("choose at most 63"), "{error}");
     let report = ingest_with(&options).unwrap();
@@ -100,7 +101,8 @@ fn hits_of_a_colbert_score_as_its_vectors_do() {
     assert_eq!(IndexReader::open(&index).unwrap().snapshot().status().token_rows, kept as u64);
 
     let rerank = Some(Rerank::default());
-    let searcher = Searcher::open(&home, &index, &choice, Mode::Dense, rerank, false).unwrap();
+    let opened = SearcherOptions { mode: Mode::Dense, rerank, ..SearcherOptions::default() };
+    let searcher = Searcher::open(&home, &index, &choice, &opened).unwrap();
     let text = "Who walked home to London?".to_owned();
     let query_vectors = vectors(&text, Prompt::Query);
     assert_eq!(query_vectors.rows().count(), 32, "filled up with mask tokens");
@@ -110,6 +112,7 @@ fn hits_of_a_colbert_score_as_its_vectors_do() {
         mode: Mode::Dense,
         dense: DenseSearch::default(),
         fusion: Fusion::default(),
+        sparse_weight: 0.0,
         rerank,
         shaping: Shaping::default(),
         explain: false,

@@ -1,4 +1,4 @@
-//! How scores become an answer: the joining of two lists, and what is made of a document's passages.
+//! How scores become an answer: the joining of lists, and what is made of a document's passages.
 
 use serde::{Deserialize, Serialize};
 
@@ -73,6 +73,10 @@ pub struct Shaping {
     /// Whether hits say which sentence and words carry the match in meaning.
     pub semantic_highlights: bool,
 }
+
+/// Share of the sparse list in the score of hybrid search, of an index that has one, unless something else is said. Chosen on
+/// SciFact train and CoSQA dev: docs/ranking.md has its neighbours.
+pub const SPARSE_WEIGHT: f32 = 0.1;
 
 impl Default for Fusion {
     /// The combination that is safe without labels on every collection it was measured on.

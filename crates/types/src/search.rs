@@ -10,12 +10,14 @@ use crate::{DenseSearch, FacetCount, Fusion, Narrowing, Shaping};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
-    /// BM25 and vectors, fused.
+    /// BM25 and vectors, fused; learned-sparse vectors too, where the index has them.
     Hybrid,
     /// Vectors only.
     Dense,
     /// BM25 only.
     Lexical,
+    /// Learned-sparse vectors only.
+    Sparse,
 }
 
 impl Mode {
@@ -25,6 +27,7 @@ impl Mode {
             Self::Hybrid => "hybrid",
             Self::Dense => "dense",
             Self::Lexical => "lexical",
+            Self::Sparse => "sparse",
         }
     }
 }
@@ -84,6 +87,8 @@ pub struct Query {
     pub dense: DenseSearch,
     /// How the halves are joined; only read in hybrid mode.
     pub fusion: Fusion,
+    /// Share of the sparse list, 0 to 1, where the index has one; only read in hybrid mode. At 0 it is not asked.
+    pub sparse_weight: f32,
     /// What orders the first documents anew; none: they stay as the halves put them.
     pub rerank: Option<Rerank>,
     /// What is shown of what was found.
@@ -99,8 +104,8 @@ pub struct Query {
 pub struct SourceScore {
     /// Place in that half's list of documents.
     pub rank: usize,
-    /// Cosine in the dense half, BM25 in the lexical half, MaxSim (the sum of the best cosines of the query's tokens) in late
-    /// interaction.
+    /// Cosine in the dense half, BM25 in the lexical half, the scalar product in the sparse list, MaxSim (the sum of the best
+    /// cosines of the query's tokens) in late interaction.
     pub score: f32,
 }
 
@@ -139,6 +144,9 @@ pub struct Hit {
     pub dense: Option<SourceScore>,
     /// Null when the lexical half did not return the document.
     pub lexical: Option<SourceScore>,
+    /// Rank and score among learned-sparse vectors; absent when they did not return the document, or were not asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sparse: Option<SourceScore>,
     /// Rank and score in late interaction; absent when the document was not looked at again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub late: Option<SourceScore>,

@@ -54,7 +54,13 @@ fn search_table(report: &BenchSearchReport) -> String {
         "p99",
         "longest"
     );
-    let parts = [("model", report.encode), ("dense list", report.dense), ("lexical list", report.lexical)];
+    let parts = [
+        ("model", report.encode),
+        ("dense list", report.dense),
+        ("lexical list", report.lexical),
+        ("sparse model", report.encode_sparse),
+        ("sparse list", report.sparse),
+    ];
     let parts = parts.into_iter().filter_map(|(name, times)| Some((name, times?)));
     for (name, times) in parts.chain([("whole answer", report.answer)]) {
         let _ = writeln!(
@@ -143,6 +149,8 @@ mod tests {
             encode: Some(times(2.5)),
             dense: Some(times(1.214)),
             lexical: Some(times(1.5)),
+            encode_sparse: None,
+            sparse: None,
             answer: times(7.25),
         };
         insta::assert_snapshot!(search_table(&report), @r"

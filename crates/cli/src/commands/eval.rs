@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use berth_pipeline::{EvalOptions, EvalReport, Home, evaluate};
+use berth_types::Mode;
 
 use crate::Outcome;
 use crate::args::EvalArgs;
@@ -11,12 +12,16 @@ use crate::output::{self, grouped, say};
 use crate::progress::Display;
 
 pub(crate) fn run(home: &Home, args: &EvalArgs) -> anyhow::Result<Outcome> {
+    let sparse = args.sparse.sparse_model.clone();
+    let modes = if args.modes.is_empty() { default_modes(sparse.is_some()) } else { args.modes.clone() };
     let options = EvalOptions {
         dataset: args.dataset.clone(),
         split: args.split.clone(),
-        modes: args.modes.clone(),
+        modes,
         dense: args.dense.search(),
         fusion: args.fusion.fusion(),
+        sparse,
+        sparse_weight: args.fusion.sparse_weight(),
         aggregate: args.aggregate,
         filter: args.filter.clone(),
         rerank: args.rerank.rerank(),
@@ -45,6 +50,11 @@ pub(crate) fn run(home: &Home, args: &EvalArgs) -> anyhow::Result<Outcome> {
         output::print(&table(&report))?;
     }
     Ok(Outcome::Done)
+}
+
+fn default_modes(with_sparse: bool) -> Vec<Mode> {
+    let modes = [Mode::Lexical, Mode::Dense, Mode::Hybrid].into_iter();
+    modes.chain(with_sparse.then_some(Mode::Sparse)).collect()
 }
 
 fn table(report: &EvalReport) -> String {

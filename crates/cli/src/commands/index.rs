@@ -6,8 +6,8 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use berth_pipeline::{
-    EncoderChoice, Home, IngestOptions, IngestReport, ingest, is_standard_input, open_encoder, open_token_encoder,
-    remember_rate,
+    EncoderChoice, Encoders, Home, IngestOptions, IngestReport, ingest, is_standard_input, open_encoder,
+    open_sparse_encoder, open_token_encoder, remember_rate,
 };
 use berth_types::Device;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -49,13 +49,15 @@ pub(crate) fn run(home: &Home, args: &IndexArgs) -> anyhow::Result<Outcome> {
         return commands::plan::run(home, args, &choice, &options);
     }
     let tokens = open_token_encoder(home, &choice, Some(&args.index), args.token_rows)?;
+    let sparse = open_sparse_encoder(home, &choice, Some(&args.index), args.sparse.sparse_model.as_deref())?;
     let encoder = open_encoder(home, &choice, Some(&args.index))?;
     if args.encoder.machine.device == Device::Auto && !args.quiet {
         say(&format!("berth: the model runs on {}", encoder.device()));
     }
     let cancel = cancel_on_signals()?;
     let mut display = Display::new(args.quiet);
-    let result = ingest(&encoder, tokens.as_ref(), &args.index, &options, &mut display, &cancel);
+    let encoders = Encoders { dense: &encoder, tokens: tokens.as_ref(), sparse: sparse.as_ref() };
+    let result = ingest(encoders, &args.index, &options, &mut display, &cancel);
     display.clear();
     let report = result?;
     remember_rate(home, &encoder, report.tokens, report.seconds);
@@ -182,6 +184,13 @@ fn advice(report: &IngestReport, args: &IndexArgs) -> Vec<String> {
             "{} titles are longer than a quarter of the window; the model read their first part, the rest counts \
              in lexical search only",
             report.titles_cut
+        ));
+    }
+    if report.sparse_cut > 0 {
+        advice.push(format!(
+            "{} chunks are longer than the sparse model reads; it read their first part, the rest counts in the other \
+             lists only. Shorter windows (--window) avoid that",
+            report.sparse_cut
         ));
     }
     if report.unknown_share > UNKNOWN_SHARE_LIMIT || report.pieces_per_word > PIECES_PER_WORD_LIMIT {

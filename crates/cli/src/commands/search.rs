@@ -4,7 +4,9 @@ use std::fmt::Write;
 use std::path::Path;
 use std::time::SystemTime;
 
-use berth_pipeline::{Encoder, EncoderChoice, Home, Searcher, log_query, open_head, snippet};
+use berth_pipeline::{
+    Encoder, EncoderChoice, Error, Home, IndexError, Searcher, SearcherOptions, log_query, open_head, snippet,
+};
 use berth_types::{Explanation, FacetCount, Head, Hit, Mode, Query, Rerank, Reranker, SearchReply};
 use serde::Serialize;
 use unicode_width::UnicodeWidthStr;
@@ -33,9 +35,13 @@ struct Printed<'a> {
 
 pub(crate) fn run(home: &Home, args: &SearchArgs, terms: Terms) -> anyhow::Result<Outcome> {
     let mode = args.ranking.mode;
-    let stored = weights::of_index(&args.index)?;
-    let resolved = args.ranking.fusion.resolved(stored.as_ref());
-    if let Some(stored) = stored.filter(|stored| args.ranking.fusion.asks_for_weight(stored) && mode == Mode::Hybrid) {
+    let (stored, has_sparse) = weights::of_index(&args.index)?;
+    let fusion_args = &args.ranking.fusion;
+    if fusion_args.sparse_weight.is_some_and(|weight| weight > 0.0) && mode == Mode::Hybrid && !has_sparse {
+        return Err(Error::from(IndexError::NoSparseVectors { path: args.index.clone() }).into());
+    }
+    let resolved = fusion_args.resolved(stored.as_ref(), has_sparse);
+    if let Some(stored) = stored.filter(|stored| fusion_args.asks_for_weight(stored) && mode == Mode::Hybrid) {
         weights::warn(&stored, &args.index);
     }
     let query = Query {
@@ -44,6 +50,7 @@ pub(crate) fn run(home: &Home, args: &SearchArgs, terms: Terms) -> anyhow::Resul
         mode,
         dense: args.ranking.dense.search(),
         fusion: resolved.fusion,
+        sparse_weight: resolved.sparse_weight.unwrap_or(0.0),
         rerank: args.rerank.rerank(),
         shaping: args.shaping.shaping(),
         explain: args.explain,
@@ -55,8 +62,13 @@ pub(crate) fn run(home: &Home, args: &SearchArgs, terms: Terms) -> anyhow::Resul
     // What only lists needs no model.
     let lists = query.text.is_empty();
     let (opened, rerank) = if lists { (Mode::Lexical, None) } else { (mode, query.rerank) };
-    let highlights = query.shaping.semantic_highlights && !lists;
-    let searcher = Searcher::open(home, &args.index, &choice, opened, rerank, highlights)?;
+    let options = SearcherOptions {
+        mode: opened,
+        rerank,
+        semantic_highlights: query.shaping.semantic_highlights && !lists,
+        sparse: query.sparse_weight > 0.0,
+    };
+    let searcher = Searcher::open(home, &args.index, &choice, &options)?;
     let searcher = match rerank {
         Some(Rerank { by: Reranker::Cross, .. }) => searcher.with_cross_encoder(cross_encoder(home, args)?),
         _ => searcher,
@@ -77,9 +89,12 @@ pub(crate) fn run(home: &Home, args: &SearchArgs, terms: Terms) -> anyhow::Resul
         output::print_json(&Printed { reply: &reply, fusion })?;
     } else {
         output::print(&render(&reply, terms))?;
-        if let Some(Resolved { fusion, from_index }) = fusion {
+        if let Some(Resolved { fusion, sparse_weight, from_index }) = fusion {
             let origin = if from_index { " (stored in the index)" } else { "" };
-            output::print(&format!("{}\n", paint(terms.quiet, format!("{}{origin}", weights::words(fusion)))))?;
+            output::print(&format!(
+                "{}\n",
+                paint(terms.quiet, format!("{}{origin}", weights::words(fusion, sparse_weight)))
+            ))?;
         }
     }
     if let Some(suggestion) = reply.suggestion.as_ref().filter(|_| !args.json) {
@@ -129,12 +144,19 @@ fn render_hit(page: &mut String, hit: &Hit, terms: Terms) {
     let name = if hit.title.is_empty() { file_name(&hit.document) } else { hit.title.clone() };
     let title = paint(terms.title, shorten(&printable(&name), terms.columns.saturating_sub(14)));
     // What was only listed has neither score nor relevance.
-    let is_found = hit.dense.is_some() || hit.lexical.is_some();
+    let is_found = hit.dense.is_some() || hit.lexical.is_some() || hit.sparse.is_some();
     let score = if is_found { paint(terms.quiet, format!("{:.3}", hit.score)) } else { String::new() };
     let _ = writeln!(page, "{}", format!("{:>2}. {title}  {score}", hit.rank).trim_end());
 
     let mut facts = vec![place(hit), format!("bytes {}–{}", hit.chunk.start, hit.chunk.end)];
-    for (name, source) in [("cross", hit.cross), ("late", hit.late), ("dense", hit.dense), ("lexical", hit.lexical)] {
+    let sources = [
+        ("cross", hit.cross),
+        ("late", hit.late),
+        ("dense", hit.dense),
+        ("lexical", hit.lexical),
+        ("sparse", hit.sparse),
+    ];
+    for (name, source) in sources {
         if let Some(source) = source {
             facts.push(format!("{name} #{} {:.2}", source.rank, source.score));
         }
@@ -276,6 +298,7 @@ mod tests {
             text: text.into(),
             dense: Some(SourceScore { rank: 2, score: 0.5 }),
             lexical: None,
+            sparse: None,
             late: None,
             cross: None,
             semantic: None,

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use berth_pipeline::{
-    Alternate, AlternateStatus, BuiltWith, Error, IndexReader, IndexStatus, Policy, StoredWeights, alternate_status,
-    fingerprint_hash, stored_weights,
+    Alternate, AlternateStatus, BuiltWith, Error, IndexReader, IndexStatus, Policy, SparseSettings, StoredWeights,
+    alternate_status, fingerprint_hash, stored_weights,
 };
-use berth_types::{FieldKind, RowKind};
+use berth_types::{FieldKind, Fingerprint, RowKind};
 use serde::Serialize;
 
 use crate::Outcome;
@@ -28,6 +28,9 @@ struct Status {
     /// Values in a token's row; absent in an index without token rows.
     #[serde(skip_serializing_if = "Option::is_none")]
     token_dimensions: Option<usize>,
+    /// The model of sparse vectors; absent in an index without.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sparse: Option<SparseModel>,
     /// Metadata fields by name.
     fields: BTreeMap<String, Field>,
     /// Who may find the documents, and until when.
@@ -50,6 +53,14 @@ struct Status {
 }
 
 #[derive(Debug, Serialize)]
+struct SparseModel {
+    model: String,
+    /// First 16 digits of the hash over everything that shapes a sparse vector.
+    fingerprint: String,
+    precision: String,
+}
+
+#[derive(Debug, Serialize)]
 struct Field {
     kind: FieldKind,
     /// How many have a value of it.
@@ -63,11 +74,16 @@ pub(crate) fn run(args: &StatusArgs) -> anyhow::Result<Outcome> {
     let status = Status {
         model: settings.fingerprint.model.clone(),
         fingerprint: fingerprint_hash(&settings.fingerprint),
-        precision: settings.fingerprint.parts.get("precision").cloned().unwrap_or_default(),
+        precision: precision_of(&settings.fingerprint),
         window_tokens: settings.window_tokens,
         overlap_tokens: settings.overlap_tokens,
         rows: settings.rows,
         token_dimensions: settings.tokens.as_ref().map(|tokens| tokens.dimensions),
+        sparse: settings.sparse.as_ref().map(|SparseSettings { fingerprint }| SparseModel {
+            model: fingerprint.model.clone(),
+            fingerprint: fingerprint_hash(fingerprint),
+            precision: precision_of(fingerprint),
+        }),
         fields: counts
             .into_iter()
             .map(|(name, kind, documents)| (name.to_owned(), Field { kind, documents }))
@@ -116,6 +132,9 @@ pub(crate) fn run(args: &StatusArgs) -> anyhow::Result<Outcome> {
         let (count, size) = (grouped(status.index.token_rows), bytes(status.index.token_bytes));
         rows.insert(5, ("token rows", format!("{count} of {} values, {size}", tokens.dimensions)));
     }
+    if let Some(SparseModel { model, precision, .. }) = &status.sparse {
+        rows.insert(5, ("sparse model", printable(&format!("{model} in {precision}"))));
+    }
     for (name, Field { kind, documents }) in &status.fields {
         rows.push(("field", printable(&format!("{name} ({kind}), {} documents", grouped(*documents)))));
     }
@@ -151,4 +170,8 @@ pub(crate) fn run(args: &StatusArgs) -> anyhow::Result<Outcome> {
     let page: String = rows.iter().map(|(name, value)| format!("{name:<13} {value}\n")).collect();
     output::print(&page)?;
     Ok(Outcome::Done)
+}
+
+fn precision_of(fingerprint: &Fingerprint) -> String {
+    fingerprint.parts.get("precision").cloned().unwrap_or_default()
 }

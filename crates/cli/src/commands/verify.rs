@@ -15,8 +15,12 @@ pub(crate) fn show(report: &VerifyReport, json: bool, what: &str) -> anyhow::Res
     if json {
         output::print_json(report)?;
     } else if report.problems.is_empty() {
+        let sparse = match report.sparse_vectors {
+            0 => String::new(),
+            count => format!(", {} sparse vectors", grouped(count)),
+        };
         let line = format!(
-            "{} files, {} read: intact; {} documents, {} chunks in both halves\n",
+            "{} files, {} read: intact; {} documents, {} chunks in both halves{sparse}\n",
             report.files.len(),
             bytes(report.files.iter().map(|file| file.bytes).sum()),
             grouped(report.documents),

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use berth_pipeline::{
-    Error, Home, IngestOptions, IngestReport, Problem, Progress, ProgressState, Watcher, is_standard_input,
-    open_encoder, open_token_encoder, watch,
+    Encoders, Error, Home, IngestOptions, IngestReport, Problem, Progress, ProgressState, Watcher, is_standard_input,
+    open_encoder, open_sparse_encoder, open_token_encoder, watch,
 };
 
 use crate::Outcome;
@@ -30,13 +30,15 @@ pub(crate) fn run(home: &Home, args: &WatchArgs) -> anyhow::Result<Outcome> {
         ..IngestOptions::default()
     };
     let choice = encoder_choice(&args.encoder);
-    // With token rows where the index has them.
+    // With token rows and sparse vectors where the index has them.
     let tokens = open_token_encoder(home, &choice, Some(&args.index), false)?;
+    let sparse = open_sparse_encoder(home, &choice, Some(&args.index), None)?;
     let encoder = open_encoder(home, &choice, Some(&args.index))?;
     let cancel = cancel_on_signals()?;
     let mut teller = Teller { display: Display::new(args.quiet), json: args.json, quiet: args.quiet };
     let interval = Duration::from_secs_f64(args.interval);
-    watch(&encoder, tokens.as_ref(), &args.index, &options, interval, &mut teller, &cancel)?;
+    let encoders = Encoders { dense: &encoder, tokens: tokens.as_ref(), sparse: sparse.as_ref() };
+    watch(encoders, &args.index, &options, interval, &mut teller, &cancel)?;
     Ok(Outcome::Interrupted)
 }
 

@@ -7,6 +7,7 @@ use tantivy::tokenizer::{TextAnalyzer, Token, TokenStream, Tokenizer};
 use super::scanner::{Kind, Scanner};
 use super::stems::Stems;
 use super::{ANALYZER, Analysis, ENGLISH_ANALYZER, WORDS_ANALYZER, fold, write_term};
+use crate::sparse;
 
 /// The first of the marks: characters for private use, which are borders in a text. A mark is only read at the start of a
 /// text, where Berth puts it before whatever is there.
@@ -22,6 +23,7 @@ pub(crate) fn register(index: &Index) {
     {
         manager.register(name, TextAnalyzer::from(Analyzer { gives, stems: Stems::default() }));
     }
+    sparse::register(index);
 }
 
 /// A text with its mark, for a field whose analyser is [`ANALYZER`] or [`WORDS_ANALYZER`].

@@ -156,6 +156,14 @@ impl DenseStore {
         })
     }
 
+    /// The number of a chunk that has this key, the newest one; of rows in memory none.
+    pub(crate) fn chunk_of_key(&self, key: &ContentKey) -> Option<u64> {
+        self.segments.iter().rev().find_map(|live| {
+            let row = live.segment.row_of_key(key).ok().flatten()?;
+            Some(live.segment.label(row).ok()?.chunk_id)
+        })
+    }
+
     /// The token rows that are stored under this key; damaged ones count as none, as in [`embedding`](Self::embedding).
     pub(crate) fn tokens(&self, key: &ContentKey) -> Option<TokenRows> {
         let dimensions = self.place.shape.token_dimensions?;

@@ -2,14 +2,76 @@
 
 use berth_types::Explanation;
 
-use super::{Arithmetic, CosineSource, Fused, Measure, Scale, Trust};
+use super::{Arithmetic, CosineSource, Fused, Measure, Scale, SparseSource, Trust};
 
-/// Takes a fused score apart. `cosine` and `bm25` say how the halves came to the scores of what they listed.
+/// How the lists came to the scores of what they listed.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Explained {
+    /// Of the dense half.
+    pub cosine: Option<Explanation>,
+    /// Of the lexical half.
+    pub bm25: Option<Explanation>,
+    /// Of the sparse list.
+    pub sparse: Option<Explanation>,
+}
+
+/// Takes a fused score apart.
 ///
 /// Of a node whose label ends with `= product` the value is the product of its children; with `= dense half + lexical half`
-/// their sum; of any other with an `=` the label says which expression of its children, in their order, it is.
-pub fn explain(fused: &Fused, cosine: Option<Explanation>, bm25: Option<Explanation>) -> Explanation {
+/// or `= halves + sparse list` their sum; of any other with an `=` the label says which expression of its children, in their
+/// order, it is.
+pub fn explain(fused: &Fused, explained: Explained) -> Explanation {
     let (dense_part, lexical_part) = fused.parts();
+    let halves = of_halves(fused, (dense_part, lexical_part), explained.cosine, explained.bm25);
+    let Some(part) = &fused.sparse_part else { return halves };
+    let with_halves = vec![leaf("weight of both halves", 1.0 - part.weight), halves];
+    let mut with_sparse = vec![leaf("weight of the sparse list", part.weight)];
+    let share = of_sparse(&part.source, explained.sparse);
+    with_sparse.push(match part.trust {
+        None => share,
+        Some(trust) => {
+            let factors = vec![trust_node(trust, "sparse list", "sparse score"), share];
+            node("trusted share = product".to_owned(), part.trusted_share(), factors)
+        }
+    });
+    let children = vec![
+        node("halves = product".to_owned(), (1.0 - part.weight) * (dense_part + lexical_part), with_halves),
+        node("sparse list = product".to_owned(), part.value(), with_sparse),
+    ];
+    node("hybrid = halves + sparse list".to_owned(), fused.score, children)
+}
+
+fn of_sparse(source: &SparseSource, listed: Option<Explanation>) -> Explanation {
+    let of_score = |score: Explanation, highest: f32| {
+        let children = vec![score, leaf("highest sparse score", highest)];
+        node("share = sparse score / highest sparse score of the question".to_owned(), source.share(), children)
+    };
+    match *source {
+        SparseSource::Listed { score, highest } => {
+            of_score(listed.unwrap_or_else(|| leaf("sparse score", score)), highest)
+        }
+        SparseSource::Supplied { score, highest } => {
+            of_score(leaf("sparse score of the best chunk of a half, not in the sparse list", score), highest)
+        }
+        SparseSource::Bound { score, highest } => {
+            of_score(leaf("sparse score at most: the sparse list lacks the document", score), highest)
+        }
+        SparseSource::Rank { rank: None, .. } => leaf("sparse list: not in it", 0.0),
+        SparseSource::Rank { k, rank: Some(rank) } => {
+            let rank = node("place in the sparse list".to_owned(), rank as f32, listed.into_iter().collect());
+            let children = vec![leaf("weight", 1.0), leaf("k", k), rank];
+            node("part = 2 · weight / (k + place)".to_owned(), source.share(), children)
+        }
+    }
+}
+
+/// The score of both halves.
+fn of_halves(
+    fused: &Fused,
+    (dense_part, lexical_part): (f32, f32),
+    cosine: Option<Explanation>,
+    bm25: Option<Explanation>,
+) -> Explanation {
     let (label, children) = match fused.arithmetic {
         Arithmetic::Weighted {
             dense_weight,
@@ -32,7 +94,7 @@ pub fn explain(fused: &Fused, cosine: Option<Explanation>, bm25: Option<Explanat
             let bm25 = bm25.unwrap_or_else(|| leaf("no BM25: not in the list of the lexical half", bm25_score));
             let dense = vec![leaf("weight of the dense half", dense_weight), share(&cosine_scale, cosine, "cosine")];
             let mut lexical = vec![leaf("weight of the lexical half", lexical_weight)];
-            lexical.extend(trust.map(trust_node));
+            lexical.extend(trust.map(|trust| trust_node(trust, "lexical half", "BM25")));
             let bm25 = share(&bm25_scale, bm25, "BM25");
             lexical.push(if trust.is_some() { with_coverage(bm25, coverage) } else { bm25 });
             let label = if trust.is_some() { "adaptive fusion" } else { "convex fusion" };
@@ -52,7 +114,7 @@ pub fn explain(fused: &Fused, cosine: Option<Explanation>, bm25: Option<Explanat
             ("reciprocal rank fusion", vec![dense, lexical])
         }
     };
-    node(format!("{label} = dense half + lexical half"), fused.score, children)
+    node(format!("{label} = dense half + lexical half"), dense_part + lexical_part, children)
 }
 
 /// Where a score stands on its scale.
@@ -72,16 +134,17 @@ fn share(scale: &Scale, score: Explanation, name: &str) -> Explanation {
     node(format!("share = ({name} − low) / span"), value, children)
 }
 
-fn trust_node(trust: Trust) -> Explanation {
-    let gap = vec![leaf("first BM25", trust.first), leaf("twentieth BM25", trust.later)];
-    let gap = node("gap = 1 − twentieth / first BM25 of the question".to_owned(), trust.gap, gap);
+/// The trust in a list whose scores have this name.
+fn trust_node(trust: Trust, list: &str, name: &str) -> Explanation {
+    let gap = vec![leaf(&format!("first {name}"), trust.first), leaf(&format!("twentieth {name}"), trust.later)];
+    let gap = node(format!("gap = 1 − twentieth / first {name} of the question"), trust.gap, gap);
     let cosines = vec![
-        leaf("mean cosine of the first ten by BM25", trust.cosine),
+        leaf(&format!("mean cosine of the first ten by {name}"), trust.cosine),
         leaf("highest cosine of the question", trust.highest_cosine),
     ];
     let agreement =
-        node("agreement = cosine of the first by BM25 / highest cosine".to_owned(), trust.agreement, cosines);
-    node("trust in the lexical half = product".to_owned(), trust.value, vec![gap, agreement])
+        node(format!("agreement = cosine of the first by {name} / highest cosine"), trust.agreement, cosines);
+    node(format!("trust in the {list} = product"), trust.value, vec![gap, agreement])
 }
 
 fn with_coverage(share: Explanation, coverage: f32) -> Explanation {

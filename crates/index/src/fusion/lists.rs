@@ -13,7 +13,7 @@ pub struct DocScore {
     pub document_no: u64,
     /// Its place, from 1.
     pub rank: usize,
-    /// What it scores by its chunks: cosines or BM25.
+    /// What it scores by its chunks: cosines, BM25 or sparse scores.
     pub score: f32,
     /// Its best chunk of those that count; the one of lowest number among equals.
     pub chunk_id: u64,
@@ -121,9 +121,20 @@ impl HalfList {
     }
 }
 
-/// Chunks whose cosine fusion could use: the best lexical chunks of documents that the dense half did not list.
-pub fn chunks_without_cosine(dense: &HalfList, lexical: &HalfList) -> Vec<u64> {
-    let listed: HashSet<u64> = dense.documents.iter().map(|document| document.document_no).collect();
-    let missing = lexical.documents.iter().filter(|document| !listed.contains(&document.document_no));
-    missing.map(|document| document.chunk_id).collect()
+/// Chunks whose cosine fusion could use: the best lexical chunks of documents that the dense half did not list, and the best
+/// sparse ones of those that neither half listed.
+pub fn chunks_without_cosine(dense: &HalfList, lexical: &HalfList, sparse: Option<&HalfList>) -> Vec<DocScore> {
+    let mut listed: HashSet<u64> = dense.documents.iter().map(|document| document.document_no).collect();
+    let all = lexical.documents.iter().chain(sparse.into_iter().flat_map(|sparse| &sparse.documents));
+    all.filter(|document| listed.insert(document.document_no)).copied().collect()
+}
+
+/// Chunks whose sparse score fusion could use: the best ones in each half of documents that the sparse list lacks, each once.
+pub fn chunks_without_sparse_score(dense: &HalfList, lexical: &HalfList, sparse: &HalfList) -> Vec<DocScore> {
+    let listed: HashSet<u64> = sparse.documents.iter().map(|document| document.document_no).collect();
+    let mut chunks = HashSet::new();
+    let all = dense.documents.iter().chain(&lexical.documents);
+    all.filter(|document| !listed.contains(&document.document_no) && chunks.insert(document.chunk_id))
+        .copied()
+        .collect()
 }

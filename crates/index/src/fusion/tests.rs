@@ -44,7 +44,11 @@ fn a_sample_by_hand() {
     let scores: Vec<_> = fused.iter().map(|d| (d.document_no, (d.score * 1e4).round() / 1e4, d.chunk_id)).collect();
     // 2: .7 · .6 + .3 · 1; 1: .7 · .8; 3: .7 · .5 + .3 · .5.
     assert_eq!(scores, [(2, 0.72, 20), (1, 0.56, 10), (3, 0.5, 30)]);
-    assert_eq!(chunks_without_cosine(&dense, &lexical), [30]);
+    let chunks = |documents: Vec<DocScore>| documents.iter().map(|document| document.chunk_id).collect::<Vec<_>>();
+    assert_eq!(chunks(chunks_without_cosine(&dense, &lexical, None)), [30]);
+    let sparse = whole(&[(4, 40, 3.0), (3, 31, 2.0)]);
+    assert_eq!(chunks(chunks_without_cosine(&dense, &lexical, Some(&sparse))), [30, 40]);
+    assert_eq!(chunks(chunks_without_sparse_score(&dense, &lexical, &sparse)), [10, 20, 21]);
     let ranks: Vec<_> = fuse(&dense, &lexical, &[], &RRF).iter().map(|d| (d.document_no, d.score)).collect();
     assert_eq!(ranks, [(2, 1.0 / 62.0 + 1.0 / 61.0), (1, 1.0 / 61.0), (3, 1.0 / 62.0)]);
 }
@@ -136,7 +140,9 @@ fn readd(explanation: &Explanation) {
     let label = explanation.label.as_str();
     let expected = match (label, values.as_slice()) {
         (_, []) => explanation.value,
-        (_, values) if label.ends_with("= dense half + lexical half") => values.iter().sum(),
+        (_, values) if label.ends_with("= dense half + lexical half") || label.ends_with("= halves + sparse list") => {
+            values.iter().sum()
+        }
         (_, values) if label.ends_with("= product") => values.iter().product(),
         (_, &[share, coverage]) if label.starts_with("covered share") => share * (share * coverage).sqrt(),
         (_, &[.., 0.0]) if label.starts_with("share") => 0.0,
@@ -182,11 +188,119 @@ fn scales_by_hand() {
     assert_eq!(parts(Normalize::Bounds), [(0.9, 0.5), (0.8, 0.25), (0.7, 0.0)]);
 }
 
+/// A sparse list of these hits, of which the last so many were cut off and are supplied.
+fn sparse_list(scores: &[(u64, u64, f32)], cut: usize, weight: f32) -> SparseList {
+    let mut hits = hits(scores);
+    hits.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.chunk_id.cmp(&b.chunk_id)));
+    let supplied = hits.split_off(hits.len().saturating_sub(cut));
+    let depth = if supplied.is_empty() { usize::MAX } else { hits.len() };
+    SparseList { list: best_per_document(&hits, depth), supplied, weight }
+}
+
+#[test]
+fn the_sparse_list_is_trusted_as_the_lexical_half_is() {
+    let dense = whole(&[(1, 10, 0.8), (2, 20, 0.4)]);
+    let sparse = sparse_list(&[(2, 20, 8.0), (1, 10, 4.0)], 0, 0.5);
+    let fused = fuse_with_sparse(&dense, &HalfList::default(), &[], Some(&sparse), &ADAPTIVE);
+    let part = |document| fused.iter().find(|fused| fused.document_no == document).unwrap().sparse_part.unwrap();
+    // Both are asked about: their mean cosine is three quarters of the highest.
+    assert_eq!(part(1).trust, Some(trust(&dense, &sparse.list, &[])));
+    assert!((part(1).trust.unwrap().value - 0.75).abs() < 1e-6);
+    assert_eq!((part(2).trusted_share(), part(1).trusted_share()), (part(1).trust.unwrap().value, 0.75 / 2.0));
+}
+
+#[test]
+fn a_third_list_by_hand() {
+    let dense = whole(&[(1, 10, 0.8), (2, 20, 0.6)]);
+    let lexical = whole(&[(2, 21, 12.0), (3, 30, 6.0)]);
+    let list = best_per_document(&hits(&[(4, 40, 8.0), (2, 22, 4.0), (2, 20, 0.4)]), 3);
+    let supplied = hits(&[(1, 10, 0.2), (1, 11, 0.4)]);
+    let sparse = SparseList { list, supplied, weight: 0.25 };
+    let scores = |fusion: &Fusion| -> Vec<(u64, f32, u64)> {
+        let fused = fuse_with_sparse(&dense, &lexical, &hits(&[(3, 30, 0.5), (4, 40, 0.4)]), Some(&sparse), fusion);
+        fused.iter().map(|d| (d.document_no, (d.score * 1e4).round() / 1e4, d.chunk_id)).collect()
+    };
+    // Three quarters of what both halves give; of the sparse list a half, a twentieth, at most a twentieth, and all.
+    let halves = [0.72_f32, 0.56, 0.5, 0.7 * 0.4];
+    let shares = [0.5, 0.05, 0.05, 1.0];
+    let by_hand = |at: usize| ((0.75 * halves[at] + 0.25 * shares[at]) * 1e4).round() / 1e4;
+    assert_eq!(scores(&CONVEX), [(2, by_hand(0), 20), (4, by_hand(3), 40), (1, by_hand(1), 10), (3, by_hand(2), 30)]);
+    let ranks = scores(&RRF);
+    let (first, second) = (1.0_f32 / 61.0, 1.0_f32 / 62.0);
+    let two = 0.75 * (first + second) + 0.25 * 2.0 * second;
+    assert_eq!(ranks[0], (2, (two * 1e4).round() / 1e4, 21), "the first of the lexical list");
+    assert_eq!(ranks.last().map(|last| (last.0, last.2)), Some((4, 40)), "half a list against three quarters of one");
+}
+
 proptest! {
+    #[test]
+    fn the_arithmetic_of_three_lists_adds_up(
+        dense in half(1.0), lexical in half(30.0), sparse in half(50.0), cut in 0..20_usize, weight in 0.0..=1.0_f32,
+        fusion in any_fusion(),
+    ) {
+        let sparse = sparse_list(&sparse, cut, weight);
+        for fused in fuse_with_sparse(&whole(&dense), &whole(&lexical), &hits(&dense), Some(&sparse), &fusion) {
+            let explanation = explain(&fused, Explained::default());
+            prop_assert_eq!(explanation.value, fused.score);
+            readd(&explanation);
+        }
+    }
+
+    /// A list that is not there changes nothing, and one of no weight leaves the scores to both halves.
+    #[test]
+    fn without_a_sparse_list_both_halves_decide(
+        dense in half(1.0), lexical in half(30.0), sparse in half(50.0), fusion in any_fusion(),
+    ) {
+        let two = fuse(&whole(&dense), &whole(&lexical), &[], &fusion);
+        prop_assert!(two.iter().all(|fused| fused.sparse.is_none() && fused.sparse_part.is_none()));
+        let weightless = sparse_list(&sparse, 0, 0.0);
+        let three = fuse_with_sparse(&whole(&dense), &whole(&lexical), &[], Some(&weightless), &fusion);
+        for fused in &two {
+            let same = three.iter().find(|other| other.document_no == fused.document_no).unwrap();
+            prop_assert_eq!((same.score, same.parts(), same.chunk_id), (fused.score, fused.parts(), fused.chunk_id));
+        }
+        let whole_weight = SparseList { weight: 1.0, ..weightless };
+        if !matches!(fusion, Fusion::Adaptive { .. }) {
+            let order = order(&fuse_with_sparse(&whole(&dense), &whole(&lexical), &[], Some(&whole_weight), &fusion));
+            let listed = order_of(&whole_weight.list);
+            prop_assert_eq!(&order[..listed.len()], &listed[..]);
+        }
+    }
+
+    #[test]
+    fn better_in_one_list_and_no_worse_in_the_others_is_no_worse(
+        dense in half(1.0), lexical in half(30.0), sparse in half(50.0), weight in 0.0..=1.0_f32,
+        fusion in any_fusion(),
+    ) {
+        let sparse = sparse_list(&sparse, 0, weight);
+        let fused = fuse_with_sparse(&whole(&dense), &whole(&lexical), &[], Some(&sparse), &fusion);
+        let part = |place: Option<DocScore>| place.map_or(0, |document| usize::MAX - document.rank);
+        for a in &fused {
+            for b in &fused {
+                let no_worse = part(a.dense) >= part(b.dense)
+                    && part(a.lexical) >= part(b.lexical)
+                    && part(a.sparse) >= part(b.sparse);
+                prop_assert!(!no_worse || a.score >= b.score, "{a:?}\n{b:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_order_of_sparse_hits_does_not_matter(
+        dense in half(1.0), (sparse, shuffled) in half(50.0).prop_flat_map(|half| (Just(half.clone()), Just(half).prop_shuffle())),
+        fusion in any_fusion(),
+    ) {
+        let fused = |sparse: &[(u64, u64, f32)]| {
+            let list = SparseList { list: whole(sparse), supplied: Vec::new(), weight: 0.3 };
+            fuse_with_sparse(&whole(&dense), &HalfList::default(), &[], Some(&list), &fusion)
+        };
+        prop_assert_eq!(fused(&sparse), fused(&shuffled));
+    }
+
     #[test]
     fn the_arithmetic_adds_up(dense in half(1.0), lexical in half(30.0), fusion in any_fusion()) {
         for fused in fuse(&whole(&dense), &whole(&lexical), &hits(&dense), &fusion) {
-            let explanation = explain(&fused, None, None);
+            let explanation = explain(&fused, Explained::default());
             prop_assert_eq!(explanation.value, fused.score);
             readd(&explanation);
         }

@@ -163,6 +163,12 @@ impl Snapshot {
         Ok(place.is_some_and(|place| selection.documents.contains(place)))
     }
 
+    /// The entries of the lexical half, by segment, that belong to documents of a set; `None` when all documents do.
+    pub(crate) fn entries_within<'a>(&'a self, selection: Option<&'a Selection>) -> Result<Option<&'a [Bits]>, Error> {
+        let selection = selection.filter(|selection| !selection.documents.is_all());
+        selection.map(|selection| Ok(selection.entries(self.table()?))).transpose()
+    }
+
     /// Whether the entry of the lexical half belongs to a document of a set.
     pub(crate) fn entries_of(&self, selection: &Selection) -> Result<Vec<Bits>, Error> {
         Ok(selection.entries(self.table()?).to_vec())

@@ -36,6 +36,7 @@ impl IndexWriter {
         &mut self,
         groups: impl Fn(&[SegmentMeta]) -> Vec<Vec<SegmentId>>,
     ) -> Result<usize, Error> {
+        self.sparse.forget();
         let engine = self.engine.take().expect("the engine runs until the writer is dropped");
         let index = engine.index().clone();
         // A segment that is being merged in the background cannot be merged here.

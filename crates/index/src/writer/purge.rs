@@ -57,7 +57,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::crash_tests::{contents, put, settings, settings_with_tokens};
+    use crate::crash_tests::{contents, put, settings, settings_with_sparse, settings_with_tokens};
     use crate::{IndexReader, IndexSettings};
 
     /// Bytes of every file of an index, by path.
@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn what_was_deleted_is_in_no_file_any_more() {
-        for settings in [settings(), settings_with_tokens()] {
+        for settings in [settings(), settings_with_tokens(), settings_with_sparse()] {
             // With the second one a segment is half dead, which the engine has seen to by itself already.
             assert!(purged(&settings, &["secretid"]).lexical_segments > 0);
             purged(&settings, &["secretid", "alone"]);

@@ -37,7 +37,7 @@ fn build_of(dir: &Path, word: &str, removed: &str) {
     put(&mut writer, "7", &format!("another text by {word}"));
     put(&mut writer, "empty", "");
     writer.finish().unwrap();
-    store_weights(dir, Fusion::default()).unwrap();
+    store_weights(dir, Fusion::default(), None).unwrap();
 }
 
 fn files(dir: &Path) -> Vec<PathBuf> {

@@ -3,21 +3,53 @@
 use std::collections::{HashMap, VecDeque};
 
 use berth_encoder::PendingRow;
-use berth_index::NewChunk;
+use berth_index::{NewChunk, SparseRow};
 use berth_types::{ContentKey, Embedding, TokenRows};
 
 use crate::Error;
 use crate::late::PendingTokens;
 use crate::prepare::{Incoming, PreparedChunk};
+use crate::sparse::PendingSparse;
 
-/// Where the vector of a chunk comes from, and the vectors of its tokens where the index has those.
+/// Where the vectors of a chunk come from.
 pub(super) enum Row {
-    /// The index has it.
-    Known(Embedding, Option<TokenRows>),
-    /// The model still owes it.
-    Pending(PendingRow, Option<PendingTokens>),
+    /// The index has them.
+    Known(Vectors),
+    /// The models still owe them.
+    Pending(PendingVectors),
     /// An earlier chunk of the same document, by ordinal, has the same text.
     SameAs(usize),
+}
+
+/// The vector of a chunk, and what the index has beside it.
+#[derive(Clone)]
+pub(super) struct Vectors {
+    pub(super) embedding: Embedding,
+    /// The vectors of its tokens.
+    pub(super) tokens: Option<TokenRows>,
+    pub(super) sparse: Option<SparseRow>,
+}
+
+/// The same on its way.
+pub(super) struct PendingVectors {
+    pub(super) embedding: PendingRow,
+    pub(super) tokens: Option<PendingTokens>,
+    pub(super) sparse: Option<PendingSparse>,
+}
+
+impl PendingVectors {
+    fn wait(self) -> Result<Vectors, Error> {
+        let tokens = self.tokens.map(PendingTokens::wait).transpose()?;
+        let sparse = self.sparse.map(PendingSparse::wait).transpose()?;
+        Ok(Vectors { embedding: self.embedding.wait()?, tokens: tokens.map(|tokens| tokens.quantized()), sparse })
+    }
+}
+
+/// What two chunks of the same vectors have in common: what each model reads.
+type Keys = (ContentKey, Option<ContentKey>);
+
+fn keys(chunk: &PreparedChunk) -> Keys {
+    (chunk.key, chunk.sparse.as_ref().map(|passage| passage.key))
 }
 
 /// How far a document's chunks have been handed in.
@@ -43,7 +75,7 @@ pub(super) struct Encoding {
     /// Chunks that the index has of this run already, as a part of the document.
     pub(super) stored_chunks: usize,
     waiting: VecDeque<(PreparedChunk, Row)>,
-    ordinals: HashMap<ContentKey, usize>,
+    ordinals: HashMap<Keys, usize>,
     total_chunks: usize,
     bytes_counted: u64,
 }
@@ -72,15 +104,15 @@ impl Encoding {
         }
     }
 
-    /// An earlier chunk with this key, by ordinal.
-    pub(super) fn same(&self, key: &ContentKey) -> Option<usize> {
-        self.ordinals.get(key).copied()
+    /// An earlier chunk of the same vectors, by ordinal.
+    pub(super) fn same(&self, chunk: &PreparedChunk) -> Option<usize> {
+        self.ordinals.get(&keys(chunk)).copied()
     }
 
     /// Takes the next chunk.
     pub(super) fn hand_in(&mut self, chunk: PreparedChunk, row: Row) {
         if matches!(row, Row::Pending(..)) {
-            self.ordinals.insert(chunk.key, chunk.chunk.ordinal as usize);
+            self.ordinals.insert(keys(&chunk), chunk.chunk.ordinal as usize);
         }
         self.waiting.push_back((chunk, row));
     }
@@ -91,20 +123,17 @@ impl Encoding {
             return Ok(None);
         };
         let was_pending = matches!(row, Row::Pending(..));
-        let (embedding, tokens) = match row {
-            Row::Known(embedding, tokens) => (embedding, tokens),
-            Row::Pending(embedding, tokens) => {
-                let tokens = tokens.map(PendingTokens::wait).transpose()?;
-                (embedding.wait()?, tokens.map(|tokens| tokens.quantized()))
-            }
+        let Vectors { embedding, tokens, sparse } = match row {
+            Row::Known(vectors) => vectors,
+            Row::Pending(pending) => pending.wait()?,
             Row::SameAs(ordinal) => {
-                let same = &self.chunks[ordinal];
-                (same.embedding.clone(), same.tokens.clone())
+                let NewChunk { embedding, tokens, sparse, .. } = self.chunks[ordinal].clone();
+                Vectors { embedding, tokens, sparse }
             }
         };
         self.embedded += usize::from(was_pending);
         self.reused += usize::from(!was_pending);
-        self.chunks.push(NewChunk { chunk, key, embedding, tokens });
+        self.chunks.push(NewChunk { chunk, key, embedding, tokens, sparse });
         let bytes_done = self.incoming.bytes * self.chunks.len() as u64 / self.total_chunks.max(1) as u64;
         let bytes = bytes_done - self.bytes_counted;
         self.bytes_counted = bytes_done;

@@ -16,16 +16,16 @@ use std::time::{Duration, Instant, SystemTime};
 
 use berth_encoder::Encoder;
 use berth_index::{IndexWriter, Snapshot};
-use berth_types::{ContentKey, Device, DocumentRecord, Embedding, TokenRows};
+use berth_types::{ContentKey, Device, DocumentRecord, Embedding};
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use super::encoding::{Encoding, Row, Stage};
-use super::{IngestReport, Progress, ProgressState};
+use super::encoding::{Encoding, PendingVectors, Row, Stage, Vectors};
+use super::{Encoders, IngestReport, Progress, ProgressState};
 use crate::policy::{AccessGiven, Expired};
-use crate::prepare::{Cutting, Incoming, Prepared, prepare};
+use crate::prepare::{Cutting, Incoming, Prepared, PreparedChunk, prepare};
 use crate::source::{Item, Listing, Problem, SourceFile, content_hash, read_file};
 use crate::sync::Seen;
-use crate::{Error, TokenEncoder};
+use crate::{Error, SparseEncoder, TokenEncoder};
 
 /// Documents tokenised ahead of embedding, for each thread that does it.
 const DOCUMENTS_AHEAD: usize = 8;
@@ -114,6 +114,8 @@ pub(super) struct Run<'a> {
     encoder: &'a Encoder,
     /// Present where the index has token rows.
     tokens: Option<&'a TokenEncoder>,
+    /// Present where the index has sparse vectors.
+    sparse: Option<&'a SparseEncoder>,
     writer: IndexWriter,
     progress: &'a mut dyn Progress,
     cancel: &'a AtomicBool,
@@ -140,7 +142,7 @@ pub(super) struct Run<'a> {
 
 impl<'a> Run<'a> {
     pub(super) fn new(
-        (encoder, tokens): (&'a Encoder, Option<&'a TokenEncoder>),
+        Encoders { dense: encoder, tokens, sparse }: Encoders<'a>,
         writer: IndexWriter,
         progress: &'a mut dyn Progress,
         cancel: &'a AtomicBool,
@@ -150,6 +152,7 @@ impl<'a> Run<'a> {
         Self {
             encoder,
             tokens,
+            sparse,
             writer,
             progress,
             cancel,
@@ -157,7 +160,9 @@ impl<'a> Run<'a> {
             last_commit: Instant::now(),
             encoding: VecDeque::new(),
             rows_in_flight: 0,
-            most_rows_in_flight: ROWS_IN_FLIGHT.max(encoder.rows_under_way()),
+            most_rows_in_flight: ROWS_IN_FLIGHT
+                .max(encoder.rows_under_way())
+                .min(sparse.map_or(usize::MAX, SparseEncoder::most_waiting)),
             report: IngestReport::default(),
             state: ProgressState { bytes_total: listing.bytes, ..ProgressState::default() },
             clock: SystemTime::now(),
@@ -206,7 +211,7 @@ impl<'a> Run<'a> {
         for problem in listing.problems {
             self.note(problem);
         }
-        let encoder = self.encoder;
+        let (encoder, sparse) = (self.encoder, self.sparse);
         let cancel = self.cancel;
         let fingerprint_hash = *blake3::hash(encoder.fingerprint().canonical().as_bytes()).as_bytes();
         let (item_sender, items) = bounded::<(PathBuf, Item)>(DOCUMENTS_READ_AHEAD);
@@ -225,7 +230,7 @@ impl<'a> Run<'a> {
                             break;
                         }
                         let Order { incoming, reply } = order;
-                        let prepared = prepare(encoder, &fingerprint_hash, cutting, incoming);
+                        let prepared = prepare((encoder, sparse), &fingerprint_hash, cutting, incoming);
                         // The receiver is gone only when the run has failed or was interrupted.
                         let _ = reply.send(prepared);
                     }
@@ -315,6 +320,7 @@ impl<'a> Run<'a> {
         self.pieces += prepared.pieces;
         self.unknown += prepared.unknown;
         self.words += prepared.words;
+        self.report.sparse_cut += prepared.sparse_cut;
         self.report.titles_cut += usize::from(prepared.title_was_cut);
         self.report.empty += usize::from(chunks.is_empty());
         self.encoding.push_back(Encoding::new(incoming, chunks.len()));
@@ -327,18 +333,20 @@ impl<'a> Run<'a> {
                 self.last_encoding().stage = Stage::CutShort;
                 return Ok(());
             }
-            let row = if let Some(same) = self.last_encoding().same(&chunk.key) {
+            let row = if let Some(same) = self.last_encoding().same(&chunk) {
                 Row::SameAs(same)
-            } else if let Some((embedding, tokens)) = self.known(&chunk.key) {
-                Row::Known(embedding, tokens)
+            } else if let Some(vectors) = self.known(&chunk) {
+                Row::Known(vectors)
             } else if let Some(embedding) = given.get(&chunk.key) {
-                Row::Known(embedding.clone(), None)
+                Row::Known(Vectors { embedding: embedding.clone(), tokens: None, sparse: None })
             } else {
                 self.rows_in_flight += 1;
                 let row = take(&mut chunk.row);
                 self.report.tokens += row.len() as u64;
                 let tokens = self.tokens.map(|tokens| tokens.submit_passage(row.clone())).transpose()?;
-                Row::Pending(self.encoder.submit_passage(row)?, tokens)
+                let passage = self.sparse.zip(chunk.sparse.clone());
+                let sparse = passage.map(|(model, passage)| model.submit(passage)).transpose()?;
+                Row::Pending(PendingVectors { embedding: self.encoder.submit_passage(row)?, tokens, sparse })
             };
             self.last_encoding().hand_in(chunk, row);
         }
@@ -346,19 +354,25 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// What the index has under this key: a vector, and token rows where it has them.
-    fn known(&self, key: &ContentKey) -> Option<(Embedding, Option<TokenRows>)> {
+    /// The vectors that the index has of this chunk, if it has all that it should have.
+    fn known(&mut self, chunk: &PreparedChunk) -> Option<Vectors> {
+        let key = &chunk.key;
         let embedding = self.writer.embedding(key)?;
-        match self.tokens {
-            None => Some((embedding, None)),
-            Some(_) => Some((embedding, Some(self.writer.token_rows(key)?))),
-        }
+        let tokens = if self.tokens.is_some() { Some(self.writer.token_rows(key)?) } else { None };
+        let sparse = match &chunk.sparse {
+            None => None,
+            // One text of the first model can be two of the other.
+            Some(passage) => Some(self.writer.sparse_row(key).filter(|row| row.key == passage.key)?),
+        };
+        Some(Vectors { embedding, tokens, sparse })
     }
 
-    /// Vectors that came with a document, as far as the index can take them: with token rows the model runs anyway.
+    /// Vectors that came with a document, as far as the index can take them: for token rows and sparse vectors a
+    /// model runs anyway.
     fn usable(&self, mut given: HashMap<ContentKey, Embedding>) -> HashMap<ContentKey, Embedding> {
         let dimensions = self.writer.settings().dimensions;
-        given.retain(|_, embedding| self.tokens.is_none() && embedding.dimensions() == dimensions);
+        let is_enough = self.tokens.is_none() && self.sparse.is_none();
+        given.retain(|_, embedding| is_enough && embedding.dimensions() == dimensions);
         given
     }
 

@@ -6,16 +6,15 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant, SystemTime};
 
-use berth_encoder::Encoder;
 use berth_index::{IndexSettings, IndexWriter, Snapshot, first_segment_of_next};
 use berth_types::{DocumentRecord, FieldDeclaration};
 
 use super::run::{Documents, Run, stored_bytes};
-use super::{IngestReport, Progress};
+use super::{Encoders, IngestReport, Progress};
+use crate::Error;
 use crate::policy::Expired;
 use crate::prepare::Cutting;
 use crate::source::{Listing, content_hash};
-use crate::{Error, TokenEncoder};
 
 /// What an index has to take over from another to hold the same documents.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -72,7 +71,7 @@ pub(crate) fn whole_records(snapshot: &Snapshot) -> Result<BTreeMap<String, Docu
 /// # Errors
 /// As [`ingest`](super::ingest); damage that is met while documents are read.
 pub(crate) fn ingest_stored(
-    (encoder, tokens): (&Encoder, Option<&TokenEncoder>),
+    encoders: Encoders<'_>,
     (current, behind): (&Arc<Snapshot>, Behind),
     next: &Path,
     settings: &IndexSettings,
@@ -87,7 +86,7 @@ pub(crate) fn ingest_stored(
     let removed = remove_all(&mut writer, &behind.gone)?;
     let listing = Listing { bytes: behind.bytes, ..Listing::default() };
     let cutting = Cutting { window_tokens: settings.window_tokens, overlap_tokens: settings.overlap_tokens };
-    let mut run = Run::new((encoder, tokens), writer, progress, cancel, &listing, commit_every);
+    let mut run = Run::new(encoders, writer, progress, cancel, &listing, commit_every);
     // What has expired goes when the index itself loses it.
     run.begin_with(SystemTime::UNIX_EPOCH, None, Expired::default());
     run.read_documents(Documents::Stored(Arc::clone(current), behind.missing), listing, cutting)?;

@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use berth_eval::{Dataset, Evaluation, PERSISTENCE, Run, overlap_at, rank_biased_overlap};
 use berth_index::{Alternate, IndexReader};
-use berth_types::{DenseSearch, Fusion, Mode, Narrowing, Query, Shaping, Viewer};
+use berth_types::{DenseSearch, Fusion, Mode, Narrowing, Query, SPARSE_WEIGHT, Shaping, Viewer};
 use serde::Serialize;
 
 use super::sample::{SampleOptions, Sampled, recorded, sample_documents};
 use crate::encoding::EncoderChoice;
-use crate::search::Searcher;
+use crate::search::{Searcher, SearcherOptions};
 use crate::{Error, Home};
 
 /// Documents asked for with each question.
@@ -184,7 +184,7 @@ impl Side {
     /// With the model that it was built with, whatever the user names for others.
     fn open(home: &Home, index: &Path, machine: &EncoderChoice) -> Result<Self, Error> {
         let choice = EncoderChoice { model: None, precision: None, ..machine.clone() };
-        Ok(Self(Searcher::open(home, index, &choice, Mode::Hybrid, None, false)?))
+        Ok(Self(Searcher::open(home, index, &choice, &SearcherOptions::default())?))
     }
 
     fn rank(&self, text: &str, mode: Mode) -> Result<Vec<(String, f32)>, Error> {
@@ -194,6 +194,7 @@ impl Side {
             mode,
             dense: DenseSearch::default(),
             fusion: Fusion::default(),
+            sparse_weight: SPARSE_WEIGHT,
             rerank: None,
             shaping: Shaping::default(),
             explain: false,

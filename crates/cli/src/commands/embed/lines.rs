@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-use berth_pipeline::{Draft, Error, Input, LayersAnswer, Tensor, Values, sparse::Term};
+use berth_pipeline::{Draft, Error, Input, LayersAnswer, SparseTerm, Tensor, Values};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -69,7 +69,7 @@ impl<'a> VectorLine<'a> {
 #[derive(Serialize)]
 pub(super) struct SparseLine<'a> {
     pub(super) id: &'a Value,
-    pub(super) terms: &'a [Term],
+    pub(super) terms: &'a [SparseTerm],
     #[serde(skip_serializing_if = "is_zero")]
     pub(super) truncated: usize,
 }

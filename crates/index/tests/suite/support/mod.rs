@@ -19,6 +19,7 @@ pub(crate) fn settings() -> IndexSettings {
         overlap_tokens: 0,
         rows: RowKind::F32,
         tokens: None,
+        sparse: None,
     }
 }
 
@@ -58,6 +59,7 @@ pub(crate) fn cut(text: &str) -> Vec<NewChunk> {
                 key: ContentKey(hash(text).to_le_bytes()),
                 embedding: embed(text),
                 tokens: None,
+                sparse: None,
             }
         })
         .collect()
