@@ -127,10 +127,11 @@ fn what_cannot_or_need_not_be_migrated_is_said() {
     let next = status(&tiny)["next"].clone();
     assert_eq!((number(&next, "window_tokens"), number(&next, "overlap_tokens")), (24, 4));
     // A log of what was asked, with a line that was cut.
-    tiny.place.write(
-        "index/queries.jsonl",
-        "{\"query\":\"ship\",\"at\":7}\n{\"query\":\"ship\"}\n{\"query\":\"dawn\"}\n{\"que",
-    );
+    let line = |query: &str| {
+        let rest = r#""time":"2026-11-27T20:00:00Z","mode":"hybrid","hits":1,"relevance":0.5,"ms":2.0"#;
+        format!("{{\"query\":\"{query}\",{rest}}}\n")
+    };
+    tiny.place.write("index/queries.jsonl", [line("ship"), line("ship"), line("dawn"), "{\"que".to_owned()].concat());
     let compared = migrate(&tiny, &["--model", "other", "--sample", "2"])
         .expect_code(0)
         .expect_message(&["recorded queries"])

@@ -123,6 +123,26 @@ fn documents_score_by_the_rule_and_passages_for_themselves() {
 }
 
 #[test]
+fn one_long_document_does_not_keep_others_out() {
+    let tiny = Tiny::new("bert-sentence");
+    let sentences = (0..700).map(|n| format!("harbour harbour harbour crane {n}. "));
+    tiny.place.write("docs/long.txt", sentences.collect::<String>());
+    for n in 0..5 {
+        tiny.place.write(
+            &format!("docs/short {n}.txt"),
+            format!("A harbour, and beside it {n} other things that have words."),
+        );
+    }
+    tiny.run(&["index", "docs", "--index", "index", "--window", "16", "--overlap", "2", "--quiet"]).expect_code(0);
+    for more in
+        [&[][..], &["--aggregate", "first"], &["--mode", "lexical"], &["--mode", "lexical", "--aggregate", "first"]]
+    {
+        let reply = tiny.run(&[&["search", "harbour crane", "--index", "index", "--json"], more].concat()).json();
+        assert_eq!(reply["hits"].as_array().unwrap().len(), 6, "{more:?}: {reply}");
+    }
+}
+
+#[test]
 fn near_copies_are_folded_and_named() {
     let place = Workplace::new();
     write_harbour(&place);
