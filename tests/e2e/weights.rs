@@ -104,3 +104,46 @@ fn an_evaluation_narrows_and_aggregates() {
 fn number(report: &serde_json::Value) -> Option<u64> {
     report["aggregate"]["top-mean"].as_u64()
 }
+
+#[test]
+fn relevance_is_fitted_to_judgements_of_the_documents() {
+    let tiny = Tiny::new("bert-sentence");
+    let names = (0..60).map(|n| format!("word{n}")).collect::<Vec<_>>();
+    let row = |n: usize| {
+        let name = &names[n];
+        format!("{{\"_id\":\"d{n}\",\"title\":\"\",\"text\":\"the {name} of the harbour, {name} again\"}}\n")
+    };
+    tiny.place.write("judged/corpus.jsonl", (0..60).map(row).collect::<String>());
+    let query = |n: usize| format!("{{\"_id\":\"q{n}\",\"text\":\"harbour {}\"}}\n", names[n]);
+    tiny.place.write("judged/queries.jsonl", (0..60).map(query).collect::<String>());
+    let head = "query-id\tcorpus-id\tscore\n".to_owned();
+    let judged = |count: usize| head.clone() + &(0..count).map(|n| format!("q{n}\td{n}\t1\n")).collect::<String>();
+    tiny.place.write("judged/qrels/train.tsv", judged(60));
+    tiny.place.write("judged/qrels/few.tsv", judged(5));
+    tiny.run(&["index", "judged/corpus.jsonl", "--index", "index", "--quiet"]).expect_code(0);
+    let relevance = || {
+        let reply = tiny.run(&["search", "harbour word7", "--mode", "lexical", "--index", "index", "--json"]).json();
+        assert_eq!(reply["hits"][0]["document"], "d7", "{reply}");
+        number_of(&reply["hits"][0]["relevance"]) - number_of(&reply["hits"][1]["relevance"])
+    };
+    let before = relevance();
+    let fit = ["weights", "fit", "--dataset", "judged", "--index", "index", "--split"];
+    let few = tiny.run(&[&fit[..], &["few"]].concat());
+    few.expect_code(2).expect_message(&["30 relevant answers", "name a split"]);
+    let fitted = tiny.run(&[&fit[..], &["train", "--json"]].concat()).expect_code(0).json();
+    let lexical = &fitted["modes"]["lexical"];
+    assert_eq!(lexical["relevant"], 60, "{fitted}");
+    assert!(number_of(&lexical["fitted_loss"]) < number_of(&lexical["built_in_loss"]), "{fitted}");
+    assert!(number_of(&lexical["curve"]["coverage"]) > 0.0 && lexical["curve"]["cosine"] == 0.0, "{fitted}");
+    assert!(relevance() > before, "what was judged stands out more than before");
+    let shown = tiny.run(&["weights", "show", "--index", "index"]).expect_code(0).stdout;
+    assert!(shown.contains("relevance fitted to judgements") && shown.contains("adaptive"), "{shown}");
+    let table = tiny.run(&[&fit[..], &["train"]].concat()).expect_code(0).stdout;
+    assert!(table.contains("60 queries of judged, train") && table.contains("· coverage"), "{table}");
+    tiny.run(&["weights", "clear", "--index", "index"]).expect_code(0);
+    assert!((relevance() - before).abs() < 1e-6);
+}
+
+fn number_of(value: &serde_json::Value) -> f64 {
+    value.as_f64().unwrap_or_else(|| panic!("no number: {value}"))
+}

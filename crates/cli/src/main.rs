@@ -95,7 +95,7 @@ fn run(cli: &Cli) -> anyhow::Result<Outcome> {
         Command::Snapshot(args) => commands::snapshot::run(args),
         Command::Export(args) => commands::export::run(args),
         Command::Purge(args) => commands::purge::run(args),
-        Command::Weights(args) => commands::weights::run(args),
+        Command::Weights(args) => commands::weights::run(&cli.home()?, args),
         Command::Model(args) => commands::model::run(&cli.home()?, args),
         Command::Doctor(args) => commands::doctor::run(&cli.home()?, args, terms),
         Command::Completions(args) => commands::completions::run(args),

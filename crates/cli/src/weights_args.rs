@@ -7,7 +7,7 @@ use berth_types::{Fusion, Normalize, SPARSE_WEIGHT};
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 
-use crate::args::{parse_normalize, parse_rrf_k, parse_share};
+use crate::args::{EncoderArgs, parse_normalize, parse_rrf_k, parse_share};
 
 /// Share of the dense half in convex fusion where nobody says it.
 const CONVEX_WEIGHT: f32 = 0.7;
@@ -137,6 +137,8 @@ pub(crate) struct WeightsArgs {
 pub(crate) enum WeightsAction {
     /// Store how this index joins its halves; what is not named stays as it is stored
     Set(WeightsSetArgs),
+    /// Fit what hits are called relevant by to judgements of the documents of this index, and store it
+    Fit(WeightsFitArgs),
     /// Show what is stored
     Show(WeightsPlace),
     /// Forget what is stored
@@ -147,6 +149,20 @@ pub(crate) enum WeightsAction {
 pub(crate) struct WeightsSetArgs {
     #[command(flatten)]
     pub(crate) fusion: FusionArgs,
+    #[command(flatten)]
+    pub(crate) place: WeightsPlace,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WeightsFitArgs {
+    /// Collection in BEIR layout whose documents are those of the index
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dataset: PathBuf,
+    /// Which judgements
+    #[arg(long, value_name = "SPLIT", default_value = "train")]
+    pub(crate) split: String,
+    #[command(flatten)]
+    pub(crate) encoder: EncoderArgs,
     #[command(flatten)]
     pub(crate) place: WeightsPlace,
 }
@@ -172,7 +188,7 @@ mod tests {
     #[test]
     fn what_was_named_counts_then_the_index_then_what_is_built_in() {
         let fusion = Fusion::Convex { dense_weight: 0.9, normalize: Normalize::ZScore };
-        let stored = StoredWeights { fusion, sparse_weight: Some(0.1), for_this_model: true };
+        let stored = StoredWeights { fusion, sparse_weight: Some(0.1), relevance: None, for_this_model: true };
         let check = |args: FusionArgs, stored: Option<&StoredWeights>, fusion: Fusion, from_index: bool| {
             assert_eq!(args.resolved(stored, false), Resolved { fusion, sparse_weight: None, from_index });
         };

@@ -72,5 +72,5 @@ pub use synonyms::{Synonym, SynonymFault, Synonyms};
 pub use verify::{VerifiedFile, VerifyProblem, VerifyReport, verify};
 pub use view::View;
 pub use vocabulary::WordCount;
-pub use weights::{StoredWeights, clear_weights, store_weights, stored_weights};
+pub use weights::{StoredWeights, clear_weights, store_relevance, store_weights, stored_weights};
 pub use writer::{IndexWriter, PurgeReport};

@@ -7,10 +7,64 @@
 //! with the cosine of the document's best chunk, and coverage its BM25 over the most that the question's terms could give
 //! (0 to 1). Other than a fused score, both mean the same for every question.
 
-use berth_types::Mode;
+mod fit;
 
-/// A logistic curve. Data: another collection or model has another one.
-#[derive(Debug, Clone, Copy, PartialEq)]
+use berth_types::Mode;
+use serde::{Deserialize, Serialize};
+
+pub use fit::{JudgedAnswer, fit, log_loss};
+
+/// What relevance is told from.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Features {
+    /// Cosine of the document's best chunk.
+    pub cosine: f32,
+    /// BM25 of its best chunk over the most that the question's terms could give, 0 to 1; in sparse search its sparse score over
+    /// what the question scores with itself.
+    pub coverage: f32,
+}
+
+/// The curves of an index, by mode; where it has none of its own, those that are built in count.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Curves {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hybrid: Option<Curve>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dense: Option<Curve>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lexical: Option<Curve>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sparse: Option<Curve>,
+}
+
+impl Curves {
+    /// The curve that counts in a mode.
+    pub fn of(&self, mode: Mode) -> Curve {
+        let own = match mode {
+            Mode::Hybrid => self.hybrid,
+            Mode::Dense => self.dense,
+            Mode::Lexical => self.lexical,
+            Mode::Sparse => self.sparse,
+        };
+        own.unwrap_or(Curve::of(mode))
+    }
+
+    /// Gives a mode a curve of its own; none: the one that is built in.
+    pub fn set(&mut self, mode: Mode, curve: Option<Curve>) {
+        let place = match mode {
+            Mode::Hybrid => &mut self.hybrid,
+            Mode::Dense => &mut self.dense,
+            Mode::Lexical => &mut self.lexical,
+            Mode::Sparse => &mut self.sparse,
+        };
+        *place = curve;
+    }
+}
+
+/// A logistic curve. Another collection or model has another one.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Curve {
     /// x of a document with neither.
     pub bias: f32,

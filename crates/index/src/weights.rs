@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::blocks::{seal_text, unseal_text};
 use crate::disk::Disk;
 use crate::reader::{IndexReader, exists};
+use crate::relevance::Curves;
 use crate::{Error, kept};
 
 /// Holds the weights, inside an index.
@@ -30,6 +31,9 @@ struct Weights {
     /// Share of the sparse list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     sparse_weight: Option<f32>,
+    /// Curves of relevance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    relevance: Option<Curves>,
 }
 
 /// How the halves of an index are joined by its own choice.
@@ -40,11 +44,15 @@ pub struct StoredWeights {
     /// Share of the sparse list, 0 to 1; none where nobody chose one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sparse_weight: Option<f32>,
+    /// Curves of relevance that were fitted to judgements; none where none were.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub relevance: Option<Curves>,
     /// Whether it was chosen for the vectors that the index has now.
     pub for_this_model: bool,
 }
 
-/// Stores how the halves of an index are joined from now on, and which share the sparse list has where that is said. A file that is there is replaced at once.
+/// Stores how the halves of an index are joined from now on, and which share the sparse list has where that is said. A file
+/// that is there is replaced at once; curves of relevance in it stay, where they are of this model.
 ///
 /// # Errors
 /// `NotFound`, `IsSnapshot`, `Corrupted` when the index is damaged, `Io`.
@@ -52,11 +60,38 @@ pub fn store_weights(index: &Path, fusion: Fusion, sparse_weight: Option<f32>) -
     store_on(&Disk::default(), index, fusion, sparse_weight)
 }
 
+/// Stores curves of relevance, in the place of all that are there. How the halves are joined stays; where nothing was stored, what
+/// counts today does.
+///
+/// # Errors
+/// As [`store_weights`].
+pub fn store_relevance(index: &Path, relevance: Curves) -> Result<(), Error> {
+    let (fingerprint, stored) = of_this_model(index)?;
+    let (fusion, sparse_weight) = stored.map_or_else(Default::default, |stored| (stored.fusion, stored.sparse_weight));
+    let weights = Weights { format: FORMAT, fingerprint, fusion, sparse_weight, relevance: Some(relevance) };
+    write(&Disk::default(), index, &weights)
+}
+
 pub(crate) fn store_on(disk: &Disk, index: &Path, fusion: Fusion, sparse_weight: Option<f32>) -> Result<(), Error> {
+    let (fingerprint, stored) = of_this_model(index)?;
+    let relevance = stored.and_then(|stored| stored.relevance);
+    write(disk, index, &Weights { format: FORMAT, fingerprint, fusion, sparse_weight, relevance })
+}
+
+/// The hash of what the index has its vectors of, and what is stored for them. What is damaged is as if it were not there: it is
+/// about to be replaced.
+fn of_this_model(index: &Path) -> Result<(String, Option<StoredWeights>), Error> {
     kept::refuse_snapshot(index)?;
-    let fingerprint = hash(&IndexReader::open(index)?.snapshot().settings().fingerprint);
-    let weights = Weights { format: FORMAT, fingerprint, fusion, sparse_weight };
-    let mut json = serde_json::to_vec_pretty(&weights).expect("weights are plain data");
+    let fingerprint = IndexReader::open(index)?.snapshot().settings().fingerprint.clone();
+    let stored = match stored_weights(index, &fingerprint) {
+        Err(Error::DamagedWeights { .. }) => None,
+        stored => stored?.filter(|stored| stored.for_this_model),
+    };
+    Ok((hash(&fingerprint), stored))
+}
+
+fn write(disk: &Disk, index: &Path, weights: &Weights) -> Result<(), Error> {
+    let mut json = serde_json::to_vec_pretty(weights).expect("weights are plain data");
     json.push(b'\n');
     disk.replace(&index.join(WEIGHTS_FILE), &seal_text(WEIGHTS_FILE, &json))
 }
@@ -72,8 +107,8 @@ pub fn stored_weights(index: &Path, fingerprint: &Fingerprint) -> Result<Option<
     });
     let Some(weights) = weights? else { return Ok(None) };
     let for_this_model = weights.fingerprint == hash(fingerprint);
-    let Weights { fusion, sparse_weight, .. } = weights;
-    Ok(Some(StoredWeights { fusion, sparse_weight, for_this_model }))
+    let Weights { fusion, sparse_weight, relevance, .. } = weights;
+    Ok(Some(StoredWeights { fusion, sparse_weight, relevance, for_this_model }))
 }
 
 /// Forgets them; false when there were none.
@@ -127,10 +162,11 @@ fn hash(fingerprint: &Fingerprint) -> String {
 
 #[cfg(test)]
 mod tests {
-    use berth_types::Normalize;
+    use berth_types::{Mode, Normalize};
 
     use super::*;
     use crate::crash_tests::{put, settings};
+    use crate::relevance::Curve;
     use crate::{IndexWriter, Keeping, keep_snapshot, restore_snapshot, verify, verify_snapshot};
 
     #[test]
@@ -149,7 +185,16 @@ mod tests {
         assert_eq!(stored_weights(&dir, &fingerprint).unwrap().unwrap().sparse_weight, None);
         store_weights(&dir, fusion, Some(0.25)).unwrap();
         let stored = stored_weights(&dir, &fingerprint).unwrap();
-        assert_eq!(stored, Some(StoredWeights { fusion, sparse_weight: Some(0.25), for_this_model: true }));
+        let expected = StoredWeights { fusion, sparse_weight: Some(0.25), relevance: None, for_this_model: true };
+        assert_eq!(stored, Some(expected));
+        let (mut curves, curve) = (Curves::default(), Curve { bias: -1.0, cosine: 2.0, coverage: 0.0 });
+        curves.set(Mode::Dense, Some(curve));
+        store_relevance(&dir, curves).unwrap();
+        let expected = StoredWeights { relevance: Some(curves), ..expected };
+        assert_eq!(stored_weights(&dir, &fingerprint).unwrap(), Some(expected), "how halves are joined stays");
+        store_weights(&dir, fusion, Some(0.25)).unwrap();
+        assert_eq!(stored_weights(&dir, &fingerprint).unwrap(), Some(expected), "and so do the curves");
+        assert_eq!((curves.of(Mode::Dense), curves.of(Mode::Hybrid)), (curve, Curve::of(Mode::Hybrid)));
         let other = Fingerprint { model: "other".to_owned(), ..fingerprint.clone() };
         assert!(!stored_weights(&dir, &other).unwrap().unwrap().for_this_model);
 
@@ -160,7 +205,7 @@ mod tests {
         assert!(matches!(store_weights(&kept, fusion, None), Err(Error::IsSnapshot { .. })));
         assert!(clear_weights(&dir).unwrap() && !clear_weights(&dir).unwrap());
         restore_snapshot(&kept, &back, Keeping::Copy).unwrap();
-        assert_eq!(stored_weights(&back, &fingerprint).unwrap(), stored);
+        assert_eq!(stored_weights(&back, &fingerprint).unwrap(), Some(expected));
 
         let path = back.join(WEIGHTS_FILE);
         let mut bytes = fs::read(&path).unwrap();

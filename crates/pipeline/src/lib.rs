@@ -4,6 +4,7 @@
 
 mod bench;
 mod bench_search;
+mod calibrate;
 mod carried;
 mod checkpoint;
 mod chosen;
@@ -48,6 +49,7 @@ mod windows;
 
 pub use bench::{BenchOptions, BenchReport, PlanReport, bench_encode};
 pub use bench_search::{BenchSearchOptions, BenchSearchReport, Times, bench_search};
+pub use calibrate::{Calibration, FittedCurve, fit_relevance};
 pub use compact::{CompactReport, compact};
 pub use curation::{pin, pins, set_synonyms, synonyms, unpin};
 pub use doctor::{Check, Verdict, examine};
@@ -94,6 +96,7 @@ pub use berth_encoder::{
     Tensor, TextTokenizer, TokensAnswer,
 };
 pub use berth_index::highlight::snippet;
+pub use berth_index::relevance::{Curve, Curves};
 pub use berth_index::{
     Alternate, Error as IndexError, FieldKinds, IndexReader, IndexStatus, Keeping, KeptSnapshot, Pin, Pins, Policy,
     PurgeReport, SparseSettings, StoredDocument, StoredWeights, VerifyReport, View, WordCount, clear_weights,

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use berth_index::fusion::{self, DocScore, HalfList, SparseList};
-use berth_index::relevance::Curve;
+use berth_index::relevance::{Curves, Features};
 use berth_index::{ChunkHit, Snapshot};
 use berth_types::{Aggregate, Embedding, Mode, Query, SparseVector, sparse_score};
 
@@ -102,8 +102,8 @@ impl Found {
     }
 
     /// Says how relevant each is and, where passages were ranked, whose they are.
-    pub(crate) fn finish(&self, query: &Query, ranked: &mut [Ranked]) {
-        let curve = Curve::of(query.mode);
+    pub(crate) fn finish(&self, query: &Query, curves: &Curves, ranked: &mut [Ranked]) {
+        let curve = curves.of(query.mode);
         // What the question scores with itself is what a chunk can hardly exceed.
         let own_score = self.sparse_query.as_ref().map_or(0.0, |query| sparse_score(query.dot(query)));
         for one in ranked.iter_mut() {
@@ -114,7 +114,8 @@ impl Found {
                 _ => share(best(one.lexical), self.ceiling),
             };
             let cosine = one.fused.map_or(one.dense.map(|document| document.best), |fused| fused.cosine);
-            one.relevance = curve.at(cosine.unwrap_or(0.0), coverage);
+            one.features = Features { cosine: cosine.unwrap_or(0.0), coverage };
+            one.relevance = curve.at(one.features.cosine, coverage);
         }
         if query.shaping.passages {
             let hits = self.dense_hits.iter().chain(&self.lexical_hits).chain(&self.sparse_hits);

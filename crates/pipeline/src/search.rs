@@ -5,7 +5,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use berth_encoder::Encoder;
 use berth_index::fusion::{self, DocScore, Fused, HalfList};
-use berth_index::{IndexReader, IndexSettings, Question, Snapshot, StoredPassage, View};
+use berth_index::relevance::{Curves, Features};
+use berth_index::{IndexReader, IndexSettings, Question, Snapshot, StoredPassage, View, stored_weights};
 use berth_types::{
     Embedding, Fingerprint, Fusion, Hit, HitChunk, Mode, Query, Rerank, Reranker, SearchReply, SourceScore,
     SparseVector,
@@ -35,6 +36,8 @@ pub struct Searcher {
     tokens: Option<TokenEncoder>,
     /// Present when a cross-encoder will be asked for.
     cross: Option<Encoder>,
+    /// What relevance is told by.
+    curves: Curves,
 }
 
 /// What will be asked of an index, so that what it takes is opened.
@@ -74,8 +77,9 @@ pub(crate) struct Ranked {
     pub(crate) dense: Option<DocScore>,
     pub(crate) lexical: Option<DocScore>,
     pub(crate) sparse: Option<DocScore>,
-    /// How likely it is to answer the question, 0 to 1.
+    /// How likely it is to answer the question, 0 to 1, and what that was told from.
     pub(crate) relevance: f32,
+    pub(crate) features: Features,
     /// The arithmetic; none when one list alone decided.
     pub(crate) fused: Option<Fused>,
     /// What late interaction made of it; none when it was not asked.
@@ -142,7 +146,10 @@ impl Searcher {
         tokens: Option<TokenEncoder>,
         sparse: Option<SparseEncoder>,
     ) -> Result<Self, Error> {
-        let searcher = Self { index: index.to_path_buf(), reader, encoder, sparse, tokens, cross: None };
+        let stored = stored_weights(index, &reader.snapshot().settings().fingerprint)?;
+        let curves = stored.filter(|stored| stored.for_this_model).and_then(|stored| stored.relevance);
+        let curves = curves.unwrap_or_default();
+        let searcher = Self { index: index.to_path_buf(), reader, encoder, sparse, tokens, cross: None, curves };
         let settings = searcher.reader.snapshot().settings().clone();
         searcher.check_models(&settings)?;
         if let (Some(stored), Some(tokens)) = (&settings.tokens, &searcher.tokens) {
@@ -216,6 +223,21 @@ impl Searcher {
         ranked.iter().take(query.k).map(read).collect()
     }
 
+    /// Answers with ids and what relevance is told from, best first.
+    ///
+    /// # Errors
+    /// As [`search`](Self::search).
+    pub(crate) fn features(&self, query: &Query) -> Result<Vec<(String, Features)>, Error> {
+        let snapshot = self.reader.snapshot();
+        let view = snapshot.view(query.narrowing.viewer.as_ref(), SystemTime::now())?;
+        let Ranking { ranked, .. } = self.ranking(&view, query, snapshot.question(&query.text))?;
+        let read = |ranked: &Ranked| {
+            let id = snapshot.document_id(ranked.document_no)?;
+            Ok((id.ok_or(Error::ChunkLost { chunk_id: ranked.chunk_id })?, ranked.features))
+        };
+        ranked.iter().take(query.k).map(read).collect()
+    }
+
     fn ranking(&self, view: &View<'_>, query: &Query, mut question: Question) -> Result<Ranking, Error> {
         let snapshot = view.snapshot();
         // The index may have been moved to another model since it was opened.
@@ -274,7 +296,7 @@ impl Searcher {
             (Mode::Sparse, _) => alone(sparse).collect(),
             _ => alone(lexical).collect(),
         };
-        found.finish(query, &mut ranked);
+        found.finish(query, &self.curves, &mut ranked);
         if let Some(least) = query.shaping.min_relevance {
             keep_relevant(least, &mut ranked, &mut warnings);
         }

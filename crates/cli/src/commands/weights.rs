@@ -1,14 +1,19 @@
-//! `berth weights set | show | clear --index DIR`: how an index joins its halves unless a question says otherwise.
+//! `berth weights set | fit | show | clear --index DIR`: how an index joins its halves unless a question says otherwise, and
+//! what it calls relevant.
 
 use std::path::Path;
 
-use berth_pipeline::{Error, IndexError, IndexReader, StoredWeights, clear_weights, store_weights, stored_weights};
+use berth_pipeline::{
+    Calibration, Curve, Error, FittedCurve, Home, IndexError, IndexReader, StoredWeights, clear_weights, fit_relevance,
+    store_weights, stored_weights,
+};
 use berth_types::{Fusion, Normalize, SPARSE_WEIGHT};
 use serde::Serialize;
 
 use crate::Outcome;
-use crate::output::{self, say};
-use crate::weights_args::{WeightsAction, WeightsArgs};
+use crate::commands::index::{cancel_on_signals, encoder_choice};
+use crate::output::{self, grouped, say};
+use crate::weights_args::{WeightsAction, WeightsArgs, WeightsFitArgs};
 
 /// The contract of `--json`.
 #[derive(Debug, Serialize)]
@@ -18,8 +23,9 @@ struct Line<'a> {
     weights: Option<StoredWeights>,
 }
 
-pub(crate) fn run(args: &WeightsArgs) -> anyhow::Result<Outcome> {
+pub(crate) fn run(home: &Home, args: &WeightsArgs) -> anyhow::Result<Outcome> {
     let (index, json) = match &args.action {
+        WeightsAction::Fit(args) => return fit(home, args),
         WeightsAction::Set(args) => {
             let (stored, has_sparse) = of_index(&args.place.index)?;
             if args.fusion.sparse_weight.is_some() && !has_sparse {
@@ -50,6 +56,49 @@ pub(crate) fn run(args: &WeightsArgs) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
+fn fit(home: &Home, args: &WeightsFitArgs) -> anyhow::Result<Outcome> {
+    let WeightsFitArgs { dataset, split, encoder, place } = args;
+    let cancel = cancel_on_signals()?;
+    let fitted = fit_relevance(home, &place.index, &encoder_choice(encoder), (dataset, split), &cancel)?;
+    let Some(fitted) = fitted else { return Ok(Outcome::Interrupted) };
+    if place.json {
+        output::print_json(&fitted)?;
+    } else {
+        output::print(&table(&fitted))?;
+    }
+    Ok(Outcome::Done)
+}
+
+fn table(fitted: &Calibration) -> String {
+    let Calibration { dataset, split, queries, modes } = fitted;
+    let mut table = format!(
+        "{} queries of {dataset}, {split}\n\nmode     relevant   others   log loss, built in   fitted, held out   stored\n",
+        grouped(*queries as u64)
+    );
+    for (mode, fitted) in modes {
+        let FittedCurve { relevant, others, built_in_loss, fitted_loss, curve } = fitted;
+        let stored = match (curve, fitted_loss) {
+            (Some(curve), _) => formula(*curve),
+            (None, Some(_)) => "nothing: the built-in one is better".to_owned(),
+            (None, None) => "nothing: too few judged answers".to_owned(),
+        };
+        let loss = |loss: &Option<f64>| loss.map_or_else(String::new, |loss| format!("{loss:.3}"));
+        let (built_in_loss, fitted_loss) = (loss(built_in_loss), loss(fitted_loss));
+        let (relevant, others) = (grouped(*relevant as u64), grouped(*others as u64));
+        let line = format!("{mode:<8} {relevant:>8} {others:>8} {built_in_loss:>20} {fitted_loss:>18}   {stored}\n");
+        table.push_str(&line);
+    }
+    table
+}
+
+/// `−8.6 + 7.8 · cosine + 5.8 · coverage`
+fn formula(curve: Curve) -> String {
+    let Curve { bias, cosine, coverage } = curve;
+    let parts = [(cosine, "cosine"), (coverage, "coverage")].into_iter().filter(|(slope, _)| *slope > 0.0);
+    let parts: String = parts.map(|(slope, name)| format!(" + {slope:.1} · {name}")).collect();
+    format!("{bias:.1}{parts}")
+}
+
 /// What an index stores, with whether it still holds for the index's vectors; and whether it has a sparse list.
 pub(crate) fn of_index(index: &Path) -> Result<(Option<StoredWeights>, bool), Error> {
     let snapshot = IndexReader::open(index)?.snapshot();
@@ -71,7 +120,8 @@ pub(crate) fn warn(stored: &StoredWeights, index: &Path) {
 /// As a line of `status`.
 pub(crate) fn described(stored: StoredWeights) -> String {
     let note = if stored.for_this_model { "" } else { " (of another model: the weights do not count)" };
-    format!("{}{note}", words(stored.fusion, stored.sparse_weight))
+    let fitted = if stored.relevance.is_some() { "; relevance fitted to judgements" } else { "" };
+    format!("{}{fitted}{note}", words(stored.fusion, stored.sparse_weight))
 }
 
 /// `convex, dense weight 0.7, max, sparse weight 0.3`

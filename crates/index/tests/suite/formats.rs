@@ -2,15 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use berth_index::{IndexReader, IndexWriter};
+use berth_index::{DenseOptions, IndexReader, IndexWriter, Pins, Policy};
 use berth_types::Document;
 
 use crate::support::{
-    assert_sound, contents, copy, cut, cut_with_tokens, document, embed, embed_words, put, record, snapshot,
+    assert_sound, contents, copy, cut_for, document, embed, embed_words, pieces, put, record, snapshot,
 };
 
 /// A folder of `tests/fixtures/indexes`, and the format that its index is written in.
-const FIXTURES: [(&str, u32); 2] = [("format-1", 1), ("format-2", 2)];
+const FIXTURES: [(&str, u32); 3] = [("format-1", 1), ("format-2", 2), ("format-3", 3)];
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/indexes").join(name)
@@ -24,15 +24,24 @@ fn titled() -> Document {
     }
 }
 
-/// What the fixtures were made with: two commits, the second of which replaces and removes.
+/// What the fixtures were made with: two commits, the second of which replaces and removes. One with all that an index can have
+/// also has graphs, a policy, synonyms and pinned results.
 fn fill(writer: &mut IndexWriter) {
+    if writer.settings().sparse.is_some() {
+        writer.set_dense_options(DenseOptions { graph_from_rows: 8, ..DenseOptions::default() });
+        let policy = Policy { access_field: Some("readers".into()), ..Policy::default() };
+        writer.set_policy(&policy).unwrap();
+        writer.set_synonyms(Some("text, prose")).unwrap();
+        let mut pins = Pins::default();
+        pins.set("another", &["7".to_string()]).unwrap();
+        writer.set_pins(&pins).unwrap();
+    }
     for number in 0..12 {
         put(writer, &number.to_string(), &format!("document number {number} of a small set of many words"));
     }
     put(writer, "empty", "");
     let titled = titled();
-    let with_tokens = writer.settings().tokens.is_some();
-    let chunks = if with_tokens { cut_with_tokens(&titled.text) } else { cut(&titled.text) };
+    let chunks = cut_for(writer.settings(), &titled.text);
     writer.put(&titled, &record(&titled), chunks).unwrap();
     writer.commit().unwrap();
     writer.remove("3").unwrap();
@@ -50,6 +59,14 @@ fn answers(dir: &Path) -> Vec<String> {
         let ids: Vec<u64> = lexical.iter().map(|hit| hit.chunk_id).collect();
         for hit in lexical.iter().chain(&dense) {
             lines.push(format!("{question}: {hit:?} {:?}", snapshot.chunk(hit.chunk_id).unwrap()));
+        }
+        if snapshot.settings().sparse.is_some() {
+            lines.push(format!("{:?}", snapshot.sparse_within(&pieces(question), None, 20).unwrap()));
+            lines.push(format!("{:?}", (snapshot.pinned_to(question).unwrap(), snapshot.policy())));
+            lines.push(format!(
+                "{:?}",
+                snapshot.selection(Some("year:1999 OR language:de"), None).unwrap().unwrap().documents()
+            ));
         }
         if snapshot.settings().tokens.is_some() {
             lines.push(format!("{:?}", snapshot.late_scores(&embed_words(question), &ids).unwrap()));

@@ -2,8 +2,12 @@
 
 use std::path::Path;
 
-use berth_index::{IndexReader, IndexSettings, IndexWriter, NewChunk, Snapshot, TokenSettings};
-use berth_types::{Chunk, ContentKey, Document, DocumentRecord, Embedding, Fingerprint, RowKind, TokenMatrix};
+use berth_index::{
+    IndexReader, IndexSettings, IndexWriter, NewChunk, Snapshot, SparseRow, SparseSettings, TokenSettings,
+};
+use berth_types::{
+    Chunk, ContentKey, Document, DocumentRecord, Embedding, Fingerprint, RowKind, SparseVector, TokenMatrix,
+};
 
 pub(crate) const DIMENSIONS: usize = 24;
 /// Values in a token's row, in an index that has them.
@@ -27,6 +31,13 @@ pub(crate) fn settings() -> IndexSettings {
 pub(crate) fn settings_with_tokens() -> IndexSettings {
     let fingerprint = Fingerprint { model: "small-words".to_string(), parts: [].into() };
     IndexSettings { tokens: Some(TokenSettings { fingerprint, dimensions: TOKEN_DIMENSIONS }), ..settings() }
+}
+
+/// The same world with all that an index can have: vectors in 8 bits, one for each word, and sparse ones.
+pub(crate) fn settings_with_all() -> IndexSettings {
+    let fingerprint = Fingerprint { model: "small-pieces".to_string(), parts: [].into() };
+    let sparse = Some(SparseSettings { fingerprint });
+    IndexSettings { rows: RowKind::Int8, sparse, ..settings_with_tokens() }
 }
 
 pub(crate) fn document(id: &str, text: &str) -> Document {
@@ -74,6 +85,24 @@ pub(crate) fn cut_with_tokens(text: &str) -> Vec<NewChunk> {
     cut(text).into_iter().map(with_tokens).collect()
 }
 
+/// As [`cut`], with what an index of these settings has of each chunk.
+pub(crate) fn cut_for(settings: &IndexSettings, text: &str) -> Vec<NewChunk> {
+    let chunks = if settings.tokens.is_some() { cut_with_tokens(text) } else { cut(text) };
+    let with_sparse = |new: NewChunk| {
+        let vector = pieces(&text[new.chunk.byte_range.clone()]);
+        let sparse = settings.sparse.is_some().then_some(SparseRow { key: new.key, vector });
+        NewChunk { sparse, ..new }
+    };
+    chunks.into_iter().map(with_sparse).collect()
+}
+
+/// A sparse vector with a piece for each word.
+pub(crate) fn pieces(text: &str) -> SparseVector {
+    let weight = |word: &str| ((hash(word) % 500) as u32, 0.25 + word.len() as f32 / 8.0);
+    let weights: std::collections::BTreeMap<u32, f32> = text.split_whitespace().map(weight).collect();
+    SparseVector::quantized(weights).unwrap()
+}
+
 pub(crate) fn key(text: &str) -> ContentKey {
     ContentKey(hash(text).to_le_bytes())
 }
@@ -107,7 +136,7 @@ fn hash(text: &str) -> u128 {
 
 pub(crate) fn put(writer: &mut IndexWriter, id: &str, text: &str) {
     let document = document(id, text);
-    let chunks = if writer.settings().tokens.is_some() { cut_with_tokens(text) } else { cut(text) };
+    let chunks = cut_for(writer.settings(), text);
     writer.put(&document, &record(&document), chunks).unwrap();
 }
 
