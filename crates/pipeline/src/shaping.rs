@@ -115,7 +115,7 @@ pub(crate) fn explain_folded(folded: &[NearCopy], root: Explanation) -> Explanat
         return root;
     }
     let copy = |NearCopy { id, resemblance, cosine }: &NearCopy| {
-        format!("{id} (shares {resemblance:.2} of the words, cosine {cosine:.2})")
+        format!("{id} (resemblance {resemblance:.2}, cosine {cosine:.2})")
     };
     let copies: Vec<String> = folded.iter().map(copy).collect();
     let label = format!("score = score before; folded in: {}", copies.join(", "));
