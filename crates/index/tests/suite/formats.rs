@@ -2,15 +2,26 @@
 
 use std::path::{Path, PathBuf};
 
-use berth_index::{DenseOptions, IndexReader, IndexWriter, Pins, Policy};
+use berth_index::{DenseOptions, IndexReader, IndexSettings, IndexWriter, Pins, Policy};
 use berth_types::Document;
 
 use crate::support::{
-    assert_sound, contents, copy, cut_for, document, embed, embed_words, pieces, put, record, snapshot,
+    assert_sound, contents, copy, cut_for, document, embed, embed_words, pieces, put, record, settings,
+    settings_with_all, settings_with_tokens, snapshot,
 };
 
-/// A folder of `tests/fixtures/indexes`, and the format that its index is written in.
-const FIXTURES: [(&str, u32); 3] = [("format-1", 1), ("format-2", 2), ("format-3", 3)];
+/// An index in a folder of `tests/fixtures/indexes`.
+struct Fixture {
+    folder: &'static str,
+    format: u32,
+    settings: fn() -> IndexSettings,
+}
+
+const FIXTURES: [Fixture; 3] = [
+    Fixture { folder: "format-1", format: 1, settings },
+    Fixture { folder: "format-2", format: 2, settings: settings_with_tokens },
+    Fixture { folder: "format-3", format: 3, settings: settings_with_all },
+];
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/indexes").join(name)
@@ -77,11 +88,12 @@ fn answers(dir: &Path) -> Vec<String> {
 
 #[test]
 fn an_index_of_every_format_answers_as_one_of_today() {
-    for (name, format) in FIXTURES {
+    for Fixture { folder: name, format, settings } in FIXTURES {
         let dir = fixture(name);
         assert_sound(&dir);
         let found = snapshot(&dir);
         assert_eq!((found.status().format, found.generation()), (format, 3), "{name}");
+        assert_eq!(found.settings(), &settings(), "{name}");
         assert_eq!(found.document("titled").unwrap().unwrap().document, titled(), "{name}");
         let today = tempfile::tempdir().unwrap();
         fill(&mut IndexWriter::create_or_open(today.path(), found.settings()).unwrap());
@@ -91,7 +103,7 @@ fn an_index_of_every_format_answers_as_one_of_today() {
 
 #[test]
 fn an_index_of_every_format_is_taken_further() {
-    for (name, _) in FIXTURES {
+    for Fixture { folder: name, .. } in FIXTURES {
         let dir = tempfile::tempdir().unwrap();
         copy(&fixture(name), dir.path());
         let settings = snapshot(dir.path()).settings().clone();
