@@ -5,9 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use berth_index::IndexReader;
-use berth_types::{
-    DenseSearch, Embedding, Fusion, Mode, Narrowing, Query, SPARSE_WEIGHT, Shaping, SparseVector, Viewer,
-};
+use berth_types::{DenseSearch, Embedding, Mode, Query, SparseVector};
 use serde::Serialize;
 
 use crate::bench::quantile;
@@ -240,16 +238,7 @@ fn sparse_list(
 }
 
 fn query(options: &BenchSearchOptions, text: &str) -> Query {
-    Query {
-        text: text.to_owned(),
-        k: options.k,
-        mode: options.mode,
-        dense: options.dense,
-        fusion: Fusion::default(),
-        sparse_weight: SPARSE_WEIGHT,
-        rerank: None,
-        shaping: Shaping::default(),
-        explain: false,
-        narrowing: Narrowing { filter: options.filter.clone(), viewer: Some(Viewer::Owner), ..Narrowing::default() },
-    }
+    let mut query = Query { dense: options.dense, ..Query::of_owner(text, options.k, options.mode) };
+    query.narrowing.filter.clone_from(&options.filter);
+    query
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use berth_eval::Dataset;
 use berth_index::relevance::{Curve, Curves, Features, JudgedAnswer, fit, log_loss};
 use berth_index::store_relevance;
-use berth_types::{DenseSearch, Fusion, Mode, Narrowing, Query, SPARSE_WEIGHT, Shaping, Viewer};
+use berth_types::{Mode, Query};
 use serde::Serialize;
 
 use crate::encoding::EncoderChoice;
@@ -119,7 +119,7 @@ fn judged_answers(
         if cancel.load(Ordering::Relaxed) {
             return Ok(None);
         }
-        let found = match searcher.features(&question(&asked.text, mode)) {
+        let found = match searcher.features(&Query::of_owner(&asked.text, DEPTH, mode)) {
             Err(Error::EmptyQuery) => continue,
             found => found?,
         };
@@ -135,21 +135,6 @@ fn judged_answers(
         }
     }
     Ok(Some(answers))
-}
-
-fn question(text: &str, mode: Mode) -> Query {
-    Query {
-        text: text.to_owned(),
-        k: DEPTH,
-        mode,
-        dense: DenseSearch::default(),
-        fusion: Fusion::default(),
-        sparse_weight: SPARSE_WEIGHT,
-        rerank: None,
-        shaping: Shaping::default(),
-        explain: false,
-        narrowing: Narrowing { viewer: Some(Viewer::Owner), ..Narrowing::default() },
-    }
 }
 
 fn fit_mode(mode: Mode, answers: &[Answer]) -> FittedCurve {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DenseSearch, FacetCount, Fusion, Narrowing, Shaping};
+use crate::{DenseSearch, FacetCount, Fusion, Narrowing, SPARSE_WEIGHT, Shaping, Viewer};
 
 /// Which halves of the index answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -97,6 +97,24 @@ pub struct Query {
     pub explain: bool,
     /// Which documents may be found, what is counted among them, and in which order they come.
     pub narrowing: Narrowing,
+}
+
+impl Query {
+    /// A question of the index's owner, who may find every document, with all else as it is built in.
+    pub fn of_owner(text: &str, k: usize, mode: Mode) -> Self {
+        Self {
+            text: text.to_owned(),
+            k,
+            mode,
+            dense: DenseSearch::default(),
+            fusion: Fusion::default(),
+            sparse_weight: SPARSE_WEIGHT,
+            rerank: None,
+            shaping: Shaping::default(),
+            explain: false,
+            narrowing: Narrowing { viewer: Some(Viewer::Owner), ..Narrowing::default() },
+        }
+    }
 }
 
 /// Rank and score in one half; rank starts at 1, a higher score is better.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use berth_eval::{Dataset, Evaluation, PERSISTENCE, Run, overlap_at, rank_biased_overlap};
 use berth_index::{Alternate, IndexReader};
-use berth_types::{DenseSearch, Fusion, Mode, Narrowing, Query, SPARSE_WEIGHT, Shaping, Viewer};
+use berth_types::{Mode, Query};
 use serde::Serialize;
 
 use super::sample::{SampleOptions, Sampled, recorded, sample_documents};
@@ -188,20 +188,8 @@ impl Side {
     }
 
     fn rank(&self, text: &str, mode: Mode) -> Result<Vec<(String, f32)>, Error> {
-        let query = Query {
-            text: text.to_owned(),
-            k: DEPTH,
-            mode,
-            dense: DenseSearch::default(),
-            fusion: Fusion::default(),
-            sparse_weight: SPARSE_WEIGHT,
-            rerank: None,
-            shaping: Shaping::default(),
-            explain: false,
-            // Whoever may exchange an index may see all of it.
-            narrowing: Narrowing { viewer: Some(Viewer::Owner), ..Narrowing::default() },
-        };
-        match self.0.rank(&query) {
+        // Whoever may exchange an index may see all of it.
+        match self.0.rank(&Query::of_owner(text, DEPTH, mode)) {
             Err(Error::EmptyQuery) => Ok(Vec::new()),
             ranked => ranked,
         }
