@@ -20,7 +20,7 @@ use crate::life_args::{ExportArgs, PurgeArgs, SnapshotArgs, WatchArgs};
 use crate::migrate_args::MigrateArgs;
 use crate::model_args::ModelArgs;
 use crate::narrowing_args::{NarrowingArgs, PolicyArgs, ViewerArgs};
-use crate::shaping_args::{DenseArgs, ShapingArgs, parse_aggregate};
+use crate::shaping_args::{DenseArgs, ShapingArgs};
 use crate::sparse_args::SparseArgs;
 use crate::weights_args::{FusionArgs, WeightsArgs};
 
@@ -297,7 +297,7 @@ pub(crate) struct EvalArgs {
     #[command(flatten)]
     pub(crate) fusion: FusionArgs,
     /// What a document scores by its passages: max, top-mean[:N] (the mean of the best N, 3 unless said), sum or first
-    #[arg(long, value_name = "RULE", default_value = "max", value_parser = parse_aggregate)]
+    #[arg(long, value_name = "RULE", default_value = "max")]
     pub(crate) aggregate: Aggregate,
     /// Search only documents that fulfil this, such as 'lang:ko AND year:[2020 TO *]'; judgements of others count as missed
     #[arg(long, value_name = "FILTER")]

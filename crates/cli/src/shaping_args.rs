@@ -7,9 +7,6 @@ use clap::{Args, ValueEnum};
 
 use crate::args::parse_share;
 
-/// Passages that `top-mean` takes when it is not said.
-const TOP_MEAN: usize = 3;
-
 /// How the dense half looks for what it compares in full.
 #[derive(Debug, Args)]
 pub(crate) struct DenseArgs {
@@ -31,7 +28,7 @@ impl DenseArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ShapingArgs {
     /// What a document scores by its passages: max, top-mean[:N] (the mean of the best N, 3 unless said), sum or first
-    #[arg(long, value_name = "RULE", default_value = "max", value_parser = parse_aggregate)]
+    #[arg(long, value_name = "RULE", default_value = "max")]
     pub(crate) aggregate: Aggregate,
     /// Show passages, several of a document where they are good, instead of documents
     #[arg(long)]
@@ -64,34 +61,5 @@ impl ShapingArgs {
         let Self { aggregate, passages, diversity, collapse, min_relevance, highlight } = *self;
         let semantic_highlights = highlight == HighlightKind::Semantic;
         Shaping { aggregate, passages, diversity, collapse, min_relevance, semantic_highlights }
-    }
-}
-
-pub(crate) fn parse_aggregate(word: &str) -> Result<Aggregate, String> {
-    match word.split_once(':').map_or((word, None), |(rule, count)| (rule, Some(count))) {
-        ("max", None) => Ok(Aggregate::Max),
-        ("sum", None) => Ok(Aggregate::Sum),
-        ("first", None) => Ok(Aggregate::First),
-        ("top-mean", None) => Ok(Aggregate::TopMean(TOP_MEAN)),
-        ("top-mean", Some(count)) => match count.parse() {
-            Ok(count @ 1..=1000) => Ok(Aggregate::TopMean(count)),
-            _ => Err("top-mean:N takes a number from 1 to 1000".to_owned()),
-        },
-        _ => Err("possible values: max, top-mean, top-mean:N, sum, first".to_owned()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rules_are_words_with_or_without_a_number() {
-        assert_eq!(parse_aggregate("max"), Ok(Aggregate::Max));
-        assert_eq!(parse_aggregate("top-mean"), Ok(Aggregate::TopMean(3)));
-        assert_eq!(parse_aggregate("top-mean:5"), Ok(Aggregate::TopMean(5)));
-        for word in ["", "mean", "max:2", "top-mean:", "top-mean:0", "top-mean:1001", "sum:"] {
-            assert!(parse_aggregate(word).is_err(), "{word}");
-        }
     }
 }

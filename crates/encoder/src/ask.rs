@@ -106,6 +106,30 @@ impl Encoder {
         self.ask(ready, |tensor, ready| answers::sentence(tensor.values, &ready.tokens, ready.truncated))
     }
 
+    /// Asks for the vector of a text that comes as the tokenizer's ids, without special tokens. Wants head `sentence`.
+    ///
+    /// # Errors
+    /// `UnknownToken` for an id that the vocabulary does not have; otherwise as [`ask_sentence`](Self::ask_sentence).
+    pub fn ask_sentence_ids(
+        &self,
+        ids: &[u32],
+        prompt: Prompt,
+        overlong: Overlong,
+    ) -> Result<Asked<'static, SentenceAnswer>, Error> {
+        self.wants(Head::Sentence)?;
+        if let Some(&id) = ids.iter().find(|&&id| self.tokenizer().piece(id).is_none()) {
+            return Err(Error::UnknownToken { id, model: self.card().name.clone() });
+        }
+        let prompt = self.prompt(prompt);
+        let kept = room_for(ids.len(), self.text_room(prompt.len()), overlong)?;
+        let (read, truncated) = (&ids[..kept], ids.len() - kept);
+        let unknown = read.iter().filter(|&&id| Some(id) == self.tokenizer().unknown_id()).count();
+        let row = [self.tokenizer().prefix(), prompt, read, self.tokenizer().suffix()].concat();
+        self.ask_row(Row::from(row), move |tensor| {
+            Ok(SentenceAnswer { embedding: embedding(tensor.values)?, tokens: kept, truncated, unknown })
+        })
+    }
+
     /// Asks for the vector of a text, pooled otherwise than the card says. Wants head `tokens`; modules behind the
     /// pooling are not part of it.
     ///
@@ -191,11 +215,11 @@ impl Encoder {
         overlong: Overlong,
     ) -> Result<Asked<'static, LateAnswer>, Error> {
         self.wants(Head::Late)?;
-        let late = self.late.clone().ok_or_else(|| Error::NotLate { model: self.card().name.clone() })?;
+        let late = self.late().cloned().ok_or_else(|| Error::NotLate { model: self.card().name.clone() })?;
         let query = prompt == Prompt::Query;
         let tokens = self.tokenizer().tokenize(text)?;
         let room = self.card().max_tokens.saturating_sub(late.reserved(query));
-        let kept = room_for(&tokens, room, overlong)?;
+        let kept = room_for(tokens.ids.len(), room, overlong)?;
         let row = if query { late.query(&tokens.ids[..kept]) } else { late.passage(&tokens.ids[..kept]) };
         let positions = if query { (0..row.ids.len()).collect() } else { late.kept(&row) };
         let truncated = tokens.ids.len() - kept;
@@ -250,7 +274,7 @@ impl Encoder {
             _ => self.tokenizer().tokenize(text)?,
         };
         let room = self.text_room(prompt.len());
-        let kept = room_for(&tokens, room, overlong)?;
+        let kept = room_for(tokens.ids.len(), room, overlong)?;
         let truncated = tokens.ids.len() - kept;
         tokens.keep_first(kept);
         let ids = [self.tokenizer().prefix(), prompt, &tokens.ids, self.tokenizer().suffix()].concat();
@@ -304,9 +328,8 @@ fn one<T: 'static>(
     Asked { next: Box::new(move || part.take().map(|(pending, read)| read(pending.wait()?)).transpose()) }
 }
 
-/// How many of the tokens a row with `room` for them holds.
-fn room_for(tokens: &Tokens, room: usize, overlong: Overlong) -> Result<usize, Error> {
-    let count = tokens.ids.len();
+/// How many of `count` tokens a row with `room` for them holds.
+fn room_for(count: usize, room: usize, overlong: Overlong) -> Result<usize, Error> {
     if count > room && overlong == Overlong::Refuse {
         return Err(Error::TextTooLong { tokens: count, max_tokens: room });
     }

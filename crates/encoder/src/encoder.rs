@@ -15,7 +15,7 @@ use crate::opening::{Decision, Opened, fingerprint, runner_of};
 use crate::prompts::PromptIds;
 use crate::session::Graph;
 use crate::workers::{Pending, Together, Workers};
-use crate::{Error, InstalledModel, Lane, Product, Prompt, Row, Runtime, TextTokenizer, ThreadPlan, Work};
+use crate::{Call, Error, InstalledModel, Lane, Product, Prompt, Row, Runtime, TextTokenizer, ThreadPlan, Work};
 
 pub(crate) const TOKENIZER: &str = "tokenizer.json";
 
@@ -69,8 +69,15 @@ impl Default for EncoderOptions {
 /// Runs a model for one head: turns strings into unit-norm rows, or rows of ids into whatever else the head gives.
 ///
 /// Each row is run alone, so that its vector depends on its own ids and nothing else: not on order, number of workers
-/// or neighbours. Dropping the encoder finishes what is queued and still waited for, and joins the workers.
+/// or neighbours. Clones share all of it. Dropping the last one finishes what is queued and still waited for, and joins the workers.
+#[derive(Clone)]
 pub struct Encoder {
+    core: Arc<Core>,
+    call: Call,
+}
+
+/// What clones of an encoder share.
+pub(crate) struct Core {
     card: ModelCard,
     tokenizer: TextTokenizer,
     head: Head,
@@ -80,9 +87,9 @@ pub struct Encoder {
     fingerprint: Fingerprint,
     prompts: PromptIds,
     /// Most resident memory of the process.
-    pub(crate) memory_limit_bytes: Option<u64>,
+    memory_limit_bytes: Option<u64>,
     /// How rows of late interaction are made; for that head only.
-    pub(crate) late: Option<LateRows>,
+    late: Option<LateRows>,
     graph: Arc<Graph>,
     workers: Workers,
     rows_under_way: usize,
@@ -163,7 +170,7 @@ impl Encoder {
             Some(late) if head == Head::Late => Some(LateRows::of(late, &tokenizer)?),
             _ => None,
         };
-        Ok(Self {
+        let core = Core {
             card,
             tokenizer,
             head,
@@ -177,48 +184,65 @@ impl Encoder {
             graph,
             workers,
             rows_under_way,
-        })
+        };
+        Ok(Self { core: Arc::new(core), call: Call::default() })
+    }
+
+    /// The same encoder for the rows of one request.
+    #[must_use]
+    pub fn for_call(&self, call: &Call) -> Self {
+        Self { core: Arc::clone(&self.core), call: call.clone() }
+    }
+
+    /// How rows of late interaction are made; none unless it was opened for them.
+    pub(crate) fn late(&self) -> Option<&LateRows> {
+        self.core.late.as_ref()
+    }
+
+    /// Most resident memory of the process.
+    pub(crate) fn memory_limit_bytes(&self) -> Option<u64> {
+        self.core.memory_limit_bytes
     }
 
     /// The model's card.
     pub fn card(&self) -> &ModelCard {
-        &self.card
+        &self.core.card
     }
 
     /// What the model is asked for.
     pub fn head(&self) -> Head {
-        self.head
+        self.core.head
     }
 
     /// Numbers that the graph computes in.
     pub fn precision(&self) -> Precision {
-        self.precision
+        self.core.precision
     }
 
     /// Where the graph runs; never `auto`.
     pub fn device(&self) -> Device {
-        self.device
+        self.core.device
     }
 
     /// Everything that shapes a row.
     pub fn fingerprint(&self) -> &Fingerprint {
-        &self.fingerprint
+        &self.core.fingerprint
     }
 
     /// Threads in use.
     pub fn plan(&self) -> ThreadPlan {
-        self.plan
+        self.core.plan
     }
 
     /// Rows to keep handed in ahead of the answer that is waited for, so that the model never waits: a few for each worker
     /// on the processor, two full batches on a GPU.
     pub fn rows_under_way(&self) -> usize {
-        self.rows_under_way
+        self.core.rows_under_way
     }
 
     /// The products by which most of the graph's time goes.
     pub fn product(&self) -> Product {
-        match (self.precision, self.graph.own_operators) {
+        match (self.core.precision, self.core.graph.own_operators) {
             (Precision::Fp32 | Precision::Fp16, _) => Product::Fp32,
             (_, OwnOperators::Products) => Product::Int8Rows,
             _ => Product::Int8,
@@ -227,22 +251,22 @@ impl Encoder {
 
     /// How many nodes of the graph are on each of ONNX Runtime's execution providers, by its account.
     pub fn placement(&self) -> &BTreeMap<String, usize> {
-        &self.graph.placement
+        &self.core.graph.placement
     }
 
     /// What went through the model so far, and how much of it was padding.
     pub fn work(&self) -> Work {
-        self.graph.counters.read()
+        self.core.graph.counters.read()
     }
 
     /// The model's tokenizer.
     pub fn tokenizer(&self) -> &TextTokenizer {
-        &self.tokenizer
+        &self.core.tokenizer
     }
 
     /// Ids that a passage's row has beside its text: special tokens, prompt and title.
     pub fn reserved_tokens(&self, title_tokens: usize) -> usize {
-        self.tokenizer.special_tokens() + self.prompt(Prompt::Passage).len() + title_tokens
+        self.core.tokenizer.special_tokens() + self.prompt(Prompt::Passage).len() + title_tokens
     }
 
     /// The prompt that people call `name`: `query`, `passage`, `none`, or a name in the card.
@@ -250,15 +274,15 @@ impl Encoder {
     /// # Errors
     /// `UnknownPrompt` with the names that there are.
     pub fn prompt_named(&self, name: &str) -> Result<Prompt, Error> {
-        self.prompts.find(name).map_err(|known| {
-            let (model, name) = (self.card.name.clone(), name.to_owned());
+        self.core.prompts.find(name).map_err(|known| {
+            let (model, name) = (self.core.card.name.clone(), name.to_owned());
             Error::UnknownPrompt { model, name, known }
         })
     }
 
     /// Ids of the card's prompt.
     pub(crate) fn prompt(&self, prompt: Prompt) -> &[u32] {
-        self.prompts.ids(prompt)
+        self.core.prompts.ids(prompt)
     }
 
     /// The row of a passage: special tokens around prompt, title and body.
@@ -267,7 +291,7 @@ impl Encoder {
     /// `RowTooLong` when the model does not take as many ids; nothing is ever cut off here.
     pub fn passage_row(&self, title: &[u32], body: &[u32]) -> Result<Vec<u32>, Error> {
         let row =
-            [self.tokenizer.prefix(), self.prompt(Prompt::Passage), title, body, self.tokenizer.suffix()].concat();
+            [self.core.tokenizer.prefix(), self.prompt(Prompt::Passage), title, body, self.core.tokenizer.suffix()].concat();
         self.check_length(&row)?;
         Ok(row)
     }
@@ -278,10 +302,10 @@ impl Encoder {
     /// `WrongHead` unless the encoder was opened for late interaction, `LateMarker` when the card does not say how rows
     /// are made, `RowTooLong` when the model does not take as many ids.
     pub fn late_passage_row(&self, text: &[u32]) -> Result<(Row, Vec<usize>), Error> {
-        if self.head != Head::Late {
-            return Err(Error::WrongHead { opened: self.head, needed: Head::Late });
+        if self.core.head != Head::Late {
+            return Err(Error::WrongHead { opened: self.core.head, needed: Head::Late });
         }
-        let late = self.late.as_ref().ok_or_else(|| Error::LateMarker { marker: "[late]".to_owned() })?;
+        let late = self.late().ok_or_else(|| Error::LateMarker { marker: "[late]".to_owned() })?;
         let row = late.passage(text);
         self.check_length(&row.ids)?;
         let kept = late.kept(&row);
@@ -295,8 +319,8 @@ impl Encoder {
     /// `RowEmpty`, `RowTooLong`, `RowTypes` or `RowPositions` for a row that the model does not take, `WorkerLost` when
     /// all workers died.
     pub fn submit(&self, row: Row, lane: Lane) -> Result<Pending, Error> {
-        row.check(self.card.max_tokens)?;
-        self.workers.submit(row, lane)
+        row.check(self.core.card.max_tokens)?;
+        self.core.workers.submit(row, lane, &self.call)
     }
 
     /// Hands a row of ids to the workers, to become a vector; blocks while the lane of bulk work is full.
@@ -308,8 +332,8 @@ impl Encoder {
     }
 
     fn submit_sentence(&self, row: Vec<u32>, lane: Lane) -> Result<PendingRow, Error> {
-        if self.head != Head::Sentence {
-            return Err(Error::WrongHead { opened: self.head, needed: Head::Sentence });
+        if self.core.head != Head::Sentence {
+            return Err(Error::WrongHead { opened: self.core.head, needed: Head::Sentence });
         }
         Ok(PendingRow(self.submit(Row::from(row), lane)?))
     }
@@ -329,19 +353,19 @@ impl Encoder {
     /// # Errors
     /// `Tokenize`, or what went wrong with the row.
     pub fn encode_query(&self, text: &str) -> Result<QueryRow, Error> {
-        let tokens = self.tokenizer.tokenize(text)?;
+        let tokens = self.core.tokenizer.tokenize(text)?;
         let prompt = self.prompt(Prompt::Query);
-        let reserved = self.tokenizer.special_tokens() + prompt.len();
-        let read_tokens = tokens.ids.len().min(self.card.max_tokens.saturating_sub(reserved));
+        let reserved = self.core.tokenizer.special_tokens() + prompt.len();
+        let read_tokens = tokens.ids.len().min(self.core.card.max_tokens.saturating_sub(reserved));
         let read = &tokens.ids[..read_tokens];
-        let row = [self.tokenizer.prefix(), prompt, read, self.tokenizer.suffix()].concat();
+        let row = [self.core.tokenizer.prefix(), prompt, read, self.core.tokenizer.suffix()].concat();
         let embedding = self.submit_sentence(row, Lane::Query)?.wait()?;
         Ok(QueryRow { embedding, tokens: tokens.ids.len(), read_tokens, unknown: tokens.unknown })
     }
 
     fn check_length(&self, row: &[u32]) -> Result<(), Error> {
-        if row.len() > self.card.max_tokens {
-            return Err(Error::RowTooLong { tokens: row.len(), max_tokens: self.card.max_tokens });
+        if row.len() > self.core.card.max_tokens {
+            return Err(Error::RowTooLong { tokens: row.len(), max_tokens: self.core.card.max_tokens });
         }
         Ok(())
     }

@@ -10,6 +10,20 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// An id that no piece of the vocabulary has.
+    #[error("token {id} is not in the vocabulary of '{model}'")]
+    UnknownToken {
+        /// As given.
+        id: u32,
+        /// Name of the model.
+        model: String,
+    },
+    /// Time ran out while a row waited for the model.
+    #[error("the deadline passed before the model came to it")]
+    DeadlinePassed,
+    /// Whoever asked has taken the request back.
+    #[error("the request was taken back")]
+    Cancelled,
     /// The folder holds no installed model.
     #[error("no installed model in {}: run scripts/setup, or `berth model import`", path.display())]
     ModelMissing {
@@ -410,7 +424,9 @@ impl Error {
             | Self::UnknownPrompt { .. }
             | Self::RowsDepend { .. }
             | Self::NothingToMeasure
+            | Self::UnknownToken { .. }
             | Self::RowEmpty => ErrorKind::InvalidInput,
+            Self::DeadlinePassed | Self::Cancelled => ErrorKind::DeadlineExceeded,
             Self::CardSyntax { .. }
             | Self::CardValue { .. }
             | Self::ManifestSyntax { .. }

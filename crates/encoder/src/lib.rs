@@ -7,6 +7,7 @@
 mod ask;
 mod batches;
 mod calibrate;
+mod call;
 mod cpu;
 mod device;
 mod encoder;
@@ -38,6 +39,7 @@ pub use ask::{
     Overlong, PairAnswer, PerplexityAnswer, Prompt, SentenceAnswer, SparseAnswer, Step, TokensAnswer,
 };
 pub use calibrate::{Product, matmul_peak};
+pub use call::{Call, CallTimes};
 pub use cpu::{CpuFeatures, ThreadPlan, cpu_features, default_precision, plan_threads};
 pub use encoder::{Encoder, EncoderOptions, PendingRow, QueryRow};
 pub use error::Error;

@@ -234,6 +234,15 @@ impl TextTokenizer {
         self.inner.tokenizer.decode(&[id], false).unwrap_or_default().trim().to_owned()
     }
 
+    /// What `ids` read as in running text; `without_special` leaves out special tokens.
+    ///
+    /// # Errors
+    /// `Tokenize`.
+    pub fn decode(&self, ids: &[u32], without_special: bool) -> Result<String, Error> {
+        let decoded = self.inner.tokenizer.decode(ids, without_special);
+        decoded.map_err(|error| Error::Tokenize { message: error.to_string() })
+    }
+
     /// The id that stands for something outside the vocabulary, where there is one.
     pub fn unknown_id(&self) -> Option<u32> {
         self.inner.unknown_id

@@ -5,11 +5,12 @@
 use std::convert::Infallible;
 use std::sync::{Arc, Weak};
 use std::thread::{self, JoinHandle};
+use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, bounded, select, select_biased};
 
 use crate::batches::Ladder;
-use crate::{Error, Lane, Row, Tensor};
+use crate::{Call, Error, Lane, Row, Tensor};
 
 /// Answer of one row: the head's outputs.
 pub(crate) type Answer = Result<Vec<Tensor>, Error>;
@@ -20,6 +21,8 @@ struct Job {
     reply: Sender<Answer>,
     /// Gone when nobody waits for the row any more.
     wanted: Weak<()>,
+    call: Call,
+    queued: Instant,
 }
 
 /// A row that waits for the model or is inside it. Dropping it takes the row back, unless a worker has it already.
@@ -116,11 +119,13 @@ impl Workers {
         Ok(workers)
     }
 
-    /// Queues `row`; blocks while its lane is full.
+    /// Queues `row` in the lane of its call, else in `lane`; blocks while that is full.
     ///
     /// # Errors
-    /// `WorkerLost` when every worker died.
-    pub(crate) fn submit(&self, row: Row, lane: Lane) -> Result<Pending, Error> {
+    /// `Cancelled` or `DeadlinePassed` when the call is over, `WorkerLost` when every worker died.
+    pub(crate) fn submit(&self, row: Row, lane: Lane, call: &Call) -> Result<Pending, Error> {
+        call.check()?;
+        let lane = call.lane.unwrap_or(lane);
         let (reply, answer) = bounded(1);
         let wanted = Arc::new(());
         let lanes = self.lanes.as_ref().ok_or(Error::WorkerLost)?;
@@ -128,7 +133,9 @@ impl Workers {
             Lane::Query => &lanes.query,
             Lane::Bulk => &lanes.bulk,
         };
-        queue.send(Job { row, lane, reply, wanted: Arc::downgrade(&wanted) }).map_err(|_| Error::WorkerLost)?;
+        let (call, queued) = (call.clone(), Instant::now());
+        let job = Job { row, lane, reply, wanted: Arc::downgrade(&wanted), call, queued };
+        queue.send(job).map_err(|_| Error::WorkerLost)?;
         Ok(Pending { answer, alive: self.alive.clone(), _wanted: wanted })
     }
 }
@@ -170,16 +177,24 @@ fn work(jobs: &Lanes<Receiver<Job>>, together: Together, mut run: impl FnMut(&[&
 
 /// Runs those of `jobs` that somebody waits for.
 fn answer(mut jobs: Vec<Job>, run: &mut impl FnMut(&[&Row]) -> Vec<Answer>) {
-    jobs.retain(|job| job.wanted.strong_count() > 0);
+    jobs.retain(|job| job.wanted.strong_count() > 0 && is_in_time(job));
     if jobs.is_empty() {
         return;
     }
     let rows: Vec<&Row> = jobs.iter().map(|job| &job.row).collect();
+    let started = Instant::now();
     let answers = run(&rows);
+    let share = started.elapsed() / jobs.len() as u32;
     for (job, answer) in jobs.into_iter().zip(answers) {
+        job.call.count(started - job.queued, share);
         // The one who asked may have gone; the row is then of no use.
         let _ = job.reply.send(answer);
     }
+}
+
+/// Whether the call that a row belongs to is not over yet; one that waits for a row of a call that is over hears so.
+fn is_in_time(job: &Job) -> bool {
+    job.call.check().map_err(|error| job.reply.send(Err(error))).is_ok()
 }
 
 impl Lanes<Receiver<Job>> {
@@ -215,7 +230,7 @@ mod tests {
     }
 
     fn submit(workers: &Workers, id: u32) -> Result<Pending, Error> {
-        workers.submit(row(id), Lane::Bulk)
+        workers.submit(row(id), Lane::Bulk, &Call::default())
     }
 
     fn number(pending: Pending) -> f32 {
@@ -261,7 +276,7 @@ mod tests {
         while order.lock().unwrap().is_empty() {
             thread::yield_now();
         }
-        pending.extend([20, 21].map(|id| workers.submit(row(id), Lane::Query).unwrap()));
+        pending.extend([20, 21].map(|id| workers.submit(row(id), Lane::Query, &Call::default()).unwrap()));
         for _ in 0..6 {
             go.send(()).unwrap();
         }
@@ -279,7 +294,7 @@ mod tests {
             thread::yield_now();
         }
         pending.extend([1, 2, 3].map(|id| submit(&workers, id).unwrap()));
-        pending.push(workers.submit(row(20), Lane::Query).unwrap());
+        pending.push(workers.submit(row(20), Lane::Query, &Call::default()).unwrap());
         for _ in 0..3 {
             go.send(()).unwrap();
         }
@@ -315,7 +330,7 @@ mod tests {
         go.send(()).unwrap();
         // The longest row is a batch, the two others are one, and a query comes meanwhile.
         wait_for(&order, 3);
-        pending.push(workers.submit(row(20), Lane::Query).unwrap());
+        pending.push(workers.submit(row(20), Lane::Query, &Call::default()).unwrap());
         for turn in 0..3 {
             let taken = go.send_timeout((), std::time::Duration::from_secs(10));
             assert!(taken.is_ok(), "there is no turn {turn}");
@@ -331,7 +346,7 @@ mod tests {
         let mut pending = vec![submit(&workers, 0).unwrap()];
         wait_for(&order, 0);
         pending.push(workers.submit(Row::from(vec![1; 12]), Lane::Bulk).unwrap());
-        pending.push(workers.submit(row(20), Lane::Query).unwrap());
+        pending.push(workers.submit(row(20), Lane::Query, &Call::default()).unwrap());
         for turn in 0..3 {
             let taken = go.send_timeout((), std::time::Duration::from_secs(10));
             assert!(taken.is_ok(), "there is no turn {turn}");
@@ -348,7 +363,7 @@ mod tests {
             thread::yield_now();
         }
         let waiting = submit(&workers, 1).unwrap();
-        let query = workers.submit(row(2), Lane::Query).unwrap();
+        let query = workers.submit(row(2), Lane::Query, &Call::default()).unwrap();
         for _ in 0..3 {
             go.send(()).unwrap();
         }
@@ -364,13 +379,54 @@ mod tests {
             thread::yield_now();
         }
         drop(submit(&workers, 1).unwrap());
-        drop(workers.submit(row(2), Lane::Query).unwrap());
+        drop(workers.submit(row(2), Lane::Query, &Call::default()).unwrap());
         let last = submit(&workers, 3).unwrap();
         for _ in 0..2 {
             go.send(()).unwrap();
         }
         assert_eq!([first, last].map(number), [0.0, 3.0]);
         assert_eq!(*order.lock().unwrap(), [0, 3]);
+    }
+
+    #[test]
+    fn rows_of_a_call_that_is_over_do_not_run() {
+        let (workers, go, order) = gated(Together::ALONE, 8);
+        let first = submit(&workers, 0).unwrap();
+        while order.lock().unwrap().is_empty() {
+            thread::yield_now();
+        }
+        let (taken_back, late) = (Call::default(), Call { deadline: Some(Instant::now()), ..Call::default() });
+        let second = workers.submit(row(1), Lane::Query, &taken_back).unwrap();
+        taken_back.cancel();
+        assert!(matches!(workers.submit(row(2), Lane::Query, &late), Err(Error::DeadlinePassed)));
+        let soon = Call { deadline: Some(Instant::now() + std::time::Duration::from_millis(1)), ..Call::default() };
+        let third = workers.submit(row(3), Lane::Query, &soon).unwrap();
+        thread::sleep(std::time::Duration::from_millis(2));
+        go.send(()).unwrap();
+        assert!(matches!(second.wait(), Err(Error::Cancelled)));
+        assert!(matches!(third.wait(), Err(Error::DeadlinePassed)));
+        assert_eq!((number(first), order.lock().unwrap().clone()), (0.0, vec![0]));
+        assert_eq!(soon.times().rows, 0);
+    }
+
+    #[test]
+    fn a_call_decides_the_lane_and_knows_what_its_rows_took() {
+        let (workers, go, order) = gated(Together::ALONE, 8);
+        let first = submit(&workers, 0).unwrap();
+        while order.lock().unwrap().is_empty() {
+            thread::yield_now();
+        }
+        let waiting = submit(&workers, 1).unwrap();
+        let call = Call { lane: Some(Lane::Query), ..Call::default() };
+        let before = workers.submit(row(2), Lane::Bulk, &call).unwrap();
+        for _ in 0..3 {
+            go.send(()).unwrap();
+        }
+        assert_eq!([first, before, waiting].map(number), [0.0, 2.0, 1.0]);
+        assert_eq!(*order.lock().unwrap(), [0, 2, 1]);
+        let times = call.times();
+        assert_eq!(times.rows, 1);
+        assert!(times.waited > std::time::Duration::ZERO);
     }
 
     #[test]

@@ -56,14 +56,19 @@ pub(crate) fn open_for(
     built_with: Option<&Fingerprint>,
     head: impl FnOnce(&ModelCard) -> Head,
 ) -> Result<Encoder, Error> {
-    let name = choice.model.as_deref().or(built_with.map(|fingerprint| fingerprint.model.as_str()));
-    let model = models::installed(home, name.unwrap_or(DEFAULT_MODEL))?;
-    let head = head(model.card());
-    let built_precision = built_with.and_then(|fingerprint| fingerprint.parts.get("precision")?.parse().ok());
-    let precision = choice.precision.or(built_precision);
-    let options = EncoderOptions { precision, head, ..options_for(home, choice) };
+    let choice = &built_with.map_or_else(|| choice.clone(), |fingerprint| choice_for(choice, fingerprint));
+    let model = models::installed(home, choice.model.as_deref().unwrap_or(DEFAULT_MODEL))?;
+    let options = EncoderOptions { head: head(model.card()), ..options_for(home, choice) };
     let Prepared { model, runtime, options } = prepare(home, model, options)?;
     opened(home, Encoder::open(&model, &runtime, &options), &model)
+}
+
+/// What is left open of a choice is as vectors were made that are there already.
+pub fn choice_for(choice: &EncoderChoice, built_with: &Fingerprint) -> EncoderChoice {
+    let mut choice = choice.clone();
+    choice.model.get_or_insert_with(|| built_with.model.clone());
+    choice.precision = choice.precision.or_else(|| built_with.parts.get("precision")?.parse().ok());
+    choice
 }
 
 /// An encoder, or what to do where a graph cannot be run here but one can be made that can.

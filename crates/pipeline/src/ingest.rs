@@ -3,6 +3,7 @@
 //! What to index, what was done, and the settings of an index stand here; the run itself is in `run.rs`.
 
 mod encoding;
+mod given;
 mod run;
 mod stored;
 
@@ -19,6 +20,7 @@ use crate::policy::{AccessGiven, PolicyChange, remove_expired};
 use crate::prepare::Cutting;
 use crate::source::{Listing, Problem, SkipCounts, is_standard_input, list_files};
 use crate::{Error, SparseEncoder, TokenEncoder};
+pub use given::{GivenOutcome, GivenReport, Ingestor, create_index};
 use run::Run;
 pub(crate) use stored::{Behind, ingest_stored, remove_all, whole_records};
 

@@ -4,7 +4,7 @@
 use std::ops::Range;
 use std::path::Path;
 
-use berth_encoder::{Encoder, Lane, Overlong, Pending, Prompt, Row};
+use berth_encoder::{Call, Encoder, Lane, Overlong, Pending, Prompt, Row};
 use berth_index::{IndexReader, TokenSettings};
 use berth_types::{Fingerprint, Head, TokenMatrix};
 
@@ -19,6 +19,7 @@ const TRAINED_WEIGHT: f32 = 1.0;
 const UNTRAINED_WEIGHT: f32 = 0.5;
 
 /// Gives the tokens of a text their vectors. A second run of the model beside the one that gives the text its own.
+#[derive(Clone)]
 pub struct TokenEncoder {
     encoder: Encoder,
     settings: TokenSettings,
@@ -78,6 +79,14 @@ impl TokenEncoder {
             Some(_) => Head::Late,
             None => Head::Tokens,
         })?;
+        Self::over(encoder)
+    }
+
+    /// Takes a model that is open, for head `late` where its card says how, else for head `tokens`.
+    ///
+    /// # Errors
+    /// A model that cannot run.
+    pub fn over(encoder: Encoder) -> Result<Self, Error> {
         let (tokenizer, prompts) = (encoder.tokenizer(), &encoder.card().prompts);
         let prefix = tokenizer.prefix().len() + tokenizer.tokenize(&prompts.passage)?.ids.len();
         let suffix = tokenizer.suffix().len();
@@ -88,6 +97,11 @@ impl TokenEncoder {
         let dimensions = tensor.shape.last().copied().unwrap_or(0);
         let settings = TokenSettings { fingerprint: fingerprint(&encoder), dimensions };
         Ok(Self { encoder, settings, prefix, suffix, query_prompt })
+    }
+
+    /// The same for the rows of one request.
+    pub(crate) fn for_call(&self, call: &Call) -> Self {
+        Self { encoder: self.encoder.for_call(call), ..self.clone() }
     }
 
     /// What the token rows of an index of this model have in common.

@@ -22,6 +22,7 @@ mod heads;
 mod home;
 mod import;
 mod ingest;
+mod joining;
 mod late;
 mod lists;
 mod migrate;
@@ -53,14 +54,17 @@ pub use calibrate::{Calibration, FittedCurve, fit_relevance};
 pub use compact::{CompactReport, compact};
 pub use curation::{pin, pins, set_synonyms, synonyms, unpin};
 pub use doctor::{Check, Verdict, examine};
-pub use encoding::{EncoderChoice, fingerprint_hash, open_encoder};
+pub use encoding::{EncoderChoice, choice_for, fingerprint_hash, open_encoder};
 pub use error::Error;
 pub use evaluate::{EncodeCost, EvalOptions, EvalReport, ModeReport, evaluate};
 pub use export::{ExportFormat, ExportReport, export};
 pub use heads::{open_head, open_tokenizer};
 pub use home::Home;
 pub use import::{ImportOptions, ImportReport, import};
-pub use ingest::{Encoders, IngestOptions, IngestReport, Progress, ProgressState, ingest};
+pub use ingest::{
+    Encoders, GivenOutcome, GivenReport, IngestOptions, IngestReport, Ingestor, Progress, ProgressState, create_index, ingest,
+};
+pub use joining::{FusionChoice, FusionKind, ResolvedFusion};
 pub use late::{TokenEncoder, open_token_encoder};
 pub use migrate::{
     AlternateStatus, BuiltWith, Comparison, ExchangeReport, JudgedMode, Judgement, Migration, MigrationOptions,
@@ -91,10 +95,11 @@ pub use berth_encoder::heads::late::max_sim;
 pub use berth_encoder::heads::sparse::Term as SparseTerm;
 pub use berth_encoder::heads::{attention, classify, vectors};
 pub use berth_encoder::{
-    AttentionAnswer, ClassAnswer, Encoder, EntityAnswer, FileState, FillMaskAnswer, InstalledModel, LateAnswer,
-    LayersAnswer, MaskedPlace, Overlong, PairAnswer, PerplexityAnswer, Prompt, RowToken, SentenceAnswer, SparseAnswer,
+    Asked, AttentionAnswer, Call, CallTimes, ClassAnswer, Encoder, Error as EncoderError, EntityAnswer, FileState, FillMaskAnswer, InstalledModel, LateAnswer,
+    LayersAnswer, Lane, MaskedPlace, Overlong, PairAnswer, PerplexityAnswer, Prompt, RowToken, SentenceAnswer, SparseAnswer,
     Tensor, TextTokenizer, TokensAnswer,
 };
+pub use berth_index::dates;
 pub use berth_index::highlight::snippet;
 pub use berth_index::relevance::{Curve, Curves};
 pub use berth_index::{

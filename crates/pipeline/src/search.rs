@@ -1,9 +1,10 @@
 //! One question in, ranked documents out: all lists asked, fused, read back.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use berth_encoder::Encoder;
+use berth_encoder::{Call, Encoder};
 use berth_index::fusion::{self, DocScore, Fused, HalfList};
 use berth_index::relevance::{Curves, Features};
 use berth_index::{IndexReader, IndexSettings, Question, Snapshot, StoredPassage, View, stored_weights};
@@ -23,11 +24,12 @@ use crate::rerank::{Blend, LateScore, rerank};
 use crate::shaping::{Novelty, Shown, explain_folded, keep_relevant, order_by_novelty, read_shown};
 use crate::{Error, Home, SparseEncoder, TokenEncoder};
 
-/// Answers questions over one index.
+/// Answers questions over one index. Clones share the reader and the models.
+#[derive(Clone)]
 pub struct Searcher {
     /// Folder of the index, to name it.
     index: PathBuf,
-    reader: IndexReader,
+    reader: Arc<IndexReader>,
     /// Absent when the dense half will not be asked.
     encoder: Option<Encoder>,
     /// Present when the sparse list will be asked.
@@ -100,7 +102,7 @@ impl Searcher {
     /// index when late interaction will be asked for and it was built without, `NoSparseVectors` likewise.
     pub fn open(home: &Home, index: &Path, choice: &EncoderChoice, options: &SearcherOptions) -> Result<Self, Error> {
         let &SearcherOptions { mode, rerank, semantic_highlights, .. } = options;
-        let reader = IndexReader::open(index)?;
+        let reader = Arc::new(IndexReader::open(index)?);
         let settings = reader.snapshot().settings().clone();
         let is_late = rerank.is_some_and(|rerank| rerank.by == Reranker::Late);
         let built_with = match &settings.tokens {
@@ -123,7 +125,7 @@ impl Searcher {
             Mode::Lexical | Mode::Sparse => None,
             Mode::Hybrid | Mode::Dense => Some(open_encoder_for(home, choice, Some(&settings.fingerprint))?),
         };
-        Self::over(index, reader, encoder, tokens, sparse)
+        Self::over_reader(index, reader, encoder, tokens, sparse)
     }
 
     /// Opens an index for encoders that are open already.
@@ -136,12 +138,16 @@ impl Searcher {
         tokens: Option<TokenEncoder>,
         sparse: Option<SparseEncoder>,
     ) -> Result<Self, Error> {
-        Self::over(index, IndexReader::open(index)?, encoder, tokens, sparse)
+        Self::over_reader(index, Arc::new(IndexReader::open(index)?), encoder, tokens, sparse)
     }
 
-    fn over(
+    /// The same over a reader that is open already.
+    ///
+    /// # Errors
+    /// `FingerprintMismatch`, damaged weights.
+    pub fn over_reader(
         index: &Path,
-        reader: IndexReader,
+        reader: Arc<IndexReader>,
         encoder: Option<Encoder>,
         tokens: Option<TokenEncoder>,
         sparse: Option<SparseEncoder>,
@@ -152,10 +158,17 @@ impl Searcher {
         let searcher = Self { index: index.to_path_buf(), reader, encoder, sparse, tokens, cross: None, curves };
         let settings = searcher.reader.snapshot().settings().clone();
         searcher.check_models(&settings)?;
-        if let (Some(stored), Some(tokens)) = (&settings.tokens, &searcher.tokens) {
-            check_fingerprint(index, &stored.fingerprint, &tokens.settings().fingerprint)?;
-        }
+        searcher.check_token_model(&settings)?;
         Ok(searcher)
+    }
+
+    fn check_token_model(&self, settings: &IndexSettings) -> Result<(), Error> {
+        match (&settings.tokens, &self.tokens) {
+            (Some(stored), Some(tokens)) => {
+                check_fingerprint(&self.index, &stored.fingerprint, &tokens.settings().fingerprint)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Whether the models are those that the index has its vectors of.
@@ -171,14 +184,40 @@ impl Searcher {
         }
     }
 
+    /// The same, with models that are open already in the place of those that it had.
+    ///
+    /// # Errors
+    /// `FingerprintMismatch`.
+    pub fn with_models(
+        self,
+        encoder: Option<Encoder>,
+        tokens: Option<TokenEncoder>,
+        sparse: Option<SparseEncoder>,
+    ) -> Result<Self, Error> {
+        let searcher = Self { encoder, tokens, sparse, ..self };
+        searcher.check_token_model(searcher.reader.snapshot().settings())?;
+        Ok(searcher)
+    }
+
     /// The same, with a cross-encoder that can be asked.
     #[must_use]
     pub fn with_cross_encoder(self, encoder: Encoder) -> Self {
         Self { cross: Some(encoder), ..self }
     }
 
+    /// The same for the runs of the models that one request takes.
+    #[must_use]
+    pub fn for_call(&self, call: &Call) -> Self {
+        let mut same = self.clone();
+        same.encoder = same.encoder.map(|encoder| encoder.for_call(call));
+        same.cross = same.cross.map(|encoder| encoder.for_call(call));
+        same.tokens = same.tokens.map(|tokens| tokens.for_call(call));
+        same.sparse = same.sparse.map(|sparse| sparse.for_call(call));
+        same
+    }
+
     /// The reader below.
-    pub fn reader(&self) -> &IndexReader {
+    pub fn reader(&self) -> &Arc<IndexReader> {
         &self.reader
     }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use berth_encoder::heads::sparse::terms;
-use berth_encoder::{Encoder, Lane, Pending, Row};
+use berth_encoder::{Call, Encoder, Lane, Pending, Row};
 use berth_index::{IndexReader, SparseRow, SparseSettings};
 use berth_types::{ContentKey, Fingerprint, Head, SparseVector};
 
@@ -15,6 +15,7 @@ use crate::{Error, Home};
 const MOST_WAITING_BYTES: usize = 128 << 20;
 
 /// Gives texts their learned-sparse vectors (SPLADE, Formal, Piwowarski and Clinchant 2021).
+#[derive(Clone)]
 pub struct SparseEncoder {
     encoder: Encoder,
     settings: SparseSettings,
@@ -90,7 +91,14 @@ impl SparseEncoder {
         // What the index was built in counts; what is said of precision is said of the other model.
         let precision = if built_with.is_some() { None } else { choice.precision };
         let choice = EncoderChoice { model, precision, ..choice.clone() };
-        let encoder = open_for(home, &choice, built_with, |_| Head::Sparse)?;
+        Self::over(open_for(home, &choice, built_with, |_| Head::Sparse)?)
+    }
+
+    /// Takes a model that is open for head `sparse`.
+    ///
+    /// # Errors
+    /// A model that cannot run.
+    pub fn over(encoder: Encoder) -> Result<Self, Error> {
         let fingerprint = encoder.fingerprint().clone();
         let hash = *blake3::hash(fingerprint.canonical().as_bytes()).as_bytes();
         // The graph knows how many pieces there are, and says it with the first answer.
@@ -99,6 +107,11 @@ impl SparseEncoder {
         let tensor = encoder.submit(shortest, Lane::Query)?.wait()?.into_iter().next().unwrap_or_default();
         let pieces = tensor.values.len();
         Ok(Self { encoder, settings: SparseSettings { fingerprint }, hash, pieces })
+    }
+
+    /// The same for the rows of one request.
+    pub(crate) fn for_call(&self, call: &Call) -> Self {
+        Self { encoder: self.encoder.for_call(call), ..self.clone() }
     }
 
     /// What the sparse vectors of an index of this model have in common.

@@ -10,6 +10,7 @@ use crate::Viewer;
 
 /// What the values of a metadata field are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum FieldKind {
     /// Prose, searched by its words.
@@ -168,6 +169,7 @@ pub struct Narrowing {
 
 /// A value of a field and how many documents have it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct FacetCount {
     /// A string (keyword, date), a number or a boolean.
     pub value: serde_json::Value,

@@ -1,6 +1,9 @@
 //! How scores become an answer: the joining of lists, and what is made of a document's passages.
 
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 /// How the two lists become one.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -57,6 +60,35 @@ pub enum Aggregate {
     First,
 }
 
+impl Aggregate {
+    /// Passages that `top-mean` takes when it is not said.
+    const TOP_MEAN: usize = 3;
+}
+
+/// A word that names no rule.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("'{0}' is no rule; possible are max, top-mean, top-mean:N (1 to 1000), sum, first")]
+pub struct NotAnAggregate(String);
+
+impl FromStr for Aggregate {
+    type Err = NotAnAggregate;
+
+    fn from_str(word: &str) -> Result<Self, NotAnAggregate> {
+        let bad = || NotAnAggregate(word.to_owned());
+        match word.split_once(':').map_or((word, None), |(rule, count)| (rule, Some(count))) {
+            ("max", None) => Ok(Self::Max),
+            ("sum", None) => Ok(Self::Sum),
+            ("first", None) => Ok(Self::First),
+            ("top-mean", None) => Ok(Self::TopMean(Self::TOP_MEAN)),
+            ("top-mean", Some(count)) => match count.parse() {
+                Ok(count @ 1..=1000) => Ok(Self::TopMean(count)),
+                _ => Err(bad()),
+            },
+            _ => Err(bad()),
+        }
+    }
+}
+
 /// What is shown of the documents found, and in which order.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Shaping {
@@ -82,5 +114,20 @@ impl Default for Fusion {
     /// The combination that is safe without labels on every collection it was measured on.
     fn default() -> Self {
         Self::Adaptive { dense_weight: 0.5 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_are_words_with_or_without_a_number() {
+        assert_eq!("max".parse(), Ok(Aggregate::Max));
+        assert_eq!("top-mean".parse(), Ok(Aggregate::TopMean(3)));
+        assert_eq!("top-mean:5".parse(), Ok(Aggregate::TopMean(5)));
+        for word in ["", "mean", "max:2", "top-mean:", "top-mean:0", "top-mean:1001", "sum:"] {
+            assert_eq!(word.parse::<Aggregate>(), Err(NotAnAggregate(word.to_owned())));
+        }
     }
 }

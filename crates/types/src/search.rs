@@ -8,6 +8,7 @@ use crate::{DenseSearch, FacetCount, Fusion, Narrowing, SPARSE_WEIGHT, Shaping, 
 
 /// Which halves of the index answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// BM25 and vectors, fused; learned-sparse vectors too, where the index has them.
@@ -47,6 +48,7 @@ pub struct Rerank {
 
 /// What orders documents anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Reranker {
@@ -119,6 +121,7 @@ impl Query {
 
 /// Rank and score in one half; rank starts at 1, a higher score is better.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct SourceScore {
     /// Place in that half's list of documents.
     pub rank: usize,
@@ -129,6 +132,7 @@ pub struct SourceScore {
 
 /// Where in its document a hit stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct HitChunk {
     /// Position among the document's chunks, from 0.
     pub ordinal: u32,
@@ -140,6 +144,7 @@ pub struct HitChunk {
 
 /// One document found, shown by its best chunk; or one chunk, where passages were asked for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Hit {
     /// Place in the answer, from 1.
     pub rank: usize,
@@ -190,6 +195,7 @@ pub struct Hit {
 
 /// What of a passage carries its match in meaning.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Semantic {
     /// Byte range inside the passage's text of the sentence that answers best.
     pub sentence: (usize, usize),
@@ -199,6 +205,7 @@ pub struct Semantic {
 
 /// A sum that can be checked by hand: `value` is `label` of the children.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Explanation {
     /// What was computed, in words and symbols.
     pub label: String,
@@ -206,11 +213,13 @@ pub struct Explanation {
     pub value: f32,
     /// What it was computed from.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "schema", schema(no_recursion))]
     pub children: Vec<Explanation>,
 }
 
 /// The answer to one question.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct SearchReply {
     /// As typed.
     pub query: String,

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use berth_pipeline::{
-    Encoder, EncoderChoice, Error, Home, IndexError, Searcher, SearcherOptions, log_query, open_head, snippet,
+    Encoder, EncoderChoice, Error, Home, IndexError, ResolvedFusion, Searcher, SearcherOptions, log_query, open_head, snippet,
 };
 use berth_types::{Explanation, FacetCount, Head, Hit, Mode, Query, Rerank, Reranker, SearchReply};
 use serde::Serialize;
@@ -16,7 +16,6 @@ use crate::args::SearchArgs;
 use crate::commands::index::encoder_choice;
 use crate::commands::weights;
 use crate::output::{self, Terms, WrongUsage, grouped, paint, printable, say};
-use crate::weights_args::Resolved;
 
 /// Most characters of a chunk that are shown.
 const SNIPPET_CHARS: usize = 320;
@@ -30,7 +29,7 @@ struct Printed<'a> {
     reply: &'a SearchReply,
     /// How the halves were joined, with `--explain`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    fusion: Option<Resolved>,
+    fusion: Option<ResolvedFusion>,
 }
 
 pub(crate) fn run(home: &Home, args: &SearchArgs, terms: Terms) -> anyhow::Result<Outcome> {
@@ -89,7 +88,7 @@ pub(crate) fn run(home: &Home, args: &SearchArgs, terms: Terms) -> anyhow::Resul
         output::print_json(&Printed { reply: &reply, fusion })?;
     } else {
         output::print(&render(&reply, terms))?;
-        if let Some(Resolved { fusion, sparse_weight, from_index }) = fusion {
+        if let Some(ResolvedFusion { fusion, sparse_weight, from_index }) = fusion {
             let origin = if from_index { " (stored in the index)" } else { "" };
             output::print(&format!(
                 "{}\n",

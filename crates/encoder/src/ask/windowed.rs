@@ -133,7 +133,7 @@ impl LongText<'_> {
             let tensor = pending.wait()?.into_iter().next().unwrap_or_default();
             if self.lines.values.is_empty() {
                 let width = tensor.shape.last().copied().unwrap_or(0);
-                let (limit, resident) = (self.encoder.memory_limit_bytes, resident_bytes());
+                let (limit, resident) = (self.encoder.memory_limit_bytes(), resident_bytes());
                 check_room(self.tokens.ids.len(), width, limit.zip(resident))?;
             }
             self.lines.add(window, self.encoder.tokenizer().prefix().len(), self.tokens.ids.len(), &tensor);

@@ -12,11 +12,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use berth_encoder::Encoder;
 use berth_index::{IndexWriter, Snapshot};
-use berth_types::{ContentKey, Device, DocumentRecord, Embedding};
+use berth_types::{ContentKey, Device, Document, DocumentRecord, Embedding};
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::encoding::{Encoding, PendingVectors, Row, Stage, Vectors};
@@ -66,12 +66,28 @@ pub(super) enum Documents {
     Files(Vec<SourceFile>),
     /// Those of these ids, as an index stores them.
     Stored(Arc<Snapshot>, Vec<String>),
+    /// Those that were handed in, each of another id.
+    Given(Vec<Document>),
 }
 
 impl Documents {
     /// Reads all of them until `emit` returns false.
     fn read(self, mut emit: impl FnMut(PathBuf, Item) -> bool) -> Result<(), Error> {
         match self {
+            Self::Given(documents) => {
+                for document in documents {
+                    let record = DocumentRecord {
+                        content_hash: content_hash(&document),
+                        modified_ns: now_ns(),
+                        ..DocumentRecord::default()
+                    };
+                    let bytes = document.text.len() as u64;
+                    let item = Item::Document { document, record, bytes, vectors: HashMap::new() };
+                    if !emit(PathBuf::new(), item) {
+                        break;
+                    }
+                }
+            }
             Self::Files(files) => {
                 for file in files {
                     let mut open = true;
@@ -104,6 +120,12 @@ impl Documents {
     }
 }
 
+/// This moment: what was handed in has no file with a time of its own.
+fn now_ns() -> i64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_epoch.as_nanos()).unwrap_or(i64::MAX)
+}
+
 /// What a stored document counts among others, before its text was read: its chunks.
 pub(super) fn stored_bytes(record: &DocumentRecord) -> u64 {
     u64::from(record.chunks).max(1)
@@ -132,8 +154,8 @@ pub(super) struct Run<'a> {
     access: Option<AccessGiven>,
     seen: Seen,
     files_there: HashMap<String, bool>,
-    /// Whether documents come from an index, which has settled which file each id belongs to.
-    from_store: bool,
+    /// Whether documents come under ids that belong to no file: out of an index, which has settled that, or handed in.
+    without_files: bool,
     added_hashes: Vec<String>,
     pieces: usize,
     unknown: usize,
@@ -169,7 +191,7 @@ impl<'a> Run<'a> {
             access: None,
             seen: Seen { roots: listing.roots.clone(), ..Seen::default() },
             files_there: HashMap::new(),
-            from_store: false,
+            without_files: false,
             added_hashes: Vec::new(),
             pieces: 0,
             unknown: 0,
@@ -205,7 +227,7 @@ impl<'a> Run<'a> {
         listing: Listing,
         cutting: Cutting,
     ) -> Result<(), Error> {
-        self.from_store = matches!(documents, Documents::Stored(..));
+        self.without_files = !matches!(documents, Documents::Files(_));
         self.report.skipped_by_reason = listing.skipped;
         self.seen.doubtful_files.extend(listing.doubtful);
         for problem in listing.problems {

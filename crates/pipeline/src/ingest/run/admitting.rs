@@ -78,7 +78,7 @@ impl Run<'_> {
 
     /// Whether a file that documents came from is still there; asked once a file.
     fn is_there(&mut self, file: &str) -> bool {
-        if self.from_store {
+        if self.without_files {
             return false;
         }
         if let Some(&there) = self.files_there.get(file) {

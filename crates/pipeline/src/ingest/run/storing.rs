@@ -3,6 +3,7 @@
 use std::mem::take;
 use std::time::Instant;
 
+use berth_index::IndexWriter;
 use berth_types::DocumentRecord;
 
 use super::{Encoding, IngestReport, Run};
@@ -21,18 +22,21 @@ impl Run<'_> {
         let Encoding { incoming, chunks, embedded, reused, .. } = document;
         let Incoming { document, record, change, .. } = incoming;
         let stored_chunks = chunks.len();
+        // What was handed in has no file.
+        let place = if record.file.is_empty() { &document.id } else { &record.file };
         match self.writer.put(&document, &record, chunks) {
             Ok(()) => {}
             // The index cannot hold this one document; it takes all others.
             Err(error @ berth_index::Error::InvalidDocument { .. }) => {
                 self.report.skipped_by_reason.unreadable += 1;
-                self.note(Problem { place: record.file, reason: format!("{error}; skipped"), lost: true });
+                let (place, reason) = (place.clone(), format!("{error}; skipped"));
+                self.note(Problem { place, reason, lost: true });
                 return Ok(());
             }
             Err(error) => return Err(error.into()),
         }
         for warning in self.writer.take_field_warnings() {
-            self.note(Problem { place: record.file.clone(), reason: warning.to_string(), lost: false });
+            self.note(Problem { place: place.clone(), reason: warning.to_string(), lost: false });
         }
         match change {
             Change::Added => {
@@ -126,18 +130,29 @@ impl Run<'_> {
     pub(in super::super) fn finish(mut self, started: Instant) -> Result<IngestReport, Error> {
         self.commit()?;
         // The generation is the old one when there was nothing to commit.
-        self.report.generation = if self.report.interrupted {
+        if self.report.interrupted {
             // Whoever interrupts does not want to wait for merges and graphs; the next run makes them.
-            self.writer.commit()?
-        } else {
-            self.writer.finish()?
-        };
+            return Ok(self.pause(started)?.0);
+        }
+        let (report, writer) = self.reported(started);
+        let generation = writer.finish()?;
+        // What merges took counts too.
+        Ok(IngestReport { generation, seconds: started.elapsed().as_secs_f64(), ..report })
+    }
+
+    /// Commits, and hands the writer back for what comes next; merges go on in the background.
+    pub(in super::super) fn pause(mut self, started: Instant) -> Result<(IngestReport, IndexWriter), Error> {
+        self.report.generation = self.writer.commit()?;
+        Ok(self.reported(started))
+    }
+
+    fn reported(self, started: Instant) -> (IngestReport, IndexWriter) {
         let mut report = self.report;
         report.skipped = report.skipped_by_reason.total();
         report.unknown_share = share(self.unknown, self.pieces);
         report.pieces_per_word = share(self.pieces, self.words);
         report.seconds = started.elapsed().as_secs_f64();
-        Ok(report)
+        (report, self.writer)
     }
 }
 

@@ -1,0 +1,169 @@
+// Starts the page: reads what collections there are, and shows the view that the address names.
+
+import * as api from './api.js';
+import { byId, counted, el, put } from './dom.js';
+import { createDocument } from './document.js';
+import { createInspector } from './inspector.js';
+import { createSearch } from './search.js';
+import { createStatus } from './status.js';
+import { createStore } from './state.js';
+import { installKeys } from './keys.js';
+import { installThemeButton } from './theme-button.js';
+import { trouble } from './trouble.js';
+
+const VIEWS = ['search', 'document', 'status', 'inspector'];
+const store = createStore();
+
+const context = {
+  store,
+  collections: [],
+  // What the server says of the collection that is shown.
+  info: null,
+  announce: (text) => {
+    byId('live').textContent = text;
+  },
+  refresh: () => show(),
+  reload: () => load(),
+  // New hits bring marks for the document that is open.
+  answered: () => {
+    if (visible === 'document') views.document.mark();
+  },
+  hit: (document, ordinal) => views.search.hit(document, ordinal),
+};
+
+const views = {
+  search: createSearch(context),
+  document: createDocument(context),
+  status: createStatus(context),
+  inspector: createInspector(context),
+};
+let visible = '';
+const scrolled = { search: 0 };
+let opened = null;
+
+history.scrollRestoration = 'manual';
+store.listen((state, previous) => {
+  if (state.c !== previous.c) load();
+  else show();
+});
+byId('collection').addEventListener('change', (event) => {
+  const c = event.target.value;
+  // Fields differ between collections, so what names them does not go along.
+  store.set({ c, filter: '', facets: '', sort: '', doc: '', at: '' });
+});
+byId('skip').addEventListener('click', (event) => {
+  event.preventDefault(); // The fragment holds the state of the page.
+  byId('main').focus();
+});
+byId('hits').addEventListener('click', (event) => {
+  const link = event.target.closest('.hit-title a');
+  if (link) opened = link;
+});
+installThemeButton();
+installKeys({ store, views, visibleView: () => visible });
+window.matchMedia('(min-width: 60rem)').addEventListener('change', foldSide);
+foldSide();
+load();
+
+// The part beside the results is folded where it would stand above them.
+function foldSide() {
+  byId('narrow').open = window.matchMedia('(min-width: 60rem)').matches;
+}
+
+async function load() {
+  const wanted = store.get().c;
+  try {
+    const { collections } = await api.collections();
+    context.collections = collections;
+    drawCollections(wanted);
+    const name = wanted || collections[0]?.name;
+    context.info = name ? await api.collection(name) : null;
+  } catch (error) {
+    context.info = null;
+    hideAll();
+    byId('trouble').hidden = false;
+    put(byId('trouble'), trouble(error, load), wanted && error.code === 'not_found' ? others() : null);
+    return;
+  }
+  if (store.get().c !== wanted) return; // Another one was chosen meanwhile.
+  put(byId('trouble'));
+  byId('trouble').hidden = true;
+  show();
+}
+
+function others() {
+  const known = context.collections.map((one) => el('li', {}, el('a', { href: `#c=${encodeURIComponent(one.name)}` }, one.name)));
+  return known.length > 0 ? el('div', { class: 'empty' }, el('p', {}, 'Collections of this server:'), el('ul', {}, known)) : null;
+}
+
+function drawCollections(wanted) {
+  const { collections } = context;
+  byId('collection-label').hidden = collections.length === 0;
+  put(byId('collection'), collections.map((one) => el('option', {
+    value: one.name, selected: one.name === (wanted || collections[0].name), title: counted(one.documents, 'document'),
+  }, one.name)));
+}
+
+function show() {
+  const state = store.get();
+  const { info } = context;
+  const tab = ['status', 'inspector'].includes(state.tab) ? state.tab : 'search';
+  drawTabs(tab);
+  if (!info && tab !== 'inspector') {
+    hideAll();
+    if (context.collections.length === 0 && byId('trouble').hidden) {
+      byId('trouble').hidden = false;
+      put(byId('trouble'), noCollection());
+    }
+    return;
+  }
+  byId('trouble').hidden = true;
+  const next = tab === 'search' && state.doc ? 'document' : tab;
+  switchTo(next);
+  // Results are asked for behind an open document too: its marks come from them, and the way back is short.
+  if (tab === 'search') views.search.update(state, info);
+  if (next !== 'search') views[next].update(state, info);
+  document.title = title(state, next);
+}
+
+function title(state, view) {
+  const where = { status: 'Status', inspector: 'Inspector', document: state.doc, search: state.q }[view];
+  return where ? `${where} – Berth` : 'Berth';
+}
+
+function switchTo(next) {
+  if (visible === next) return;
+  const before = visible;
+  if (before === 'search') scrolled.search = window.scrollY;
+  for (const view of VIEWS) byId(`view-${view}`).hidden = view !== next;
+  if (before) views[before].hide?.();
+  visible = next;
+  if (next !== 'search') window.scrollTo(0, 0);
+  else {
+    window.scrollTo(0, scrolled.search);
+    if (before === 'document' && opened?.isConnected) opened.focus({ preventScroll: true });
+  }
+}
+
+function hideAll() {
+  for (const view of VIEWS) byId(`view-${view}`).hidden = true;
+  if (visible) views[visible].hide?.();
+  visible = '';
+}
+
+function drawTabs(current) {
+  for (const link of document.querySelectorAll('.tabs a[data-tab]')) {
+    const { tab } = link.dataset;
+    link.href = store.link({ tab: tab === 'search' ? '' : tab, doc: '', at: '' });
+    if (tab === current) link.setAttribute('aria-current', 'page');
+    else link.removeAttribute('aria-current');
+  }
+}
+
+function noCollection() {
+  return el('div', { class: 'empty' },
+    el('h1', {}, 'Nothing to search yet'),
+    el('p', {}, 'This server has no collection. Index a folder, then serve what came of it:'),
+    el('pre', { tabindex: '0', 'aria-label': 'Commands' }, 'berth index DIR --index NAME.berth\nberth serve --index NAME.berth'),
+    el('button', { type: 'button', class: 'button', onclick: load }, 'Look again'));
+}

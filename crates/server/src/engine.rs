@@ -1,0 +1,213 @@
+//! What answers requests, whatever protocol they came by: models and collections, each behind its door.
+//!
+//! Every request names its caller, and every operation asks what that caller may do before it does anything else; the
+//! protocols add nothing to that and can leave nothing out.
+
+pub(crate) mod collections;
+pub(crate) mod documents;
+pub(crate) mod gate;
+pub(crate) mod jobs;
+pub(crate) mod models;
+pub(crate) mod search;
+pub(crate) mod texts;
+pub(crate) mod writing;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::Instant;
+
+use berth_pipeline::{Call, Lane};
+use tokio::sync::Semaphore;
+
+use self::collections::{Collection, Collections};
+use self::gate::Gate;
+use self::jobs::Jobs;
+use self::models::Models;
+use self::writing::WriterContext;
+use crate::access::Caller;
+use crate::access::audit::Audit;
+use crate::access::keys::Scope;
+use crate::failure::{Code, Failure};
+use crate::options::{Limits, ServerOptions};
+
+/// Searches under way for each core: while one waits for the model another looks into the index.
+const SEARCHES_A_CORE: usize = 2;
+
+/// What every request brings beside what it asks for.
+#[derive(Debug, Clone)]
+pub(crate) struct Context {
+    pub(crate) caller: Caller,
+    /// When the answer is of no use any more.
+    pub(crate) deadline: Instant,
+    /// Whether someone waits for it; by the number of its inputs when none.
+    pub(crate) lane: Option<Lane>,
+}
+
+/// Models and collections of a server.
+pub(crate) struct Engine {
+    pub(crate) models: Arc<Models>,
+    pub(crate) collections: Collections,
+    pub(crate) limits: Limits,
+    pub(crate) audit: Audit,
+    pub(crate) jobs: Jobs,
+    pub(crate) log_queries: bool,
+    tokenizers: texts::Tokenizers,
+    searches: Arc<Gate>,
+    /// Text that waits to be written.
+    write_room: Arc<Semaphore>,
+    cancel: Arc<AtomicBool>,
+}
+
+impl Engine {
+    pub(crate) fn new(options: &ServerOptions, audit: Audit) -> Arc<Self> {
+        let ServerOptions { home, collections, collections_dir, models, memory_budget_bytes, limits, .. } = options;
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        Arc::new(Self {
+            models: Arc::new(Models::new(home.clone(), models.clone(), limits.clone(), *memory_budget_bytes)),
+            collections: Collections::new(collections.clone(), collections_dir.clone()),
+            limits: limits.clone(),
+            audit,
+            jobs: Jobs::default(),
+            log_queries: options.log_queries,
+            tokenizers: texts::Tokenizers::default(),
+            searches: Gate::new(SEARCHES_A_CORE * cores, limits.queue, limits.wait),
+            write_room: Arc::new(Semaphore::new(documents::WRITE_ROOM_KIB)),
+            cancel: Arc::default(),
+        })
+    }
+
+    /// The collection that a request means, if its caller may do `scope` there.
+    pub(crate) fn collection(&self, context: &Context, name: &str, scope: Scope) -> Result<Arc<Collection>, Failure> {
+        let caller = &context.caller;
+        caller.may(scope)?;
+        let name = match (name, caller.collections()) {
+            // Of several collections, the only one that the key is for.
+            ("", Some([only])) => only,
+            _ => name,
+        };
+        if !name.is_empty() {
+            caller.may_in(scope, name)?;
+            return self.collections.get(name);
+        }
+        let collection = self.collections.get("")?;
+        // Which one it would be is not for everyone to know.
+        if !caller.sees(&collection.name) {
+            return Err(Failure::invalid("collection", "name a collection that the key is for"));
+        }
+        Ok(collection)
+    }
+
+    fn writer_context(&self) -> WriterContext {
+        WriterContext { models: Arc::clone(&self.models), cancel: Arc::clone(&self.cancel) }
+    }
+
+    /// The lane of a request with so many inputs.
+    fn lane(context: &Context, inputs: usize) -> Lane {
+        /// Requests of more texts than these are work in quantity.
+        const FEW: usize = 8;
+        context.lane.unwrap_or(if inputs <= FEW { Lane::Query } else { Lane::Bulk })
+    }
+
+    /// How many wait at all doors.
+    pub(crate) fn waiting(&self) -> usize {
+        let models = self.models.loaded();
+        let of_models = models.iter().map(|(_, model)| {
+            [Lane::Query, Lane::Bulk].into_iter().map(|lane| model.gate(lane).waiting()).sum::<usize>()
+        });
+        self.searches.waiting() + of_models.sum::<usize>()
+    }
+
+    /// Whether every collection that was named can be opened; opens them.
+    pub(crate) async fn check_ready(&self) -> Result<(), Failure> {
+        for collection in self.collections.all() {
+            collection.get().await.map_err(|failure| Failure {
+                message: format!("collection '{}': {}", collection.name, failure.message),
+                ..failure
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Closes collections that nobody uses, the least recently used first, until what is open is within the budget.
+    pub(crate) async fn make_room(&self, budget_bytes: Option<u64>) {
+        let Some(budget) = budget_bytes else { return };
+        let mut open = Vec::new();
+        let mut total = self.models.open_bytes();
+        for collection in self.collections.all() {
+            if let Some(index) = collection.if_open().await {
+                let bytes = index.bytes();
+                total += bytes;
+                open.push((collection.last_used(), bytes, collection));
+            }
+        }
+        open.sort_by_key(|(last_used, ..)| *last_used);
+        // The one that was used last stays.
+        open.pop();
+        for (_, bytes, collection) in open {
+            if total <= budget {
+                return;
+            }
+            collection.close().await;
+            tracing::info!(collection = %collection.name, "collection closed to keep to the memory budget");
+            total -= bytes;
+        }
+    }
+
+    /// Ends what takes long: writers finish what is inside the models and commit it.
+    pub(crate) fn stop(&self) {
+        self.cancel.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Runs what may take its time on a thread for that.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    let span = tracing::Span::current();
+    match tokio::task::spawn_blocking(move || span.in_scope(work)).await {
+        Ok(done) => done,
+        Err(error) => {
+            tracing::error!(%error, "a thread that worked on a request ended");
+            Err(Failure::lost())
+        }
+    }
+}
+
+/// Takes the rows of a request back when nobody waits for it any more.
+pub(crate) struct Cancelling(pub(crate) Call);
+
+impl Drop for Cancelling {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}
+
+/// Milliseconds since the first call.
+pub(crate) fn uptime_ms() -> u64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    START.get_or_init(Instant::now).elapsed().as_millis() as u64
+}
+
+/// Refuses more of something than a limit allows.
+pub(crate) fn check_limit(
+    limit: &'static str,
+    field: &'static str,
+    count: usize,
+    most: usize,
+) -> Result<(), Failure> {
+    if count <= most {
+        return Ok(());
+    }
+    Err(Failure::limit(limit, field, format!("{count} are more than the limit {limit} of {most}; send fewer at a time")))
+}
+
+/// Refuses nothing where something has to be.
+pub(crate) fn check_some(field: &'static str, count: usize) -> Result<(), Failure> {
+    if count == 0 { Err(Failure::invalid(field, format!("{field} is empty; send at least one"))) } else { Ok(()) }
+}
+
+/// What is not there, in words about a field.
+pub(crate) fn missing(field: &'static str, message: impl Into<String>) -> Failure {
+    Failure { field: Some(field), ..Failure::new(Code::NotFound, message) }
+}

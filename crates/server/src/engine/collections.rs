@@ -1,0 +1,261 @@
+//! Collections: indexes under names, opened when they are first asked for.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use berth_pipeline::{IndexReader, Searcher, StoredWeights, index_exists, stored_weights};
+use tokio::sync::Mutex;
+
+use super::blocking;
+use super::writing::Writer;
+use crate::failure::{Code, Failure};
+use crate::metrics::Latency;
+use crate::options::CollectionPlace;
+
+/// How old the knowledge of an index's last commit may be. What this server commits is seen at once.
+const REFRESH: Duration = Duration::from_millis(100);
+/// Most bytes of a name.
+const LONGEST_NAME: usize = 128;
+
+/// An index under a name.
+pub(crate) struct Collection {
+    pub(crate) name: String,
+    pub(crate) path: PathBuf,
+    open: Mutex<Option<Arc<OpenCollection>>>,
+    /// Milliseconds since the start of the process at which it was last used.
+    last_used: AtomicU64,
+    /// What searches of it took.
+    pub(crate) latency: Latency,
+    /// Who writes to it.
+    pub(crate) writer: Writer,
+}
+
+/// An index that is in memory.
+pub(crate) struct OpenCollection {
+    /// Asks no model yet.
+    base: RwLock<Base>,
+    last_refresh: std::sync::Mutex<Instant>,
+    path: PathBuf,
+}
+
+#[derive(Clone)]
+struct Base {
+    searcher: Searcher,
+    weights: Option<StoredWeights>,
+}
+
+impl OpenCollection {
+    fn open(path: &Path) -> Result<Self, Failure> {
+        let reader = Arc::new(IndexReader::open(path)?);
+        let base = RwLock::new(Base::over(path, reader)?);
+        Ok(Self { base, last_refresh: std::sync::Mutex::new(Instant::now()), path: path.to_path_buf() })
+    }
+
+    /// What searches, as of at most [`REFRESH`] ago, with the weights that the index stores.
+    pub(crate) async fn fresh(self: &Arc<Self>) -> Result<(Searcher, Option<StoredWeights>), Failure> {
+        let is_due = {
+            let mut last = self.last_refresh.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_due = last.elapsed() >= REFRESH;
+            if is_due {
+                *last = Instant::now();
+            }
+            is_due
+        };
+        if is_due {
+            let this = Arc::clone(self);
+            blocking(move || this.refresh()).await?;
+        }
+        let Base { searcher, weights } = self.base.read().unwrap_or_else(PoisonError::into_inner).clone();
+        Ok((searcher, weights))
+    }
+
+    /// Bytes of its files.
+    pub(crate) fn bytes(&self) -> u64 {
+        let reader = Arc::clone(self.base.read().unwrap_or_else(PoisonError::into_inner).searcher.reader());
+        let status = reader.snapshot().status();
+        status.lexical_bytes + status.dense_bytes + status.token_bytes
+    }
+
+    /// Opens the last commit when there is a newer one. Weights and curves of relevance lie beside the commits and are read
+    /// again too.
+    pub(crate) fn refresh(&self) -> Result<(), Failure> {
+        let reader = Arc::clone(self.base.read().unwrap_or_else(PoisonError::into_inner).searcher.reader());
+        let is_newer = reader.refresh()?;
+        let weights = weights_of(&self.path, &reader)?;
+        let known = self.base.read().unwrap_or_else(PoisonError::into_inner).weights;
+        if is_newer || weights != known {
+            let newer = Base::over(&self.path, reader)?;
+            *self.base.write().unwrap_or_else(PoisonError::into_inner) = newer;
+        }
+        Ok(())
+    }
+}
+
+impl Base {
+    fn over(path: &Path, reader: Arc<IndexReader>) -> Result<Self, Failure> {
+        let weights = weights_of(path, &reader)?;
+        Ok(Self { searcher: Searcher::over_reader(path, reader, None, None, None)?, weights })
+    }
+}
+
+fn weights_of(path: &Path, reader: &IndexReader) -> Result<Option<StoredWeights>, Failure> {
+    Ok(stored_weights(path, &reader.snapshot().settings().fingerprint)?)
+}
+
+impl Collection {
+    fn new(place: &CollectionPlace) -> Arc<Self> {
+        Arc::new(Self {
+            name: place.name.clone(),
+            path: place.path.clone(),
+            open: Mutex::default(),
+            last_used: AtomicU64::new(0),
+            latency: Latency::default(),
+            writer: Writer::default(),
+        })
+    }
+
+    /// The index, opened when it is not.
+    pub(crate) async fn get(&self) -> Result<Arc<OpenCollection>, Failure> {
+        self.last_used.store(super::uptime_ms(), Ordering::Relaxed);
+        let mut open = self.open.lock().await;
+        if let Some(open) = &*open {
+            return Ok(Arc::clone(open));
+        }
+        let path = self.path.clone();
+        let opened = blocking(move || OpenCollection::open(&path)).await;
+        let opened = Arc::new(opened.map_err(|failure| match failure.code {
+            Code::NotFound => Failure::new(Code::NotFound, format!("collection '{}' has no index yet", self.name)),
+            _ => failure,
+        })?);
+        tracing::info!(collection = %self.name, "collection opened");
+        *open = Some(Arc::clone(&opened));
+        Ok(opened)
+    }
+
+    /// The index, if it is in memory.
+    pub(crate) async fn if_open(&self) -> Option<Arc<OpenCollection>> {
+        self.open.lock().await.clone()
+    }
+
+    /// Lets go of the index until it is asked for again.
+    pub(crate) async fn close(&self) {
+        *self.open.lock().await = None;
+    }
+
+    pub(crate) fn last_used(&self) -> u64 {
+        self.last_used.load(Ordering::Relaxed)
+    }
+}
+
+/// All collections of a server.
+pub(crate) struct Collections {
+    /// Those that were named when the server was started.
+    named: Vec<CollectionPlace>,
+    /// Where others lie, and new ones are made.
+    folder: Option<PathBuf>,
+    known: RwLock<BTreeMap<String, Arc<Collection>>>,
+}
+
+impl Collections {
+    pub(crate) fn new(named: Vec<CollectionPlace>, folder: Option<PathBuf>) -> Self {
+        let known = named.iter().map(|place| (place.name.clone(), Collection::new(place))).collect();
+        let collections = Self { named, folder, known: RwLock::new(known) };
+        collections.look_around();
+        collections
+    }
+
+    /// Looks into the folder of collections for such as came or went.
+    pub(crate) fn look_around(&self) {
+        let Some(folder) = &self.folder else { return };
+        let mut found = BTreeMap::new();
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+            let name = name.strip_suffix(".berth").unwrap_or(&name).to_owned();
+            if is_name(&name) && index_exists(&path) {
+                found.insert(name.clone(), CollectionPlace { name, path });
+            }
+        }
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|name, _| found.contains_key(name) || self.named.iter().any(|place| place.name == *name));
+        for (name, place) in found {
+            known.entry(name).or_insert_with(|| Collection::new(&place));
+        }
+    }
+
+    /// The collection of this name; the only one where the name is empty.
+    pub(crate) fn get(&self, name: &str) -> Result<Arc<Collection>, Failure> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        if name.is_empty() {
+            let mut all = known.values();
+            return match (all.next(), all.next()) {
+                (Some(only), None) => Ok(Arc::clone(only)),
+                (None, _) => Err(Failure::new(Code::NotFound, "the server has no collection yet")),
+                _ => Err(Failure::invalid("collection", "the server has several collections: name one")),
+            };
+        }
+        known.get(name).cloned().ok_or_else(|| unknown(name))
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<Collection>> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// Where a new collection of this name will lie.
+    pub(crate) fn place_for(&self, name: &str) -> Result<CollectionPlace, Failure> {
+        let Some(folder) = &self.folder else {
+            let message = "the server was started without a folder for new collections (--collections)";
+            return Err(Failure::new(Code::Refused, message));
+        };
+        if !is_name(name) {
+            let message = "a collection is named by letters, digits, '-', '_' and '.', and begins with no '.'";
+            return Err(Failure::invalid("collection", message));
+        }
+        if self.known.read().unwrap_or_else(PoisonError::into_inner).contains_key(name) {
+            return Err(Failure::invalid("collection", format!("there is a collection '{name}' already")));
+        }
+        Ok(CollectionPlace { name: name.to_owned(), path: folder.join(name) })
+    }
+}
+
+/// What is said of a collection that is not there, or not for the one who asks.
+pub(crate) fn unknown(name: &str) -> Failure {
+    let shown: String = name.chars().take(LONGEST_NAME).collect();
+    Failure { field: Some("collection"), ..Failure::new(Code::NotFound, format!("there is no collection '{shown}'")) }
+}
+
+/// A name that stays inside its folder, and in an address.
+fn is_name(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    !name.is_empty() && name.len() <= LONGEST_NAME && !name.starts_with('.') && name.bytes().all(plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_stay_inside_their_folder() {
+        for good in ["a", "handbook", "law-2024_v1.2"] {
+            assert!(is_name(good), "{good}");
+        }
+        for bad in ["", ".", "..", ".hidden", "a/b", "a b", "ü", "a\0", &"x".repeat(129)] {
+            assert!(!is_name(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_name_may_be_left_out_only_where_there_is_one() {
+        let place = |name: &str| CollectionPlace { name: name.into(), path: PathBuf::from("/none") };
+        let one = Collections::new(vec![place("a")], None);
+        assert_eq!(one.get("").unwrap().name, "a");
+        assert_eq!(one.get("b").err().unwrap().code, Code::NotFound);
+        let two = Collections::new(vec![place("a"), place("b")], None);
+        assert_eq!(two.get("").err().unwrap().code, Code::InvalidInput);
+        assert_eq!(Collections::new(Vec::new(), None).get("").err().unwrap().code, Code::NotFound);
+        assert_eq!(two.place_for("c").unwrap_err().code, Code::Refused);
+    }
+}

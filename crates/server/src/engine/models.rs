@@ -1,0 +1,205 @@
+//! Models that are in memory: opened when they are first asked for, closed when others need the room.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Instant;
+
+use berth_pipeline::{
+    Call, Encoder, EncoderChoice, Error, Home, Lane, SparseEncoder, TokenEncoder, choice_for, installed, open_head,
+};
+use berth_types::{Device, Fingerprint, Head, Precision};
+use tokio::sync::OnceCell;
+
+use super::blocking;
+use super::gate::Gate;
+use crate::failure::{Code, Failure};
+use crate::options::Limits;
+
+/// What one open model answers.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ModelKey {
+    pub(crate) name: String,
+    /// As suits the machine when none.
+    pub(crate) precision: Option<Precision>,
+    pub(crate) head: Head,
+    /// Layers whose attention is asked for; all when none.
+    pub(crate) layers: Option<Vec<usize>>,
+}
+
+/// A model in memory, with its two doors: for those who wait for one answer, and for work in quantity.
+pub(crate) struct Model {
+    encoder: Encoder,
+    interactive: Arc<Gate>,
+    bulk: Arc<Gate>,
+    tokens: OnceLock<TokenEncoder>,
+    sparse: OnceLock<SparseEncoder>,
+    /// Size of its graph on disk.
+    bytes: u64,
+}
+
+impl Model {
+    pub(crate) fn encoder(&self) -> &Encoder {
+        &self.encoder
+    }
+
+    /// The door for requests in this lane.
+    pub(crate) fn gate(&self, lane: Lane) -> &Arc<Gate> {
+        match lane {
+            Lane::Query => &self.interactive,
+            Lane::Bulk => &self.bulk,
+        }
+    }
+
+    /// The model for late interaction; it must have been opened for that.
+    pub(crate) fn token_encoder(&self) -> Result<TokenEncoder, Failure> {
+        prepared(&self.tokens, || TokenEncoder::over(self.encoder.for_call(&Call::default())))
+    }
+
+    /// The model for sparse vectors; it must have been opened for that.
+    pub(crate) fn sparse_encoder(&self) -> Result<SparseEncoder, Failure> {
+        prepared(&self.sparse, || SparseEncoder::over(self.encoder.for_call(&Call::default())))
+    }
+}
+
+fn prepared<T: Clone>(place: &OnceLock<T>, make: impl FnOnce() -> Result<T, Error>) -> Result<T, Failure> {
+    if let Some(ready) = place.get() {
+        return Ok(ready.clone());
+    }
+    let made = make()?;
+    Ok(place.get_or_init(|| made).clone())
+}
+
+/// A place for a model; whoever comes first opens it, and the others wait for that.
+type Slot = Arc<OnceCell<Arc<Model>>>;
+
+struct Open {
+    slot: Slot,
+    last_used: Instant,
+}
+
+/// All models of a server.
+pub(crate) struct Models {
+    home: Home,
+    choice: EncoderChoice,
+    limits: Limits,
+    budget_bytes: Option<u64>,
+    open: Mutex<BTreeMap<ModelKey, Open>>,
+}
+
+impl Models {
+    pub(crate) fn new(home: Home, choice: EncoderChoice, limits: Limits, budget_bytes: Option<u64>) -> Self {
+        Self { home, choice, limits, budget_bytes, open: Mutex::default() }
+    }
+
+    pub(crate) fn home(&self) -> &Home {
+        &self.home
+    }
+
+    /// The model that is meant where a request names none.
+    pub(crate) fn default_name(&self) -> &str {
+        self.choice.model.as_deref().unwrap_or("all-minilm-l6-v2")
+    }
+
+    /// The key of a model by name; the default one where that is empty.
+    pub(crate) fn key(&self, name: &str, head: Head) -> ModelKey {
+        let name = if name.is_empty() { self.default_name() } else { name };
+        ModelKey { name: name.to_owned(), precision: self.choice.precision, head, layers: None }
+    }
+
+    /// The key of the model that an index was built with; whatever the server was told, the index counts.
+    pub(crate) fn key_of(&self, built_with: &Fingerprint, head: Head) -> ModelKey {
+        let of_index = EncoderChoice { model: None, precision: None, ..self.choice.clone() };
+        let choice = choice_for(&of_index, built_with);
+        let name = choice.model.unwrap_or_else(|| built_with.model.clone());
+        ModelKey { name, precision: choice.precision, head, layers: None }
+    }
+
+    /// The head by which a model ranks or gives tokens their vectors: late interaction where its card says how.
+    pub(crate) fn head_of_tokens(&self, name: &str) -> Result<Head, Failure> {
+        let name = if name.is_empty() { self.default_name() } else { name };
+        Ok(if installed(&self.home, name)?.card().late.is_some() { Head::Late } else { Head::Tokens })
+    }
+
+    /// The model, opened when it is not.
+    pub(crate) async fn get(&self, key: &ModelKey) -> Result<Arc<Model>, Failure> {
+        let slot = {
+            let mut open = self.lock();
+            let entry = open.entry(key.clone()).or_insert_with(|| Open { slot: Slot::default(), last_used: Instant::now() });
+            entry.last_used = Instant::now();
+            Arc::clone(&entry.slot)
+        };
+        let opened = slot.get_or_try_init(|| self.load(key.clone())).await.cloned();
+        match &opened {
+            Ok(_) => self.make_room(key),
+            // A name that is none leaves nothing behind.
+            Err(_) => self.lock().retain(|other, open| other != key || open.slot.initialized()),
+        }
+        opened
+    }
+
+    async fn load(&self, key: ModelKey) -> Result<Arc<Model>, Failure> {
+        let (home, limits) = (self.home.clone(), self.limits.clone());
+        let mut choice = self.choice.clone();
+        choice.model = Some(key.name.clone());
+        choice.precision = key.precision;
+        let started = Instant::now();
+        let (name, head) = (key.name.clone(), key.head);
+        let model = blocking(move || {
+            let encoder = open_head(&home, &choice, key.head, key.layers)?;
+            let files = installed(&home, &key.name)?;
+            let graph = key.head.graph_file(encoder.precision());
+            // A graph of a checkpoint that came with one has a name of its own.
+            let largest = || files.files().values().map(|file| file.bytes).max().unwrap_or(0);
+            let bytes = files.files().get(&graph).map_or_else(largest, |file| file.bytes);
+            // Enough rows for the model never to wait, from requests of one text each.
+            let places = (2 * encoder.rows_under_way()).max(16);
+            let bulk_places = if encoder.device() == Device::Cpu { 4 } else { 16 };
+            let gate = |places| Gate::new(places, limits.queue, limits.wait);
+            let (interactive, bulk) = (gate(places), gate(bulk_places));
+            let (tokens, sparse) = (OnceLock::new(), OnceLock::new());
+            Ok(Arc::new(Model { encoder, interactive, bulk, tokens, sparse, bytes }))
+        })
+        .await?;
+        let took_ms = started.elapsed().as_millis();
+        tracing::info!(model = %name, %head, precision = %model.encoder.precision(), took_ms, "model opened");
+        Ok(model)
+    }
+
+    /// Closes models that were not used for the longest time until the others, with `kept`, are within the budget. Requests
+    /// that have one keep it until they are done.
+    fn make_room(&self, kept: &ModelKey) {
+        let Some(budget) = self.budget_bytes else { return };
+        let mut open = self.lock();
+        loop {
+            let sizes = open.iter().filter_map(|(key, open)| Some((key, open.last_used, open.slot.get()?.bytes)));
+            let sizes: Vec<_> = sizes.collect();
+            if sizes.iter().map(|(_, _, bytes)| bytes).sum::<u64>() <= budget {
+                return;
+            }
+            let oldest = sizes.iter().filter(|(key, ..)| *key != kept).min_by_key(|(_, last_used, _)| *last_used);
+            let Some(key) = oldest.map(|(key, ..)| (*key).clone()) else { return };
+            tracing::info!(model = %key.name, head = %key.head, "model closed to keep to the memory budget");
+            open.remove(&key);
+        }
+    }
+
+    /// Bytes of the graphs of those that are in memory.
+    pub(crate) fn open_bytes(&self) -> u64 {
+        self.lock().values().filter_map(|open| Some(open.slot.get()?.bytes)).sum()
+    }
+
+    /// Those that are in memory, with their doors.
+    pub(crate) fn loaded(&self) -> Vec<(ModelKey, Arc<Model>)> {
+        let open = self.lock();
+        open.iter().filter_map(|(key, open)| Some((key.clone(), Arc::clone(open.slot.get()?)))).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<ModelKey, Open>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Turns what is wrong with a model's name into words about the request.
+pub(crate) fn of_field(failure: Failure) -> Failure {
+    if failure.code == Code::NotFound { Failure { field: Some("model"), ..failure } } else { failure }
+}

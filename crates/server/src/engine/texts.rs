@@ -1,0 +1,451 @@
+//! What models make of texts: vectors, scores, labels, tokens.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use berth_pipeline::{
+    AttentionAnswer, Call, Encoder, Overlong, Prompt, RowToken, SparseTerm, TextTokenizer, max_sim,
+    open_tokenizer, vectors,
+};
+use berth_types::{Embedding, Head};
+
+use super::models::{Model, ModelKey, of_field};
+use super::{Cancelling, Context, Engine, blocking, check_limit, check_some};
+use crate::access::keys::Scope;
+use crate::failure::Failure;
+use crate::metrics;
+
+/// Tokens of a text whose attention is shown: the weights of a layer are as many as its square for each head.
+const ATTENTION_TOKENS: usize = 128;
+
+/// A text, or what a tokenizer made of it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Input {
+    Text(String),
+    Ids(Vec<u32>),
+}
+
+impl Input {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Ids(ids) => ids.len(),
+        }
+    }
+}
+
+/// What vectors are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum VectorKind {
+    /// One a text.
+    #[default]
+    Dense,
+    /// Weights of terms.
+    Sparse,
+    /// One a token.
+    Tokens,
+}
+
+/// Texts for a model.
+#[derive(Debug, Clone)]
+pub(crate) struct EmbedRequest {
+    /// The default one where it is empty.
+    pub(crate) model: String,
+    pub(crate) inputs: Vec<Input>,
+    /// That of passages where it is empty.
+    pub(crate) prompt: String,
+    pub(crate) overlong: Overlong,
+    pub(crate) dimensions: Option<usize>,
+    pub(crate) kind: VectorKind,
+}
+
+/// What a model made of texts.
+#[derive(Debug, Clone)]
+pub(crate) struct Embedded {
+    pub(crate) model: String,
+    /// One for each input.
+    pub(crate) vectors: Vec<Vectors>,
+    /// Tokens of the texts that the model read, special ones included.
+    pub(crate) tokens: u64,
+}
+
+/// What a model made of one text.
+#[derive(Debug, Clone)]
+pub(crate) struct Vectors {
+    pub(crate) value: VectorValue,
+    /// Tokens that were not read.
+    pub(crate) truncated: usize,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum VectorValue {
+    Dense(Embedding),
+    Sparse(Vec<SparseTerm>),
+    Tokens { dimensions: usize, values: Vec<f32> },
+}
+
+/// A document with its score.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Scored {
+    /// Place in the request, from 0.
+    pub(crate) index: usize,
+    pub(crate) score: f32,
+    pub(crate) truncated: usize,
+}
+
+/// Labels of one text, best first.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Labelled {
+    pub(crate) labels: Vec<(String, f32)>,
+    pub(crate) truncated: usize,
+}
+
+/// Tokenizers that were asked for, by model.
+pub(crate) type Tokenizers = Mutex<BTreeMap<String, TextTokenizer>>;
+
+impl Engine {
+    /// Vectors of texts.
+    pub(crate) async fn embed(&self, context: &Context, request: EmbedRequest) -> Result<Embedded, Failure> {
+        context.caller.may(Scope::Embed)?;
+        let EmbedRequest { model: name, inputs, prompt, overlong, dimensions, kind } = request;
+        let head = match kind {
+            VectorKind::Dense => Head::Sentence,
+            VectorKind::Sparse => Head::Sparse,
+            VectorKind::Tokens => self.models.head_of_tokens(&name).map_err(of_field)?,
+        };
+        let key = self.models.key(&name, head);
+        let bytes = inputs.iter().map(Input::bytes).collect();
+        let run = self.begin(context, &key, ("input", bytes), "embed").await?;
+        let limit = self.limits.tokens;
+        run.work(move |encoder| {
+            let prompt = if prompt.is_empty() { Prompt::Passage } else { encoder.prompt_named(&prompt)? };
+            let dimensions = kept_dimensions(encoder, kind, dimensions)?;
+            check_tokens(encoder.tokenizer(), &inputs, limit)?;
+            let special = encoder.tokenizer().special_tokens() as u64;
+            let mut tokens = 0;
+            let vectors = in_order(encoder, &inputs, |input| match (kind, input) {
+                (VectorKind::Dense, Input::Text(text)) => Ok(Asked::Dense(encoder.ask_sentence(text, prompt, overlong)?)),
+                (VectorKind::Dense, Input::Ids(ids)) => Ok(Asked::Dense(encoder.ask_sentence_ids(ids, prompt, overlong)?)),
+                (_, Input::Ids(_)) => Err(Failure::invalid("input", "only dense vectors are made of token ids; send text")),
+                (VectorKind::Sparse, Input::Text(text)) => Ok(Asked::Sparse(encoder.ask_sparse(text, 0.0, overlong)?)),
+                (VectorKind::Tokens, Input::Text(text)) if encoder.head() == Head::Late => {
+                    let prompt = if prompt == Prompt::Query { prompt } else { Prompt::Passage };
+                    Ok(Asked::Late(encoder.ask_late(text, prompt, overlong)?))
+                }
+                (VectorKind::Tokens, Input::Text(text)) => Ok(Asked::Tokens(encoder.ask_tokens(text)?)),
+            }, |asked| {
+                let (vectors, read) = asked.wait(dimensions)?;
+                tokens += read as u64 + special;
+                Ok(vectors)
+            })?;
+            Ok(Embedded { model: key.name, vectors, tokens })
+        })
+        .await
+    }
+
+    /// How well documents answer a query, best first.
+    pub(crate) async fn rerank(
+        &self,
+        context: &Context,
+        name: &str,
+        (query, documents): (String, Vec<String>),
+        raw_scores: bool,
+    ) -> Result<(String, Vec<Scored>), Failure> {
+        context.caller.may(Scope::Embed)?;
+        check_limit("max-query-bytes", "query", query.len(), self.limits.query_bytes)?;
+        check_some("query", query.len())?;
+        let head = match self.models.head_of_tokens(name).map_err(of_field)? {
+            Head::Late => Head::Late,
+            _ => Head::Classify,
+        };
+        let key = self.models.key(name, head);
+        let bytes = documents.iter().map(|document| document.len() + query.len()).collect();
+        let run = self.begin(context, &key, ("documents", bytes), "rerank").await?;
+        let limit = self.limits.tokens;
+        run.work(move |encoder| {
+            let inputs: Vec<Input> = documents.into_iter().map(Input::Text).collect();
+            check_tokens(encoder.tokenizer(), &inputs, limit)?;
+            let text = |input: &Input| if let Input::Text(text) = input { text.clone() } else { String::new() };
+            let scores: Vec<(f32, usize)> = if encoder.head() == Head::Late {
+                let own = encoder.ask_late(&query, Prompt::Query, Overlong::Cut)?.wait()?;
+                in_order(
+                    encoder,
+                    &inputs,
+                    |input| Ok(encoder.ask_late(&text(input), Prompt::Passage, Overlong::Cut)?),
+                    |asked| {
+                        let passage = asked.wait()?;
+                        Ok((max_sim(&own.vectors, &passage.vectors), own.truncated + passage.truncated))
+                    },
+                )?
+            } else {
+                in_order(
+                    encoder,
+                    &inputs,
+                    |input| Ok(encoder.ask_pair(&query, &text(input), raw_scores)?),
+                    |asked| {
+                        let answer = asked.wait()?;
+                        Ok((answer.score, answer.query_truncated + answer.truncated))
+                    },
+                )?
+            };
+            let scored = |(index, (score, truncated))| Scored { index, score, truncated };
+            let mut scored: Vec<Scored> = scores.into_iter().enumerate().map(scored).collect();
+            scored.sort_by(|one, other| other.score.total_cmp(&one.score).then(one.index.cmp(&other.index)));
+            Ok((key.name, scored))
+        })
+        .await
+    }
+
+    /// Labels of texts, or of pairs of them.
+    pub(crate) async fn classify(
+        &self,
+        context: &Context,
+        name: &str,
+        inputs: Vec<(String, Option<String>)>,
+        overlong: Overlong,
+    ) -> Result<(String, Vec<Labelled>), Failure> {
+        context.caller.may(Scope::Embed)?;
+        let key = self.models.key(name, Head::Classify);
+        let length = |(text, pair): &(String, Option<String>)| text.len() + pair.as_ref().map_or(0, String::len);
+        let run = self.begin(context, &key, ("inputs", inputs.iter().map(length).collect()), "predict").await?;
+        run.work(move |encoder| {
+            let labelled = in_order(
+                encoder,
+                &inputs,
+                |(text, pair)| Ok(encoder.ask_class(text, pair.as_deref(), overlong)?),
+                |asked| {
+                    let answer = asked.wait()?;
+                    let labels = answer.labels.into_iter().map(|label| (label.label, label.score)).collect();
+                    Ok(Labelled { labels, truncated: answer.truncated })
+                },
+            )?;
+            Ok((key.name, labelled))
+        })
+        .await
+    }
+
+    /// How the model's tokenizer reads texts.
+    pub(crate) async fn tokenize(
+        &self,
+        context: &Context,
+        name: &str,
+        texts: Vec<String>,
+    ) -> Result<(String, Vec<Vec<RowToken>>), Failure> {
+        context.caller.may(Scope::Embed)?;
+        self.check_inputs("inputs", &texts.iter().map(String::len).collect::<Vec<_>>())?;
+        let (name, tokenizer) = self.tokenizer(name).await?;
+        blocking(move || {
+            let spelled = texts.iter().map(|text| tokenizer.spell(text)).collect::<Result<Vec<_>, _>>()?;
+            Ok((name, spelled))
+        })
+        .await
+    }
+
+    /// What ids read as.
+    pub(crate) async fn decode(
+        &self,
+        context: &Context,
+        name: &str,
+        inputs: Vec<Vec<u32>>,
+        without_special: bool,
+    ) -> Result<Vec<String>, Failure> {
+        context.caller.may(Scope::Embed)?;
+        self.check_inputs("ids", &inputs.iter().map(Vec::len).collect::<Vec<_>>())?;
+        let (_, tokenizer) = self.tokenizer(name).await?;
+        blocking(move || {
+            let decode = |ids: &Vec<u32>| Ok(tokenizer.decode(ids, without_special)?);
+            inputs.iter().map(decode).collect()
+        })
+        .await
+    }
+
+    /// Which token of a short text looks at which, in one layer or in all.
+    pub(crate) async fn attention(
+        &self,
+        context: &Context,
+        name: &str,
+        (text, layer): (String, Option<usize>),
+    ) -> Result<AttentionAnswer, Failure> {
+        context.caller.may(Scope::Embed)?;
+        let layers = layer.map(|layer| vec![layer]);
+        let key = ModelKey { layers: layers.clone(), ..self.models.key(name, Head::Attention) };
+        let run = self.begin(context, &key, ("text", vec![text.len()]), "predict").await?;
+        run.work(move |encoder| {
+            let tokens = encoder.tokenizer().tokenize(&text)?.ids.len() + encoder.tokenizer().special_tokens();
+            if tokens > ATTENTION_TOKENS {
+                let message = format!("the text has {tokens} tokens; attention is shown for at most {ATTENTION_TOKENS}");
+                return Err(Failure::invalid("text", message));
+            }
+            Ok(encoder.ask_attention(&text, &layers.unwrap_or_default(), Overlong::Refuse)?.wait()?)
+        })
+        .await
+    }
+
+    /// Opens the model, and waits at its door.
+    async fn begin(
+        &self,
+        context: &Context,
+        key: &ModelKey,
+        (field, bytes): (&'static str, Vec<usize>),
+        what: &'static str,
+    ) -> Result<Run, Failure> {
+        self.check_inputs(field, &bytes)?;
+        let lane = Self::lane(context, bytes.len());
+        let model = self.models.get(key).await.map_err(of_field)?;
+        let gate = model.gate(lane);
+        metrics::queue_size(gate.waiting());
+        let pass = gate.enter(bytes.iter().sum::<usize>() as u64, context.deadline).await?;
+        let call = Call::new(lane, context.deadline);
+        Ok(Run { model, pass, call, inputs: bytes.len(), what })
+    }
+
+    fn check_inputs(&self, field: &'static str, bytes: &[usize]) -> Result<(), Failure> {
+        check_some(field, bytes.len())?;
+        check_limit("max-inputs", field, bytes.len(), self.limits.inputs)?;
+        check_limit("max-message-bytes", field, bytes.iter().sum(), self.limits.message_bytes)
+    }
+
+    async fn tokenizer(&self, name: &str) -> Result<(String, TextTokenizer), Failure> {
+        let name = if name.is_empty() { self.models.default_name() } else { name }.to_owned();
+        let known = self.tokenizers.lock().unwrap_or_else(PoisonError::into_inner).get(&name).cloned();
+        if let Some(known) = known {
+            return Ok((name, known));
+        }
+        let (home, wanted) = (self.models.home().clone(), name.clone());
+        let opened = blocking(move || Ok(open_tokenizer(&home, Some(&wanted))?)).await.map_err(of_field)?;
+        self.tokenizers.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), opened.clone());
+        Ok((name, opened))
+    }
+}
+
+/// A request that has its place at a model.
+struct Run {
+    model: Arc<Model>,
+    pass: super::gate::Pass,
+    call: Call,
+    inputs: usize,
+    what: &'static str,
+}
+
+impl Run {
+    /// Does the work on a thread; what has not begun is taken back when nobody waits for it any more.
+    async fn work<T: Send + 'static>(
+        self,
+        work: impl FnOnce(&Encoder) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let Self { model, pass, call, inputs, what } = self;
+        let cancelling = Cancelling(call.clone());
+        let waited = pass.waited;
+        let times = call.clone();
+        let done = blocking(move || {
+            // It leaves its place when it is done, also when nobody waits for it any more.
+            let _pass = pass;
+            call.check()?;
+            work(&model.encoder().for_call(&call))
+        })
+        .await;
+        metrics::model_run(what, inputs, waited, times.times());
+        drop(cancelling);
+        done
+    }
+}
+
+/// Asks about each input, with as many on their way as keep the model busy, and takes the answers in order.
+fn in_order<I, A, T>(
+    encoder: &Encoder,
+    inputs: &[I],
+    mut ask: impl FnMut(&I) -> Result<A, Failure>,
+    mut take: impl FnMut(A) -> Result<T, Failure>,
+) -> Result<Vec<T>, Failure> {
+    let ahead = encoder.rows_under_way().max(2);
+    let several = inputs.len() > 1;
+    let mut answers = Vec::with_capacity(inputs.len());
+    let mut asked = VecDeque::with_capacity(ahead);
+    let at = |failure: Failure, number: usize| if several { failure.at("input", number) } else { failure };
+    for (number, input) in inputs.iter().enumerate() {
+        if asked.len() >= ahead
+            && let Some(first) = asked.pop_front()
+        {
+            answers.push(take(first).map_err(|failure| at(failure, answers.len()))?);
+        }
+        asked.push_back(ask(input).map_err(|failure| at(failure, number))?);
+    }
+    for last in asked {
+        answers.push(take(last).map_err(|failure| at(failure, answers.len()))?);
+    }
+    Ok(answers)
+}
+
+/// Refuses more tokens than the limit; texts of fewer bytes cannot have more.
+fn check_tokens(tokenizer: &TextTokenizer, inputs: &[Input], most: usize) -> Result<(), Failure> {
+    if inputs.iter().map(Input::bytes).sum::<usize>() <= most {
+        return Ok(());
+    }
+    let mut tokens = 0;
+    for input in inputs {
+        tokens += match input {
+            Input::Text(text) => tokenizer.tokenize(text)?.ids.len(),
+            Input::Ids(ids) => ids.len(),
+        };
+        check_limit("max-tokens", "input", tokens, most)?;
+    }
+    Ok(())
+}
+
+/// How many values of each vector are kept.
+fn kept_dimensions(encoder: &Encoder, kind: VectorKind, asked: Option<usize>) -> Result<Option<usize>, Failure> {
+    let own = encoder.card().dimensions;
+    match asked {
+        None => Ok(None),
+        Some(_) if kind != VectorKind::Dense => {
+            Err(Failure::invalid("dimensions", "only dense vectors can be cut to fewer dimensions"))
+        }
+        Some(asked) if asked == 0 || asked > own => {
+            let name = &encoder.card().name;
+            Err(Failure::invalid("dimensions", format!("dimensions is {asked}; '{name}' has 1 to {own}")))
+        }
+        Some(asked) => Ok(Some(asked)),
+    }
+}
+
+/// A question to a model that is on its way.
+enum Asked<'a> {
+    Dense(berth_pipeline::Asked<'a, berth_pipeline::SentenceAnswer>),
+    Sparse(berth_pipeline::Asked<'a, berth_pipeline::SparseAnswer>),
+    Late(berth_pipeline::Asked<'a, berth_pipeline::LateAnswer>),
+    Tokens(berth_pipeline::Asked<'a, berth_pipeline::TokensAnswer>),
+}
+
+impl Asked<'_> {
+    /// The vectors, and how many tokens of the text were read.
+    fn wait(self, dimensions: Option<usize>) -> Result<(Vectors, usize), Failure> {
+        Ok(match self {
+            Self::Dense(asked) => {
+                let answer = asked.wait()?;
+                let embedding = match dimensions {
+                    Some(dimensions) => {
+                        vectors::cut(&answer.embedding, dimensions).map_err(berth_pipeline::Error::from)?
+                    }
+                    None => answer.embedding,
+                };
+                (Vectors { value: VectorValue::Dense(embedding), truncated: answer.truncated }, answer.tokens)
+            }
+            Self::Sparse(asked) => {
+                let answer = asked.wait()?;
+                (Vectors { value: VectorValue::Sparse(answer.terms), truncated: answer.truncated }, 0)
+            }
+            Self::Late(asked) => {
+                let answer = asked.wait()?;
+                let (dimensions, values) = (answer.vectors.dimensions, answer.vectors.values);
+                let tokens = values.len() / dimensions.max(1);
+                (Vectors { value: VectorValue::Tokens { dimensions, values }, truncated: answer.truncated }, tokens)
+            }
+            Self::Tokens(asked) => {
+                let answer = asked.wait()?;
+                let (dimensions, values) = (answer.dimensions, answer.values);
+                let tokens = answer.tokens.ids.len();
+                (Vectors { value: VectorValue::Tokens { dimensions, values }, truncated: 0 }, tokens)
+            }
+        })
+    }
+}

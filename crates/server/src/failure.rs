@@ -1,0 +1,169 @@
+//! Why a request was not answered, in words that may leave the machine.
+
+use std::time::Duration;
+
+use berth_pipeline::{EncoderError, Error, IndexError};
+use berth_types::ErrorKind;
+
+/// Why a request failed. Its message names no path of this machine.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("{message}")]
+pub(crate) struct Failure {
+    pub(crate) code: Code,
+    pub(crate) message: String,
+    /// The limit that was met, by its name.
+    pub(crate) limit: Option<&'static str>,
+    /// The field of the request that is at fault.
+    pub(crate) field: Option<&'static str>,
+    /// After which time it makes sense to ask again.
+    pub(crate) retry_after: Option<Duration>,
+}
+
+/// What kind of failure it is, for whoever must react: the kinds of [`ErrorKind`], and those that only a service knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Code {
+    InvalidInput,
+    TooLarge,
+    NotFound,
+    Unauthenticated,
+    Forbidden,
+    Refused,
+    Overloaded,
+    DeadlineExceeded,
+    Unavailable,
+    Corrupted,
+    Unimplemented,
+    Internal,
+}
+
+impl Code {
+    /// The word in JSON, in metrics and in the reason of gRPC's `ErrorInfo`.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidInput => "invalid_input",
+            Self::TooLarge => "too_large",
+            Self::NotFound => "not_found",
+            Self::Unauthenticated => "unauthenticated",
+            Self::Forbidden => "forbidden",
+            Self::Refused => "refused",
+            Self::Overloaded => "overloaded",
+            Self::DeadlineExceeded => "deadline_exceeded",
+            Self::Unavailable => "unavailable",
+            Self::Corrupted => "corrupted",
+            Self::Unimplemented => "unimplemented",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+impl Failure {
+    pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), limit: None, field: None, retry_after: None }
+    }
+
+    pub(crate) fn invalid(field: &'static str, message: impl Into<String>) -> Self {
+        Self { field: Some(field), ..Self::new(Code::InvalidInput, message) }
+    }
+
+    /// More than a limit allows.
+    pub(crate) fn limit(limit: &'static str, field: &'static str, message: impl Into<String>) -> Self {
+        Self { limit: Some(limit), field: Some(field), ..Self::new(Code::TooLarge, message) }
+    }
+
+    pub(crate) fn overloaded(limit: &'static str, message: impl Into<String>, retry_after: Duration) -> Self {
+        Self { limit: Some(limit), retry_after: Some(retry_after), ..Self::new(Code::Overloaded, message) }
+    }
+
+    pub(crate) fn deadline() -> Self {
+        Self::new(Code::DeadlineExceeded, "the deadline passed before there was an answer")
+    }
+
+    /// A thread that worked on the request ended without an answer.
+    pub(crate) fn lost() -> Self {
+        Self::new(Code::Internal, "the work on this request ended without an answer; the log of the server says more")
+    }
+
+    /// Says the same of one of several things.
+    pub(crate) fn at(self, what: &str, number: usize) -> Self {
+        Self { message: format!("{what} {number}: {}", self.message), ..self }
+    }
+}
+
+impl From<IndexError> for Failure {
+    fn from(error: IndexError) -> Self {
+        Error::from(error).into()
+    }
+}
+
+impl From<EncoderError> for Failure {
+    fn from(error: EncoderError) -> Self {
+        Error::from(error).into()
+    }
+}
+
+impl From<Error> for Failure {
+    /// What the caller can mend is said in full, without paths; what only the operator can mend goes to the log.
+    fn from(error: Error) -> Self {
+        let full = error.to_string();
+        let told = |code| Self::new(code, without_paths(&full));
+        let kept = |code, message: &str| {
+            tracing::error!(error = %full, "a request failed");
+            Self::new(code, message)
+        };
+        match (&error, error.kind()) {
+            (Error::Index(IndexError::Locked { .. }), _) => Self {
+                retry_after: Some(Duration::from_secs(2)),
+                ..Self::new(Code::Unavailable, "the collection is being written by another process; try again soon")
+            },
+            (Error::Encoder(EncoderError::Cancelled), _) => Self::new(Code::DeadlineExceeded, "the request was taken back"),
+            (_, ErrorKind::InvalidInput) => told(Code::InvalidInput),
+            (_, ErrorKind::NotFound) => told(Code::NotFound),
+            (_, ErrorKind::Refused) => told(Code::Refused),
+            (_, ErrorKind::DeadlineExceeded) => Self::deadline(),
+            (_, ErrorKind::Overloaded) => told(Code::Overloaded),
+            (_, ErrorKind::Corrupted) => {
+                kept(Code::Corrupted, "data on the server's disk is damaged or of another model; its log says more")
+            }
+            (_, ErrorKind::Unavailable) => {
+                kept(Code::Unavailable, "something that the server needs cannot be reached; its log says more")
+            }
+            _ => kept(Code::Internal, "the server failed at this; its log says more"),
+        }
+    }
+}
+
+/// The message with absolute paths replaced: what lies where on the host is nobody's business.
+pub(crate) fn without_paths(message: &str) -> String {
+    let mut clean = String::with_capacity(message.len());
+    let mut rest = message;
+    while let Some(at) = rest.find('/') {
+        let begins = rest[..at].chars().next_back().is_none_or(|before| !before.is_alphanumeric() && !":/.<".contains(before));
+        let end = rest[at..].find(|c: char| c.is_whitespace() || "'\"`,;()".contains(c)).map_or(rest.len(), |end| at + end);
+        let path = rest[at..end].trim_end_matches([':', '.']);
+        clean.push_str(&rest[..at]);
+        if begins && path.len() > 1 {
+            clean.push_str("[path]");
+        } else {
+            clean.push_str(path);
+        }
+        rest = &rest[at + path.len()..];
+    }
+    clean.push_str(rest);
+    clean
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_of_the_host_stay_at_home() {
+        let check = |message: &str, clean: &str| assert_eq!(without_paths(message), clean);
+        check("cannot read /srv/x/y.toml: denied", "cannot read [path]: denied");
+        check("model 'm' is not installed in /home/a/.local/models; run it", "model 'm' is not installed in [path]; run it");
+        check("/a was built", "[path] was built");
+        check("24/7 and and/or, 'a/b', http://x/y", "24/7 and and/or, 'a/b', http://x/y");
+        check("a lone / and '/srv/q'", "a lone / and '[path]'");
+        check("", "");
+    }
+}
