@@ -4,9 +4,9 @@ import time
 from pathlib import Path
 
 from selenium import webdriver
-from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.keys import Keys
 
 PATIENCE_S = 20
 
@@ -16,7 +16,7 @@ window.faults = [];
 addEventListener('error', (event) => window.faults.push(`error: ${event.message}`));
 addEventListener('unhandledrejection', (event) => window.faults.push(`rejected: ${event.reason}`));
 document.addEventListener('securitypolicyviolation', (event) => (
-  window.faults.push(`policy: ${event.violatedDirective} refused ${event.blockedURI} ${event.sourceFile}:${event.lineNumber}`)));
+  window.faults.push(`policy: ${event.violatedDirective} refused ${event.blockedURI} in ${event.sourceFile}`)));
 """
 
 
@@ -55,8 +55,10 @@ class Page:
 
     def js_async(self, script, *given):
         """Runs the body of an async function, and returns what it returns."""
-        wrapped = "const done = arguments[arguments.length - 1]; (async (...given) => {" + script + "})(...arguments)" \
-                  ".then((value) => done({value}), (error) => done({error: String(error.stack ?? error)}));"
+        wrapped = (
+            "const done = arguments[arguments.length - 1]; (async (...given) => {" + script + "})(...arguments)"
+            ".then((value) => done({value}), (error) => done({error: String(error.stack ?? error)}));"
+        )
         answer = self.driver.execute_async_script(wrapped, *given)
         assert "error" not in answer, answer["error"]
         return answer.get("value")
@@ -104,12 +106,20 @@ class Page:
                 last = error
             time.sleep(0.05)
         shown = self.save("failed")
-        raise AssertionError(f"waited {PATIENCE_S} s in vain until {what}; see {shown}" + (f"; at last: {last}" if last else ""))
+        raise AssertionError(
+            f"waited {PATIENCE_S} s in vain until {what}; see {shown}" + (f"; at last: {last}" if last else "")
+        )
 
     def wait_for(self, selector):
-        return self.wait(f"{selector} is there", lambda: self.js("""
+        return self.wait(
+            f"{selector} is there",
+            lambda: self.js(
+                """
             const node = document.querySelector(arguments[0]);
-            return node && node.getClientRects().length > 0 ? node : null""", selector))
+            return node && node.getClientRects().length > 0 ? node : null""",
+                selector,
+            ),
+        )
 
     def save(self, name):
         self.artifacts.mkdir(parents=True, exist_ok=True)

@@ -20,6 +20,7 @@ use crate::life_args::{ExportArgs, PurgeArgs, SnapshotArgs, WatchArgs};
 use crate::migrate_args::MigrateArgs;
 use crate::model_args::ModelArgs;
 use crate::narrowing_args::{NarrowingArgs, PolicyArgs, ViewerArgs};
+use crate::serve_args::{HealthArgs, KeyArgs, McpArgs, ServeArgs};
 use crate::shaping_args::{DenseArgs, ShapingArgs};
 use crate::sparse_args::SparseArgs;
 use crate::weights_args::{FusionArgs, WeightsArgs};
@@ -70,6 +71,14 @@ pub(crate) enum Command {
     Watch(WatchArgs),
     /// Ask an index a question
     Search(SearchArgs),
+    /// Serve indexes and models over gRPC and HTTP, with a page for people
+    Serve(ServeArgs),
+    /// Serve indexes to an assistant on standard input and output (Model Context Protocol)
+    Mcp(McpArgs),
+    /// Say whether a server is ready, for containers and scripts
+    Health(HealthArgs),
+    /// Make, list and revoke the API keys of a server
+    Key(KeyArgs),
     /// Show words of an index that begin with what was typed
     Complete(CompleteArgs),
     /// Turn texts into vectors: one each, one a window, one a token, or weights of terms

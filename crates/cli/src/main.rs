@@ -12,6 +12,7 @@ mod model_args;
 mod narrowing_args;
 mod output;
 mod progress;
+mod serve_args;
 mod shaping_args;
 mod sparse_args;
 mod weights_args;
@@ -72,6 +73,10 @@ fn run(cli: &Cli) -> anyhow::Result<Outcome> {
     match &cli.command {
         Command::Index(args) => commands::index::run(&cli.home()?, args),
         Command::Watch(args) => commands::watch::run(&cli.home()?, args),
+        Command::Serve(args) => commands::serve::run(&cli.home()?, args),
+        Command::Mcp(args) => commands::serve::run_mcp(&cli.home()?, args),
+        Command::Health(args) => commands::serve::run_health(args),
+        Command::Key(args) => commands::key::run(args),
         Command::Search(args) => commands::search::run(&cli.home()?, args, terms),
         Command::Embed(args) => commands::embed::run(&cli.home()?, args, terms),
         Command::Rerank(args) => commands::rerank::run(&cli.home()?, args, terms),

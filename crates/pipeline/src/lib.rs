@@ -94,6 +94,7 @@ pub use berth_encoder::heads::entities::{Entity, Strategy};
 pub use berth_encoder::heads::late::max_sim;
 pub use berth_encoder::heads::sparse::Term as SparseTerm;
 pub use berth_encoder::heads::{attention, classify, vectors};
+pub use berth_encoder::resident_bytes;
 pub use berth_encoder::{
     Asked, AttentionAnswer, Call, CallTimes, ClassAnswer, Encoder, Error as EncoderError, EntityAnswer, FileState, FillMaskAnswer, InstalledModel, LateAnswer,
     LayersAnswer, Lane, MaskedPlace, Overlong, PairAnswer, PerplexityAnswer, Prompt, RowToken, SentenceAnswer, SparseAnswer,

@@ -2,10 +2,24 @@
 
 const KEY = 'berth-api-key';
 
+// What a status means where the answer does not say it.
+const CODES = {
+  400: 'invalid_input',
+  401: 'unauthenticated',
+  403: 'forbidden',
+  404: 'not_found',
+  409: 'refused',
+  413: 'too_large',
+  429: 'overloaded',
+  501: 'unimplemented',
+  503: 'unavailable',
+  504: 'deadline_exceeded',
+};
+
 export class ApiError extends Error {
-  constructor({ status, code, message, limit = null, retryAfter_s = null }) {
+  constructor({ status, code, message, limit = null, field = null, retryAfter_s = null }) {
     super(message);
-    Object.assign(this, { status, code, limit, retryAfter_s });
+    Object.assign(this, { status, code, limit, field, retryAfter_s });
   }
 }
 
@@ -65,7 +79,12 @@ async function call(path, { asked = {}, body = null, signal = null }) {
   let response;
   try {
     response = await fetch(query ? `${path}?${query}` : path, {
-      method, headers, signal, body: body === null ? null : JSON.stringify(body), cache: 'no-store', credentials: 'omit',
+      method,
+      headers,
+      signal,
+      body: body === null ? null : JSON.stringify(body),
+      cache: 'no-store',
+      credentials: 'omit',
     });
   } catch (error) {
     if (error.name === 'AbortError') throw error;
@@ -83,17 +102,19 @@ async function call(path, { asked = {}, body = null, signal = null }) {
 async function refusal(response) {
   let said = null;
   try {
-    said = (await response.json()).error;
+    const { error } = await response.json();
+    // Routes that were made for other clients say it in the shape of those: a text alone.
+    said = typeof error === 'string' ? { message: error } : error;
   } catch {
     // A proxy may answer in its own words; the status is all there is then.
   }
   const wait = Number.parseFloat(response.headers.get('retry-after'));
-  const codes = { 401: 'unauthenticated', 403: 'forbidden', 404: 'not_found', 413: 'too_large', 429: 'overloaded' };
   return new ApiError({
     status: response.status,
-    code: said?.code ?? codes[response.status] ?? 'internal',
+    code: said?.code ?? CODES[response.status] ?? 'internal',
     message: said?.message ?? `the server answered with status ${response.status}`,
     limit: said?.limit ?? null,
+    field: said?.field ?? null,
     retryAfter_s: Number.isFinite(wait) ? wait : null,
   });
 }

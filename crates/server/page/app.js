@@ -22,6 +22,9 @@ const context = {
   announce: (text) => {
     byId('live').textContent = text;
   },
+  retitle: (name) => {
+    document.title = `${name} – Berth`;
+  },
   refresh: () => show(),
   reload: () => load(),
   // New hits bring marks for the document that is open.
@@ -75,14 +78,16 @@ async function load() {
   try {
     const { collections } = await api.collections();
     context.collections = collections;
-    drawCollections(wanted);
-    const name = wanted || collections[0]?.name;
+    const name = wanted || (collections.find((one) => !one.error) ?? collections[0])?.name;
+    drawCollections(name);
     context.info = name ? await api.collection(name) : null;
   } catch (error) {
+    if (store.get().c !== wanted) return;
     context.info = null;
     hideAll();
     byId('trouble').hidden = false;
-    put(byId('trouble'), trouble(error, load), wanted && error.code === 'not_found' ? others() : null);
+    put(byId('trouble'), trouble(error, load), others(wanted));
+    if (store.get().tab === 'inspector' && context.collections.length > 0) show(); // It asks models, not collections.
     return;
   }
   if (store.get().c !== wanted) return; // Another one was chosen meanwhile.
@@ -91,17 +96,31 @@ async function load() {
   show();
 }
 
-function others() {
-  const known = context.collections.map((one) => el('li', {}, el('a', { href: `#c=${encodeURIComponent(one.name)}` }, one.name)));
-  return known.length > 0 ? el('div', { class: 'empty' }, el('p', {}, 'Collections of this server:'), el('ul', {}, known)) : null;
+// Ways out of a collection that cannot be shown.
+function others(name) {
+  const known = context.collections.filter((one) => one.name !== name && !one.error);
+  if (known.length === 0) return null;
+  const links = known.map((one) => el('li', {}, el('a', { href: `#c=${encodeURIComponent(one.name)}` }, one.name)));
+  return el('div', { class: 'empty' }, el('p', {}, 'Other collections of this server:'), el('ul', {}, links));
 }
 
-function drawCollections(wanted) {
+function drawCollections(name) {
   const { collections } = context;
   byId('collection-label').hidden = collections.length === 0;
-  put(byId('collection'), collections.map((one) => el('option', {
-    value: one.name, selected: one.name === (wanted || collections[0].name), title: counted(one.documents, 'document'),
-  }, one.name)));
+  put(
+    byId('collection'),
+    collections.map((one) =>
+      el(
+        'option',
+        {
+          value: one.name,
+          selected: one.name === name,
+          title: counted(one.documents, 'document'),
+        },
+        one.name,
+      ),
+    ),
+  );
 }
 
 function show() {
@@ -119,11 +138,11 @@ function show() {
   }
   byId('trouble').hidden = true;
   const next = tab === 'search' && state.doc ? 'document' : tab;
+  document.title = title(state, next);
   switchTo(next);
   // Results are asked for behind an open document too: its marks come from them, and the way back is short.
   if (tab === 'search') views.search.update(state, info);
   if (next !== 'search') views[next].update(state, info);
-  document.title = title(state, next);
 }
 
 function title(state, view) {
@@ -161,9 +180,16 @@ function drawTabs(current) {
 }
 
 function noCollection() {
-  return el('div', { class: 'empty' },
+  return el(
+    'div',
+    { class: 'empty' },
     el('h1', {}, 'Nothing to search yet'),
     el('p', {}, 'This server has no collection. Index a folder, then serve what came of it:'),
-    el('pre', { tabindex: '0', 'aria-label': 'Commands' }, 'berth index DIR --index NAME.berth\nberth serve --index NAME.berth'),
-    el('button', { type: 'button', class: 'button', onclick: load }, 'Look again'));
+    el(
+      'pre',
+      { tabindex: '0', 'aria-label': 'Commands' },
+      'berth index DIR --index NAME.berth\nberth serve --index NAME.berth',
+    ),
+    el('button', { type: 'button', class: 'button', onclick: load }, 'Look again'),
+  );
 }

@@ -58,7 +58,7 @@ export function pieces(text, layers, start = 0, end = text.length) {
 }
 
 // The stretch of about `size` characters that shows the most of the ranges, cut between words where there are spaces.
-export function window(text, ranges, size, centre = null) {
+export function stretch(text, ranges, size, centre = null) {
   if (text.length <= size * 1.25) return [0, text.length];
   let start = 0;
   if (centre) {

@@ -3,10 +3,10 @@
 import { count, el, milliseconds, percent, svg } from './dom.js';
 
 const WIDTH = 360;
-const HEIGHT = 176;
+const HEIGHT = 178;
 const LEFT = 34;
 const BOTTOM = 34;
-const TOP = 42;
+const TOP = 46;
 
 // Bars of buckets `{label, count}`. `marks` are values `{label, value}` in the unit of `upto` of the buckets; `trim` leaves
 // out empty buckets at both ends.
@@ -21,21 +21,39 @@ export function histogram(given, { name, unit, axis, marks = [], trim = false })
   const every = Math.ceil(buckets.length / Math.floor(plot.width / 34));
   const largest = buckets.reduce((best, bucket) => (bucket.count > best.count ? bucket : best), buckets[0]);
   const chart = svg('svg', {
-    class: 'chart', viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: 'img',
+    class: 'chart',
+    viewBox: `0 0 ${WIDTH} ${HEIGHT}`,
+    role: 'img',
     'aria-label': `${name}: most ${unit}, ${count(largest.count)}, are in the bucket ${axis} ${largest.label}`,
   });
   for (const tick of [...new Set([0, ceiling / 2, ceiling])].filter(Number.isInteger)) {
-    chart.append(svg('line', { class: 'grid', x1: LEFT, x2: WIDTH - 6, y1: y(tick), y2: y(tick) }),
-      svg('text', { class: 'tick', x: LEFT - 6, y: y(tick) + 4, 'text-anchor': 'end' }, count(tick)));
+    chart.append(
+      svg('line', { class: 'grid', x1: LEFT, x2: WIDTH - 6, y1: y(tick), y2: y(tick) }),
+      svg('text', { class: 'tick', x: LEFT - 6, y: y(tick) + 4, 'text-anchor': 'end' }, count(tick)),
+    );
   }
   buckets.forEach((bucket, place) => {
     const x = LEFT + place * step;
     const height = bucket.count > 0 ? Math.max(1.5, plot.height * (bucket.count / ceiling)) : 0;
     const wide = Math.min(44, Math.max(1, step - 3));
-    chart.append(svg('rect', { class: 'bar', x: x + (step - wide) / 2, width: wide, y: top + plot.height - height, height, rx: Math.min(2, height / 2) },
-      svg('title', {}, `${axis} ${bucket.label}: ${count(bucket.count)} ${unit}`)));
+    chart.append(
+      svg(
+        'rect',
+        {
+          class: 'bar',
+          x: x + (step - wide) / 2,
+          width: wide,
+          y: top + plot.height - height,
+          height,
+          rx: Math.min(2, height / 2),
+        },
+        svg('title', {}, `${axis} ${bucket.label}: ${count(bucket.count)} ${unit}`),
+      ),
+    );
     if (place % every === 0 || buckets.length < 8) {
-      chart.append(svg('text', { class: 'tick', x: x + step / 2, y: HEIGHT - BOTTOM + 15, 'text-anchor': 'middle' }, bucket.label));
+      chart.append(
+        svg('text', { class: 'tick', x: x + step / 2, y: HEIGHT - BOTTOM + 15, 'text-anchor': 'middle' }, bucket.label),
+      );
     }
   });
   chart.append(svg('text', { class: 'axis', x: LEFT + plot.width / 2, y: HEIGHT - 3, 'text-anchor': 'middle' }, axis));
@@ -55,8 +73,10 @@ function drawMarks(chart, buckets, marks, { step, top, height }) {
     if (row < 0) row = lastEnd.length;
     lastEnd[row] = from + wide + 4;
     const y = 10 + 13 * Math.min(row, 2);
-    chart.append(svg('line', { class: 'mark-line', x1: x, x2: x, y1: y + 3, y2: top + height }),
-      svg('text', { class: 'mark-text', x: from + wide / 2, y, 'text-anchor': 'middle' }, text));
+    chart.append(
+      svg('line', { class: 'mark-line', x1: x, x2: x, y1: top - 6, y2: top + height }),
+      svg('text', { class: 'mark-text', x: from + wide / 2, y, 'text-anchor': 'middle' }, text),
+    );
   }
 }
 
@@ -84,10 +104,24 @@ function niceCeiling(value) {
 }
 
 function table(buckets, { name, axis, unit }) {
-  return el('details', { class: 'numbers-table', 'data-name': name }, el('summary', {}, 'Numbers'),
-    el('table', {}, el('caption', { class: 'unseen' }, name),
+  return el(
+    'details',
+    { class: 'numbers-table', 'data-name': name },
+    el('summary', {}, 'Numbers'),
+    el(
+      'table',
+      {},
+      el('caption', { class: 'unseen' }, name),
       el('thead', {}, el('tr', {}, el('th', { scope: 'col' }, axis), el('th', { scope: 'col', class: 'figure' }, unit))),
-      el('tbody', {}, buckets.map((bucket) => el('tr', {}, el('th', { scope: 'row' }, bucket.label), el('td', { class: 'figure' }, count(bucket.count)))))));
+      el(
+        'tbody',
+        {},
+        buckets.map((bucket) =>
+          el('tr', {}, el('th', { scope: 'row' }, bucket.label), el('td', { class: 'figure' }, count(bucket.count))),
+        ),
+      ),
+    ),
+  );
 }
 
 // Half a circle that fills with a share; null draws it empty.
@@ -96,29 +130,67 @@ export function gauge(share, { name }) {
   const length = Math.PI * radius;
   const arc = `M 18 80 A ${radius} ${radius} 0 0 1 142 80`;
   const text = share === null ? 'exact' : `${(100 * share).toFixed(share < 1 && share > 0.9 ? 1 : 0)} %`;
-  return svg('svg', {
-    class: 'gauge', viewBox: '0 0 160 92', role: 'img', 'data-share': share === null ? 'none' : String(share),
-    'aria-label': share === null ? `${name}: there is no graph, searches are exact` : `${name}: ${percent(share)}`,
-  },
-  svg('path', { class: 'gauge-track', d: arc }),
-  share === null ? null : svg('path', { class: 'gauge-fill', d: arc, 'stroke-dasharray': `${length * Math.min(1, Math.max(0, share))} ${length}` }),
-  svg('text', { class: 'gauge-value', x: 80, y: 74, 'text-anchor': 'middle' }, text),
-  svg('text', { class: 'tick', x: 80, y: 89, 'text-anchor': 'middle' }, share === null ? 'no graph' : 'recall@10'));
+  return svg(
+    'svg',
+    {
+      class: 'gauge',
+      viewBox: '0 0 160 92',
+      role: 'img',
+      'data-share': share === null ? 'none' : String(share),
+      'aria-label': share === null ? `${name}: there is no graph, searches are exact` : `${name}: ${percent(share)}`,
+    },
+    svg('path', { class: 'gauge-track', d: arc }),
+    share === null
+      ? null
+      : svg('path', {
+          class: 'gauge-fill',
+          d: arc,
+          'stroke-dasharray': `${length * Math.min(1, Math.max(0, share))} ${length}`,
+        }),
+    svg('text', { class: 'gauge-value', x: 80, y: 74, 'text-anchor': 'middle' }, text),
+    svg('text', { class: 'tick', x: 80, y: 89, 'text-anchor': 'middle' }, share === null ? 'no graph' : 'recall@10'),
+  );
 }
 
 // One bar of parts `{label, value, text, list}`, with a key below.
 export function shares(parts, name) {
   const total = parts.reduce((sum, part) => sum + part.value, 0) || 1;
   const chart = svg('svg', {
-    class: 'stack', viewBox: '0 0 360 14', preserveAspectRatio: 'none', role: 'img',
+    class: 'stack',
+    viewBox: '0 0 360 14',
+    preserveAspectRatio: 'none',
+    role: 'img',
     'aria-label': `${name}: ${parts.map((part) => `${part.label} ${part.text}`).join(', ')}`,
   });
   let x = 0;
   for (const part of parts) {
     const width = (360 * part.value) / total;
-    chart.append(svg('rect', { 'data-list': part.list, x, width: Math.max(1, width - 1), y: 0, height: 14 }, svg('title', {}, `${part.label}: ${part.text}`)));
+    chart.append(
+      svg(
+        'rect',
+        { 'data-list': part.list, x, width: Math.max(1, width - 1), y: 0, height: 14 },
+        svg('title', {}, `${part.label}: ${part.text}`),
+      ),
+    );
     x += width;
   }
-  return el('figure', { class: 'figure-chart' }, chart, el('ul', { class: 'key' }, parts.map((part) => el('li', { 'data-list': part.list },
-    el('span', { class: 'dot', 'aria-hidden': 'true' }), `${part.label} `, el('b', {}, part.text), ` ${percent(part.value / total)}`))));
+  return el(
+    'figure',
+    { class: 'figure-chart' },
+    chart,
+    el(
+      'ul',
+      { class: 'key' },
+      parts.map((part) =>
+        el(
+          'li',
+          { 'data-list': part.list },
+          el('span', { class: 'dot', 'aria-hidden': 'true' }),
+          `${part.label} `,
+          el('b', {}, part.text),
+          ` ${percent(part.value / total)}`,
+        ),
+      ),
+    ),
+  );
 }

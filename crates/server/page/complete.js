@@ -1,7 +1,7 @@
 // Completes the word that is being typed, in a list below the box: arrows choose, Enter or Tab takes, Escape closes.
 
 import { complete, DROPPED, newest } from './api.js';
-import { byId, count, debounced, el, put } from './dom.js';
+import { byId, count, counted, debounced, el, put } from './dom.js';
 
 const LEAST_LETTERS = 2;
 const WORDS = 6;
@@ -37,18 +37,27 @@ export function createCompletion(input, { parameters, taken }) {
     input.removeAttribute('aria-activedescendant');
     list.hidden = words.length === 0;
     input.setAttribute('aria-expanded', String(words.length > 0));
-    put(list, words.map((one, place) => {
-      const shared = one.word.toLowerCase().startsWith(prefix.toLowerCase()) ? prefix.length : 0;
-      return el('li', {
-        id: `completion-${place}`, role: 'option', 'aria-selected': 'false', 'aria-label': `${one.word}, in ${count(one.documents)}`,
-        onmousedown: (event) => {
-          event.preventDefault();
-          take(place);
-        },
-      },
-      el('span', {}, one.word.slice(0, shared), el('b', {}, one.word.slice(shared))),
-      el('span', { class: 'completion-count' }, count(one.documents)));
-    }));
+    put(
+      list,
+      words.map((one, place) => {
+        const shared = one.word.toLowerCase().startsWith(prefix.toLowerCase()) ? prefix.length : 0;
+        return el(
+          'li',
+          {
+            id: `completion-${place}`,
+            role: 'option',
+            'aria-selected': 'false',
+            'aria-label': `${one.word}, in ${counted(one.passages, 'passage')}`,
+            onmousedown: (event) => {
+              event.preventDefault();
+              take(place);
+            },
+          },
+          el('span', {}, one.word.slice(0, shared), el('b', {}, one.word.slice(shared))),
+          el('span', { class: 'completion-count', title: counted(one.passages, 'passage') }, count(one.passages)),
+        );
+      }),
+    );
   }
 
   function close() {

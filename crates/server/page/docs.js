@@ -1,4 +1,4 @@
-// Renders the OpenAPI description of the server as pages for people read it: operations by tag, and what goes in and out.
+// Renders the OpenAPI description of the server for people: operations by tag, and what goes in and out.
 
 import * as api from './api.js';
 import { byId, el, put } from './dom.js';
@@ -22,21 +22,49 @@ async function load() {
 function draw(description) {
   const schemas = createSchemas(description);
   const groups = grouped(description, schemas);
-  put(byId('index'), el('h2', { class: 'side-title' }, 'Operations'), groups.map((group) => [
-    el('h3', {}, group.name),
-    el('ul', {}, group.operations.map((one) => el('li', {}, el('a', { href: `#${one.anchor}` }, method(one.method), el('span', { class: 'path' }, one.path))))),
-  ]));
+  put(
+    byId('index'),
+    el('h2', { class: 'side-title' }, 'Operations'),
+    groups.map((group) => [
+      el('h3', {}, group.name),
+      el(
+        'ul',
+        {},
+        group.operations.map((one) =>
+          el('li', {}, el('a', { href: `#${one.anchor}` }, method(one.method), el('span', { class: 'path' }, one.path))),
+        ),
+      ),
+    ]),
+  );
   const { info = {} } = description;
-  put(byId('main'),
-    el('h1', { class: 'page-title' }, info.title ?? 'API', info.version ? el('span', { class: 'version' }, info.version) : null),
+  put(
+    byId('main'),
+    el(
+      'h1',
+      { class: 'page-title' },
+      info.title ?? 'API',
+      info.version ? el('span', { class: 'version' }, info.version) : null,
+    ),
     info.description ? prose(info.description) : null,
-    el('p', { class: 'quiet' }, 'The same for programs: ', el('a', { href: '/openapi.json' }, '/openapi.json'),
-      description.openapi ? `, OpenAPI ${description.openapi}.` : '.'),
-    groups.map((group) => el('section', { class: 'group' },
-      el('h2', {}, group.name), group.description ? prose(group.description) : null,
-      group.operations.map((one) => operation(one, schemas)))));
+    el(
+      'p',
+      { class: 'quiet' },
+      'The same for programs: ',
+      el('a', { href: '/openapi.json' }, '/openapi.json'),
+      description.openapi ? `, OpenAPI ${description.openapi}.` : '.',
+    ),
+    groups.map((group) =>
+      el(
+        'section',
+        { class: 'group' },
+        el('h2', {}, group.name),
+        group.description ? prose(group.description) : null,
+        group.operations.map((one) => operation(one, schemas)),
+      ),
+    ),
+  );
   // The fragment named an operation that was not there yet.
-  if (location.hash.length > 1) byId(decodeURIComponent(location.hash.slice(1)))?.scrollIntoView();
+  if (location.hash.startsWith('#op-')) byId(location.hash.slice(1))?.scrollIntoView();
 }
 
 // Operations by their first tag, in the order of the tags.
@@ -49,7 +77,7 @@ function grouped(description, schemas) {
       const tag = one.tags?.[0] ?? 'Other';
       if (!groups.has(tag)) groups.set(tag, { name: tag, operations: [] });
       const parameters = [...(item.parameters ?? []), ...(one.parameters ?? [])].map(schemas.resolve);
-      const anchor = one.operationId ?? `${name}${path.replace(/[^a-zA-Z0-9]+/g, '-')}`;
+      const anchor = `op-${one.operationId ?? name + path}`.replace(/[^a-zA-Z0-9]+/g, '-');
       groups.get(tag).operations.push({ ...one, method: name, path, parameters, anchor });
     }
   }
@@ -60,26 +88,54 @@ const method = (name) => el('span', { class: `method ${name}` }, name.toUpperCas
 
 function operation(one, schemas) {
   const body = one.requestBody ? schemas.resolve(one.requestBody) : null;
-  return el('article', { class: 'operation', id: one.anchor },
-    el('h3', {}, method(one.method), el('span', { class: 'path' }, one.path), one.deprecated ? el('span', { class: 'badge' }, 'deprecated') : null),
+  return el(
+    'article',
+    { class: 'operation', id: one.anchor },
+    el(
+      'h3',
+      {},
+      method(one.method),
+      el('span', { class: 'path' }, one.path),
+      one.deprecated ? el('span', { class: 'badge' }, 'deprecated') : null,
+    ),
     one.summary ? el('p', { class: 'lead' }, one.summary) : null,
     one.description && one.description !== one.summary ? prose(one.description) : null,
     one.parameters.length > 0 ? parameters(one.parameters, schemas) : null,
-    body ? [el('h4', {}, 'Request', body.required === false ? el('span', { class: 'quiet' }, ' optional') : null),
-      body.description ? prose(body.description) : null, contents(body.content, schemas)] : null,
+    body
+      ? [
+          el('h4', {}, 'Request', body.required === false ? el('span', { class: 'quiet' }, ' optional') : null),
+          body.description ? prose(body.description) : null,
+          contents(body.content, schemas),
+        ]
+      : null,
     el('h4', {}, 'Responses'),
-    Object.entries(one.responses ?? {}).map(([status, given]) => response(status, schemas.resolve(given), schemas)));
+    Object.entries(one.responses ?? {}).map(([status, given]) => response(status, schemas.resolve(given), schemas)),
+  );
 }
 
 function parameters(list, schemas) {
   return [
     el('h4', {}, 'Parameters'),
-    el('dl', { class: 'schema' }, list.map((one) => [
-      el('dt', {}, el('code', {}, one.name), el('span', { class: 'type' }, `${schemas.typeName(one.schema ?? {})}, in ${one.in}`),
-        one.required ? el('span', { class: 'required' }, 'required') : null),
-      el('dd', {}, one.description ? prose(one.description) : null, schemas.limits(one.schema ?? {}),
-        one.example === undefined ? null : el('p', {}, 'Example: ', el('code', {}, JSON.stringify(one.example)))),
-    ])),
+    el(
+      'dl',
+      { class: 'schema' },
+      list.map((one) => [
+        el(
+          'dt',
+          {},
+          el('code', {}, one.name),
+          el('span', { class: 'type' }, `${schemas.typeName(one.schema ?? {})}, in ${one.in}`),
+          one.required ? el('span', { class: 'required' }, 'required') : null,
+        ),
+        el(
+          'dd',
+          {},
+          one.description ? prose(one.description) : null,
+          schemas.limits(one.schema ?? {}),
+          one.example === undefined ? null : el('p', {}, 'Example: ', el('code', {}, JSON.stringify(one.example))),
+        ),
+      ]),
+    ),
   ];
 }
 
@@ -91,8 +147,15 @@ function response(status, given, schemas) {
 }
 
 function contents(content, schemas) {
-  return Object.entries(content ?? {}).map(([type, media]) => el('div', { class: 'content' },
-    el('p', { class: 'media' }, type), media.schema ? schemas.show(media.schema) : null, examples(media, schemas)));
+  return Object.entries(content ?? {}).map(([type, media]) =>
+    el(
+      'div',
+      { class: 'content' },
+      el('p', { class: 'media' }, type),
+      media.schema ? schemas.show(media.schema) : null,
+      examples(media, schemas),
+    ),
+  );
 }
 
 function examples(media, schemas) {
@@ -104,12 +167,27 @@ function examples(media, schemas) {
   if (media.example !== undefined) named.push(['Example', media.example]);
   else if (named.length === 0 && shared.example !== undefined) named.push(['Example', shared.example]);
   else if (named.length === 0 && shared.examples?.length > 0) named.push(['Example', shared.examples[0]]);
-  return named.map(([name, value]) => el('figure', { class: 'example' }, el('figcaption', {}, name),
-    el('pre', { tabindex: '0', 'aria-label': name }, typeof value === 'string' ? value : JSON.stringify(value, null, 2))));
+  return named.map(([name, value]) =>
+    el(
+      'figure',
+      { class: 'example' },
+      el('figcaption', {}, name),
+      el('pre', { tabindex: '0', 'aria-label': name }, typeof value === 'string' ? value : JSON.stringify(value, null, 2)),
+    ),
+  );
 }
 
 // Descriptions are Markdown; paragraphs and code are all that is made of it here.
 function prose(text) {
-  return text.split(/\n{2,}/).map((paragraph) => el('p', {}, paragraph.split(/(`[^`]+`)/).map((part) => (
-    part.startsWith('`') && part.length > 2 ? el('code', {}, part.slice(1, -1)) : part.replace(/\n/g, ' ')))));
+  return text.split(/\n{2,}/).map((paragraph) =>
+    el(
+      'p',
+      {},
+      paragraph
+        .split(/(`[^`]+`)/)
+        .map((part) =>
+          part.startsWith('`') && part.length > 2 ? el('code', {}, part.slice(1, -1)) : part.replace(/\n/g, ' '),
+        ),
+    ),
+  );
 }

@@ -13,6 +13,10 @@ export function createDocument(context) {
   const { store } = context;
   const view = byId('view-document');
   const ask = api.newest();
+  // The title stands beside the way back once its heading has left the window.
+  const heading = new IntersectionObserver(([entry]) =>
+    view.querySelector('.back')?.classList.toggle('at-top', entry.isIntersecting),
+  );
   let shown = null;
   let key = '';
 
@@ -27,14 +31,20 @@ export function createDocument(context) {
     // An old document must not stand under a new address, and a quick answer must not flicker.
     const slow = setTimeout(() => put(view, frame('Opening …')), 180);
     try {
-      const document = await ask((signal) => api.documents({ collection: info.name, id: state.doc, ...asViewer(info) }, signal));
+      const document = await ask((signal) =>
+        api.documents({ collection: info.name, id: state.doc, ...asViewer(info) }, signal),
+      );
       if (document === api.DROPPED) return;
       shown = document;
       draw(document, state);
       point(state.at, false);
     } catch (error) {
       key = '';
-      put(view, frame('Document'), trouble(error, () => update(store.get(), info)));
+      put(
+        view,
+        frame('Document'),
+        trouble(error, () => update(store.get(), info)),
+      );
     } finally {
       clearTimeout(slow);
     }
@@ -42,17 +52,41 @@ export function createDocument(context) {
 
   function frame(title) {
     return [
-      el('p', { class: 'back' }, el('a', { href: store.link({ doc: '', at: '' }) }, '← Back to results'), ' ', el('kbd', { 'aria-hidden': 'true' }, 'Esc')),
+      el(
+        'p',
+        { class: 'back at-top' },
+        el('a', { href: store.link({ doc: '', at: '' }) }, '← Back to results'),
+        el('kbd', { 'aria-hidden': 'true' }, 'Esc'),
+        el('span', { class: 'back-title', 'aria-hidden': 'true' }, title),
+      ),
       el('h1', { id: 'document-heading', tabindex: '-1' }, title),
     ];
   }
 
   function draw(document, state) {
     const ranges = rangesOf(document);
-    put(view, frame(document.title || document.id),
-      el('div', { class: 'document' },
-        el('aside', { class: 'document-side', 'aria-label': 'About the document' }, about(document), chunkList(document, ranges)),
-        el('div', { class: 'document-text', id: 'document-text', dir: 'auto' }, body(document, ranges, state))));
+    put(
+      view,
+      frame(document.title || document.id),
+      el(
+        'div',
+        { class: 'document' },
+        el(
+          'aside',
+          { class: 'document-side', 'aria-label': 'About the document' },
+          about(document),
+          chunkList(document, ranges),
+        ),
+        el(
+          'div',
+          { class: 'document-text', id: 'document-text', dir: 'auto', lang: languageOf(document) },
+          body(document, ranges, state),
+        ),
+      ),
+    );
+    heading.disconnect();
+    heading.observe(byId('document-heading'));
+    context.retitle(document.title || document.id);
     byId('document-heading').focus({ preventScroll: true });
   }
 
@@ -79,20 +113,35 @@ export function createDocument(context) {
   function chunkList(document, ranges) {
     if (ranges.length === 0) return null;
     const items = document.chunks.map((chunk, index) => {
-      const opening = document.text.slice(ranges[index]?.[0] ?? 0, (ranges[index]?.[0] ?? 0) + OPENING_LETTERS).replace(/\s+/gu, ' ').trim();
-      return el('li', {}, el('a', {
-        href: store.link({ at: String(chunk.ordinal) }), 'data-ordinal': chunk.ordinal,
-        onclick: (event) => {
-          event.preventDefault();
-          go(String(chunk.ordinal));
-        },
-      },
-      el('span', { class: 'chunk-number' }, `${chunk.ordinal + 1}`),
-      el('span', { class: 'chunk-opening', dir: 'auto' }, opening),
-      el('span', { class: 'chunk-size' }, counted(chunk.tokens, 'token'))));
+      const opening = document.text
+        .slice(ranges[index]?.[0] ?? 0, (ranges[index]?.[0] ?? 0) + OPENING_LETTERS)
+        .replace(/\s+/gu, ' ')
+        .trim();
+      return el(
+        'li',
+        {},
+        el(
+          'a',
+          {
+            href: store.link({ at: String(chunk.ordinal) }),
+            'data-ordinal': chunk.ordinal,
+            onclick: (event) => {
+              event.preventDefault();
+              go(String(chunk.ordinal));
+            },
+          },
+          el('span', { class: 'chunk-number' }, `${chunk.ordinal + 1}`),
+          el('span', { class: 'chunk-opening', dir: 'auto' }, opening),
+          el('span', { class: 'chunk-size' }, counted(chunk.tokens, 'token')),
+        ),
+      );
     });
-    return el('nav', { class: 'chunk-list', 'aria-labelledby': 'chunks-heading' },
-      el('h2', { class: 'side-title', id: 'chunks-heading' }, `Passages (${count(items.length)})`), el('ol', {}, items));
+    return el(
+      'nav',
+      { class: 'chunk-list', 'aria-labelledby': 'chunks-heading' },
+      el('h2', { class: 'side-title', id: 'chunks-heading' }, `Passages (${count(items.length)})`),
+      el('ol', {}, items),
+    );
   }
 
   function go(ordinal) {
@@ -144,15 +193,34 @@ export function createDocument(context) {
   };
 }
 
+// For breaking lines and for reading aloud, where the metadata say it.
+function languageOf({ metadata }) {
+  const language = metadata?.language ?? metadata?.lang;
+  return typeof language === 'string' && /^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$/.test(language) ? language : null;
+}
+
 // Where its passages stand in the string.
 function rangesOf(document) {
-  return toStringRanges(document.text, (document.chunks ?? []).map((chunk) => [chunk.start, chunk.end]));
+  return toStringRanges(
+    document.text,
+    (document.chunks ?? []).map((chunk) => [chunk.start, chunk.end]),
+  );
 }
 
 function about(document) {
-  const rows = [['id', document.id], ['source', document.source], ...Object.entries(document.metadata ?? {})]
-    .filter(([, value]) => value !== null && value !== undefined && value !== '');
-  return el('dl', { class: 'facts' }, rows.map(([name, value]) => [
-    el('dt', {}, name), el('dd', { dir: 'auto' }, Array.isArray(value) ? value.join(', ') : typeof value === 'object' ? JSON.stringify(value) : String(value)),
-  ]));
+  const rows = [['id', document.id], ['source', document.source], ...Object.entries(document.metadata ?? {})].filter(
+    ([, value]) => value !== null && value !== undefined && value !== '',
+  );
+  return el(
+    'dl',
+    { class: 'facts' },
+    rows.map(([name, value]) => [
+      el('dt', {}, name),
+      el(
+        'dd',
+        { dir: 'auto' },
+        Array.isArray(value) ? value.join(', ') : typeof value === 'object' ? JSON.stringify(value) : String(value),
+      ),
+    ]),
+  );
 }

@@ -50,7 +50,7 @@ export function debounced(wait_ms, run) {
 const whole = new Intl.NumberFormat('en');
 
 export function count(value) {
-  return whole.format(value ?? 0);
+  return value === null || value === undefined ? '–' : whole.format(value);
 }
 
 // "1 document", "2 documents".

@@ -33,9 +33,12 @@ function listOf(label, inherited) {
 }
 
 export function explanationPanel(root, title) {
-  return el('section', { class: 'explain', 'aria-label': `How the score of ${title} came about` },
+  return el(
+    'section',
+    { class: 'explain', 'aria-label': `How the score of ${title} came about` },
     summary(root),
-    el('ul', { class: 'explain-tree' }, item(root, null, 'leaf', 'whole', 0)));
+    el('ul', { class: 'explain-tree' }, item(root, null, 'leaf', 'whole', 0)),
+  );
 }
 
 // One bar for the whole score, with the parts that it is the sum of.
@@ -46,14 +49,28 @@ function summary(root) {
   const total = sum.children.reduce((all, child) => all + child.value, 0);
   if (!(total > 0)) return null;
   const named = sum.children.map((child) => ({ ...child, name: parts(child.label)[0], list: listOf(child.label, 'whole') }));
-  const bar = named.map((child) => el('span', {
-    'data-list': child.list, style: { 'flex-grow': String(child.value / total) },
-  }));
-  const key = named.map((child) => el('li', { 'data-list': child.list },
-    el('span', { class: 'dot', 'aria-hidden': 'true' }), `${child.name} `, el('b', {}, score(child.value)),
-    ` (${Math.round((100 * child.value) / total)} %)`));
-  return el('div', { class: 'explain-sum' },
-    el('div', { class: 'explain-stack', 'aria-hidden': 'true' }, bar), el('ul', {}, key));
+  const bar = named.map((child) =>
+    el('span', {
+      'data-list': child.list,
+      style: { 'flex-grow': String(child.value / total) },
+    }),
+  );
+  const key = named.map((child) =>
+    el(
+      'li',
+      { 'data-list': child.list },
+      el('span', { class: 'dot', 'aria-hidden': 'true' }),
+      `${child.name} `,
+      el('b', {}, score(child.value)),
+      ` (${Math.round((100 * child.value) / total)} %)`,
+    ),
+  );
+  return el(
+    'div',
+    { class: 'explain-sum' },
+    el('div', { class: 'explain-stack', 'aria-hidden': 'true' }, bar),
+    el('ul', {}, key),
+  );
 }
 
 function item(node, siblings, within, inherited, level) {
@@ -67,10 +84,11 @@ function item(node, siblings, within, inherited, level) {
   const attributes = { class: 'explain-node', 'data-op': op, 'data-value': String(node.value), 'data-within': within };
   if (op === 'leaf') return el('li', attributes, el('div', { class: 'explain-row' }, row));
   const children = node.children.map((child) => item(child, node.children, op, list, level + 1));
-  return el('li', attributes,
-    el('details', { open: level < OPEN_LEVELS },
-      el('summary', { class: 'explain-row' }, row),
-      el('ul', {}, children)));
+  return el(
+    'li',
+    attributes,
+    el('details', { open: level < OPEN_LEVELS }, el('summary', { class: 'explain-row' }, row), el('ul', {}, children)),
+  );
 }
 
 function name(node) {
@@ -92,7 +110,9 @@ function bar(node, siblings, within, list) {
   const width = node.value < 0 ? Math.min(share, room) : share * room;
   const from = node.value < 0 ? zero - width : zero;
   return el('span', {
-    class: 'explain-fill', 'data-list': node.value < 0 ? 'negative' : list, 'data-factor': within === 'product' || within === 'other',
+    class: 'explain-fill',
+    'data-list': node.value < 0 ? 'negative' : list,
+    'data-factor': within === 'product' || within === 'other',
     style: { left: `${100 * from}%`, width: `${100 * width}%` },
   });
 }

@@ -21,8 +21,13 @@ export function createHeatMap(labels) {
   const readout = el('output', { class: 'readout', 'aria-live': 'polite' });
   const strongest = el('ol', { class: 'strongest' });
   const box = el('div', { class: 'heat-box' }, canvas);
-  const node = el('div', { class: 'heat-map' }, readout, box,
-    el('div', { class: 'heat-pairs' }, el('h3', { class: 'side-title' }, 'Strongest pairs'), strongest));
+  const node = el(
+    'div',
+    { class: 'heat-map' },
+    readout,
+    box,
+    el('div', { class: 'heat-pairs' }, el('h3', { class: 'side-title' }, 'Strongest pairs'), strongest),
+  );
   let weights = [];
   let title = '';
   let cell = 0;
@@ -34,11 +39,24 @@ export function createHeatMap(labels) {
     render();
     readout.textContent = at ? reading() : 'Point at a cell, or move with the arrow keys. Rows look at columns.';
     canvas.setAttribute('aria-label', `${title}. ${size} by ${size} tokens. Arrow keys move over the cells.`);
-    put(strongest, pairs(weights).map(({ from, to, weight }) => el('li', {},
-      el('button', { type: 'button', class: 'pair', onclick: () => go(from, to) },
-        el('span', { dir: 'auto' }, labels[from]), el('span', { 'aria-hidden': 'true' }, ' → '), el('span', { class: 'unseen' }, ' looks at '),
-        el('span', { dir: 'auto' }, labels[to])),
-      el('span', { class: 'figure' }, weight.toFixed(3)))));
+    put(
+      strongest,
+      pairs(weights).map(({ from, to, weight }) =>
+        el(
+          'li',
+          {},
+          el(
+            'button',
+            { type: 'button', class: 'pair', onclick: () => go(from, to) },
+            el('span', { dir: 'auto' }, labels[from]),
+            el('span', { 'aria-hidden': 'true' }, ' → '),
+            el('span', { class: 'unseen' }, ' looks at '),
+            el('span', { dir: 'auto' }, labels[to]),
+          ),
+          el('span', { class: 'figure' }, weight.toFixed(3)),
+        ),
+      ),
+    );
   }
 
   function render() {
@@ -117,10 +135,12 @@ export function createHeatMap(labels) {
 function paint(pen, weights, cell, left, top, colour = null) {
   pen.fillStyle = colour ?? getComputedStyle(document.documentElement).getPropertyValue('--accent');
   const gap = cell > 6 ? 1 : 0;
-  weights.forEach((row, from) => row.forEach((weight, to) => {
-    pen.globalAlpha = 0.05 + 0.95 * shade(weight);
-    pen.fillRect(left + to * cell, top + from * cell, cell - gap, cell - gap);
-  }));
+  weights.forEach((row, from) =>
+    row.forEach((weight, to) => {
+      pen.globalAlpha = 0.05 + 0.95 * shade(weight);
+      pen.fillRect(left + to * cell, top + from * cell, cell - gap, cell - gap);
+    }),
+  );
   pen.globalAlpha = 1;
 }
 

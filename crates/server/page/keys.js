@@ -112,7 +112,9 @@ function singleKeys() {
 
 function drawHelp(dialog) {
   const box = el('input', {
-    type: 'checkbox', checked: singleKeys(), onchange: (event) => {
+    type: 'checkbox',
+    checked: singleKeys(),
+    onchange: (event) => {
       try {
         localStorage.setItem(STORED, event.target.checked ? 'on' : 'off');
       } catch {
@@ -120,10 +122,26 @@ function drawHelp(dialog) {
       }
     },
   });
-  put(dialog,
-    el('div', { class: 'keys-head' }, el('h2', { id: 'keys-heading' }, 'Keys'),
-      el('button', { type: 'button', class: 'icon-button', 'aria-label': 'Close', onclick: () => dialog.close() }, '×')),
-    el('dl', {}, HELP.map(([keys, means]) => [
-      el('dt', {}, keys.split(', ').map((key) => el('kbd', {}, key))), el('dd', {}, means)])),
-    el('label', { class: 'check' }, box, 'Keys of one letter'));
+  put(
+    dialog,
+    el(
+      'div',
+      { class: 'keys-head' },
+      el('h2', { id: 'keys-heading' }, 'Keys'),
+      el('button', { type: 'button', class: 'icon-button', 'aria-label': 'Close', onclick: () => dialog.close() }, '×'),
+    ),
+    el(
+      'dl',
+      {},
+      HELP.map(([keys, means]) => [
+        el(
+          'dt',
+          {},
+          keys.split(', ').map((key) => el('kbd', {}, key)),
+        ),
+        el('dd', {}, means),
+      ]),
+    ),
+    el('label', { class: 'check' }, box, 'Shortcuts of a single key'),
+  );
 }

@@ -4,7 +4,18 @@ import { el } from './dom.js';
 
 const DEEPEST = 6;
 const OPEN_LEVELS = 1;
-const LIMITS = ['minimum', 'maximum', 'exclusiveMinimum', 'exclusiveMaximum', 'minLength', 'maxLength', 'minItems', 'maxItems', 'pattern', 'format'];
+const LIMITS = [
+  'minimum',
+  'maximum',
+  'exclusiveMinimum',
+  'exclusiveMaximum',
+  'minLength',
+  'maxLength',
+  'minItems',
+  'maxItems',
+  'pattern',
+  'format',
+];
 
 export function createSchemas(description) {
   // What a reference of this document points at; others are left as they are.
@@ -12,7 +23,10 @@ export function createSchemas(description) {
     let found = given;
     for (let step = 0; step < 16 && found?.$ref; step += 1) {
       if (!found.$ref.startsWith('#/')) return found;
-      const path = found.$ref.slice(2).split('/').map((part) => decodeURIComponent(part).replaceAll('~1', '/').replaceAll('~0', '~'));
+      const path = found.$ref
+        .slice(2)
+        .split('/')
+        .map((part) => decodeURIComponent(part).replaceAll('~1', '/').replaceAll('~0', '~'));
       const target = path.reduce((node, part) => node?.[part], description);
       if (!target) return found;
       const { $ref: _, ...beside } = found;
@@ -50,32 +64,56 @@ export function createSchemas(description) {
   function show(given, level = 0, path = []) {
     const schema = resolve(given);
     const name = refName(given);
-    if (level > DEEPEST || (name && path.includes(name))) return el('p', { class: 'type' }, `${name ?? typeName(given)}, as above`);
+    if (level > DEEPEST || (name && path.includes(name)))
+      return el('p', { class: 'type' }, `${name ?? typeName(given)}, as above`);
     const inside = name ? [...path, name] : path;
     const merged = mergedProperties(schema);
     if (Object.keys(merged.properties).length > 0) {
-      return el('dl', { class: 'schema' }, Object.entries(merged.properties).map(([property, one]) => row(property, one, merged.required.includes(property), level, inside)));
+      return el(
+        'dl',
+        { class: 'schema' },
+        Object.entries(merged.properties).map(([property, one]) =>
+          row(property, one, merged.required.includes(property), level, inside),
+        ),
+      );
     }
     const alternatives = schema.oneOf ?? schema.anyOf;
     if (alternatives?.some((one) => holds(one))) {
-      return alternatives.map((one, place) => el('div', { class: 'alternative' },
-        el('p', { class: 'type' }, `${place > 0 ? 'or ' : ''}${typeName(one)}`), holds(one) ? show(one, level + 1, inside) : null));
+      return alternatives.map((one, place) =>
+        el(
+          'div',
+          { class: 'alternative' },
+          el('p', { class: 'type' }, `${place > 0 ? 'or ' : ''}${typeName(one)}`),
+          holds(one) ? show(one, level + 1, inside) : null,
+        ),
+      );
     }
     if (schema.items && holds(schema.items)) {
       return [el('p', { class: 'type' }, typeName(given)), show(schema.items, level + 1, inside)];
     }
     const values = schema.additionalProperties;
     if (values && typeof values === 'object') {
-      return [el('p', { class: 'type' }, `object, each value ${typeName(values)}`), holds(values) ? show(values, level + 1, inside) : null];
+      return [
+        el('p', { class: 'type' }, `object, each value ${typeName(values)}`),
+        holds(values) ? show(values, level + 1, inside) : null,
+      ];
     }
     return [el('p', { class: 'type' }, typeName(given)), limits(given)];
   }
 
   function row(property, one, isRequired, level, path) {
     const schema = resolve(one);
-    const more = holds(one) ? el('details', { open: level < OPEN_LEVELS - 1 }, el('summary', {}, 'Inside'), show(one, level + 1, path)) : null;
+    const more = holds(one)
+      ? el('details', { open: level < OPEN_LEVELS - 1 }, el('summary', {}, 'Inside'), show(one, level + 1, path))
+      : null;
     return [
-      el('dt', {}, el('code', {}, property), el('span', { class: 'type' }, typeName(one)), isRequired ? el('span', { class: 'required' }, 'required') : null),
+      el(
+        'dt',
+        {},
+        el('code', {}, property),
+        el('span', { class: 'type' }, typeName(one)),
+        isRequired ? el('span', { class: 'required' }, 'required') : null,
+      ),
       el('dd', {}, schema.description ? el('p', {}, schema.description) : null, limits(one), more),
     ];
   }
@@ -94,7 +132,9 @@ export function createSchemas(description) {
     if (depth > 4) return false;
     if (Object.keys(mergedProperties(schema).properties).length > 0) return true;
     const values = schema.additionalProperties;
-    const within = [...(schema.oneOf ?? schema.anyOf ?? []), schema.items, typeof values === 'object' ? values : null].filter(Boolean);
+    const within = [...(schema.oneOf ?? schema.anyOf ?? []), schema.items, typeof values === 'object' ? values : null].filter(
+      Boolean,
+    );
     return within.some((one) => holds(one, depth + 1));
   }
 

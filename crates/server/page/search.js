@@ -22,7 +22,10 @@ export function createSearch(context) {
   const ask = api.newest();
   const side = createSide(context);
   const options = createOptions(context);
-  const completion = createCompletion(input, { parameters: () => ({ collection: context.info?.name, ...asViewer(context.info) }), taken: typed });
+  const completion = createCompletion(input, {
+    parameters: () => ({ collection: context.info?.name, ...asViewer(context.info) }),
+    taken: typed,
+  });
   let asked = '';
   let answer = null;
   let drawnFor = null;
@@ -36,11 +39,10 @@ export function createSearch(context) {
     store.set({ q: input.value.trim() }, { replace: isTyping });
     isTyping = true;
   }
-  input.addEventListener('input', (event) => {
+  input.addEventListener('input', () => {
     clear.hidden = input.value === '';
-    if (!event.isComposing) typedLater();
+    typedLater();
   });
-  input.addEventListener('compositionend', () => typedLater());
   input.addEventListener('blur', () => {
     isTyping = false;
   });
@@ -95,23 +97,35 @@ export function createSearch(context) {
   async function browse(state, info, signal) {
     const facets = chosenFacets(state, info);
     const counts = facets.length > 0 ? api.search({ ...body(state, info), k: 1 }, signal) : null;
-    const page = api.documents({ collection: info.name, limit: PAGE, ...asViewer(info) }, signal);
+    const page = api.documents({ collection: info.name, limit: PAGE, ...asViewer(info) }, signal).catch((error) => {
+      // A key may be for searching alone.
+      if (error.code === 'forbidden') return { documents: [], next: null, mayNotList: true };
+      throw error;
+    });
     const [listed, answered] = await Promise.all([page, counts]);
     return { ...listed, facets: answered?.facets, warnings: answered?.warnings };
   }
 
   function body(state, info) {
     return searchBody(state, info, {
-      facets: facetRequest(chosenFacets(state, info)), viewer: info.needs_viewer ? viewers() : null,
+      facets: facetRequest(chosenFacets(state, info)),
+      viewer: info.needs_viewer ? viewers() : null,
     });
   }
 
   function show(state, info) {
     side.refuse('');
-    side.showCounts(answer.facets, state, info);
-    put(byId('notices'), suggestion(), (answer.warnings ?? []).map((warning) => el('p', { class: 'notice' }, sentence(warning))));
+    side.showCounts(answer.facets ?? {}, state, info);
+    put(
+      byId('notices'),
+      suggestion(),
+      answer.hits?.length === 0 ? whoAsks(info) : null,
+      (answer.warnings ?? []).map((warning) => el('p', { class: 'notice' }, sentence(warning))),
+    );
     if (answer.documents) {
-      byId('count').textContent = `${counted(info.status.documents, 'document')}, ${counted(info.status.chunks, 'passage')}`;
+      byId('count').textContent = info.status
+        ? `${counted(info.status.documents, 'document')}, ${counted(info.status.chunks, 'passage')}`
+        : counted(answer.documents.length, 'document');
       showDocuments(info);
       return;
     }
@@ -142,10 +156,13 @@ export function createSearch(context) {
       else put(host, el('p', { class: 'notice' }, 'The index has changed since. Search again.'));
     } catch (error) {
       explanations = { key: '', promise: null };
-      put(host, trouble(error, () => {
-        put(host);
-        explain(hit, host, state, info);
-      }));
+      put(
+        host,
+        trouble(error, () => {
+          put(host);
+          explain(hit, host, state, info);
+        }),
+      );
     } finally {
       clearTimeout(late);
     }
@@ -153,7 +170,7 @@ export function createSearch(context) {
 
   function showDocuments(info) {
     const list = documentList(answer.documents, (one) => store.link({ doc: one.id, at: '' }));
-    put(byId('hits'), answer.documents.length > 0 ? list : emptyCollection());
+    put(byId('hits'), answer.documents.length > 0 ? list : answer.mayNotList ? askFirst() : emptyCollection());
     if (answer.next === null || answer.next === undefined) return;
     const more = el('button', { type: 'button', class: 'button' }, 'More documents');
     more.addEventListener('click', async () => {
@@ -165,7 +182,10 @@ export function createSearch(context) {
         showDocuments(info);
         byId('hits').querySelectorAll('.hit-title a')[known]?.focus();
       } catch (error) {
-        put(byId('notices'), trouble(error, () => more.click()));
+        put(
+          byId('notices'),
+          trouble(error, () => more.click()),
+        );
         more.disabled = false;
       }
     });
@@ -174,13 +194,25 @@ export function createSearch(context) {
 
   function suggestion() {
     if (!answer.suggestion) return null;
-    return el('p', { class: 'suggestion' }, 'Did you mean ', el('button', {
-      type: 'button', class: 'link-button', onclick: () => {
-        input.value = answer.suggestion;
-        store.set({ q: answer.suggestion });
-        input.focus();
-      },
-    }, answer.suggestion), '?');
+    return el(
+      'p',
+      { class: 'suggestion' },
+      'Did you mean ',
+      el(
+        'button',
+        {
+          type: 'button',
+          class: 'link-button',
+          onclick: () => {
+            input.value = answer.suggestion;
+            store.set({ q: answer.suggestion });
+            input.focus();
+          },
+        },
+        answer.suggestion,
+      ),
+      '?',
+    );
   }
 
   function nothing(state) {
@@ -188,20 +220,30 @@ export function createSearch(context) {
     if (state.filter) offers.push(['Search without the filter', { filter: '' }]);
     if (state.q && state.mode && state.mode !== 'hybrid') offers.push(['Search by words and meaning', { mode: '' }]);
     const about = state.q ? ['Nothing found for ', el('q', {}, state.q), '.'] : 'No document fulfils the filter.';
-    return el('div', { class: 'empty' }, el('h2', {}, about),
+    return el(
+      'div',
+      { class: 'empty' },
+      el('h2', {}, about),
       el('p', {}, 'Try fewer or other words. Operators such as +, - and quotes demand what they stand before.'),
-      el('div', { class: 'row' }, offers.map(([name, patch]) => el('button', { type: 'button', class: 'button', onclick: () => store.set(patch) }, name))));
+      el(
+        'div',
+        { class: 'row' },
+        offers.map(([name, patch]) => el('button', { type: 'button', class: 'button', onclick: () => store.set(patch) }, name)),
+      ),
+    );
   }
 
   // What cannot be read as a filter is said beside it, and the hits stay: it is often half typed.
   function fail(error, state) {
     byId('count').textContent = '';
-    if (error.code === 'invalid_input' && state.filter && document.activeElement === byId('filter')) {
+    const isFilter =
+      error.code === 'invalid_input' && state.filter !== '' && (error.field === null || error.field === 'filter');
+    if (isFilter && document.activeElement === byId('filter')) {
       side.refuse(error.message);
       return;
     }
-    side.refuse(error.code === 'invalid_input' && state.filter ? 'Is the filter right?' : '');
-    put(byId('notices'), trouble(error, again));
+    side.refuse(isFilter ? 'Is the filter right?' : '');
+    put(byId('notices'), trouble(error, again), whoAsks(context.info));
     put(byId('hits'));
     side.showCounts(null, state, context.info);
   }
@@ -220,13 +262,33 @@ export function createSearch(context) {
       input.select();
     },
     // The marks of a passage that the last answer has.
-    hit: (document, ordinal) => answer?.hits?.find((hit) => hit.document === document && String(hit.chunk?.ordinal) === ordinal),
+    hit: (document, ordinal) =>
+      answer?.hits?.find((hit) => hit.document === document && String(hit.chunk?.ordinal) === ordinal),
   };
 }
 
+function askFirst() {
+  return el(
+    'div',
+    { class: 'empty' },
+    el('h2', {}, 'Ask something'),
+    el('p', {}, 'The key that was given may search, but not list documents.'),
+  );
+}
+
 function emptyCollection() {
-  return el('div', { class: 'empty' }, el('h2', {}, 'This collection has no documents'),
-    el('p', {}, 'Add some with ', el('code', {}, 'berth index DIR --index NAME.berth'), '.'));
+  return el(
+    'div',
+    { class: 'empty' },
+    el('h2', {}, 'This collection has no documents'),
+    el('p', {}, 'Add some with ', el('code', {}, 'berth index DIR --index NAME.berth'), '.'),
+  );
+}
+
+// In a collection with access lists, what is missing may only be hidden from whom nobody named.
+function whoAsks(info) {
+  if (!info?.needs_viewer || viewers().as_owner || viewers().principals.length > 0) return null;
+  return el('p', { class: 'notice' }, 'This collection has access lists. Say who asks, next to the filter.');
 }
 
 const isBrowsing = (state) => !state.q && !state.filter && !state.sort;

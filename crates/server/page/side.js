@@ -35,7 +35,12 @@ export function createSide(context) {
   const { store } = context;
   const counts = el('div', { class: 'facets' });
   const field = el('input', {
-    id: 'filter', type: 'text', spellcheck: 'false', autocapitalize: 'none', autocomplete: 'off', placeholder: 'field:value',
+    id: 'filter',
+    type: 'text',
+    spellcheck: 'false',
+    autocapitalize: 'none',
+    autocomplete: 'off',
+    placeholder: 'field:value',
     'aria-describedby': 'filter-state',
   });
   const state = el('p', { class: 'field-state', id: 'filter-state', role: 'alert' });
@@ -49,17 +54,45 @@ export function createSide(context) {
     filterLater.cancel();
     store.set({ filter: field.value.trim() });
   });
-  put(byId('side'),
-    el('div', { class: 'side-block' }, el('label', { for: 'filter', class: 'side-title' }, 'Filter'), field, state, chips, help),
-    viewer, counts);
+  put(
+    byId('side'),
+    el(
+      'div',
+      { class: 'side-block' },
+      el('label', { for: 'filter', class: 'side-title' }, 'Filter'),
+      field,
+      state,
+      chips,
+      help,
+    ),
+    viewer,
+    counts,
+  );
 
   function update(now, info) {
     if (document.activeElement !== field) field.value = now.filter;
     const parts = clauses(now.filter);
     byId('narrow-count').textContent = parts.length > 0 ? String(parts.length) : '';
-    put(chips, parts.map((part) => el('li', {}, el('button', {
-      type: 'button', class: 'chip', 'aria-label': `Remove ${part}`, onclick: () => store.set({ filter: toggled(now.filter, part) }),
-    }, el('span', {}, part), el('span', { 'aria-hidden': 'true' }, '×')))));
+    put(
+      chips,
+      parts.map((part) =>
+        el(
+          'li',
+          {},
+          el(
+            'button',
+            {
+              type: 'button',
+              class: 'chip',
+              'aria-label': `Remove ${part}`,
+              onclick: () => store.set({ filter: toggled(now.filter, part) }),
+            },
+            el('span', {}, part),
+            el('span', { 'aria-hidden': 'true' }, '×'),
+          ),
+        ),
+      ),
+    );
     put(help.lastChild, helpBody(info));
   }
 
@@ -69,6 +102,7 @@ export function createSide(context) {
       state.textContent = message;
       field.setAttribute('aria-invalid', String(message !== ''));
     },
+    // Without counts only the choice of fields is shown.
     showCounts: (facets, now, info) => drawCounts(counts, facets, now, info, store),
     showViewer: (info, changed) => drawViewer(viewer, info, changed),
   };
@@ -81,13 +115,20 @@ function drawCounts(host, facets, now, info, store) {
     return;
   }
   const chosen = chosenFacets(now, info);
-  const groups = chosen.map((name) => {
-    const values = facets?.[name] ?? [];
+  const groups = (facets ? chosen : []).map((name) => {
+    const values = facets[name] ?? [];
     const most = Math.max(1, ...values.map((one) => one.count));
-    return el('section', { class: 'facet', 'data-field': name, 'aria-labelledby': `facet-${name}` },
-      el('h2', { class: 'side-title', id: `facet-${name}` }, name),
-      values.length === 0 ? el('p', { class: 'quiet' }, facets ? 'No document has a value.' : '…') : null,
-      el('ul', {}, values.map((one) => facetValue(name, one, most, now, store))));
+    return el(
+      'section',
+      { class: 'facet', 'data-field': name, 'aria-label': name },
+      el('h2', { class: 'side-title' }, name),
+      values.length === 0 ? el('p', { class: 'quiet' }, 'No document has a value.') : null,
+      el(
+        'ul',
+        {},
+        values.map((one) => facetValue(name, one, most, now, store)),
+      ),
+    );
   });
   const kept = host.querySelector('details.facet-choice')?.open;
   const focused = document.activeElement?.dataset?.facet;
@@ -98,24 +139,51 @@ function drawCounts(host, facets, now, info, store) {
 function facetValue(name, { value, count: found }, most, now, store) {
   const wanted = clause(name, String(value));
   const isOn = has(now.filter, wanted);
-  return el('li', {}, el('button', {
-    type: 'button', class: 'facet-value', 'aria-pressed': String(isOn), 'data-facet': wanted,
-    onclick: () => store.set({ filter: toggled(store.get().filter, wanted) }),
-  },
-  el('span', { class: 'facet-bar', 'aria-hidden': 'true', style: { width: `${(100 * found) / most}%` } }),
-  el('span', { class: 'facet-name', dir: 'auto' }, String(value)),
-  el('span', { class: 'facet-count' }, count(found))));
+  return el(
+    'li',
+    {},
+    el(
+      'button',
+      {
+        type: 'button',
+        class: 'facet-value',
+        'aria-pressed': String(isOn),
+        'data-facet': wanted,
+        onclick: () => store.set({ filter: toggled(store.get().filter, wanted) }),
+      },
+      el('span', { class: 'facet-bar', 'aria-hidden': 'true', style: { width: `${(100 * found) / most}%` } }),
+      el('span', { class: 'facet-name', dir: 'auto' }, String(value)),
+      el('span', { class: 'facet-count' }, count(found)),
+    ),
+  );
 }
 
 function fieldChoice(countable, chosen, store, open) {
-  const boxes = countable.map((name) => el('label', { class: 'check' }, el('input', {
-    type: 'checkbox', checked: chosen.includes(name), 'data-facet': `choose ${name}`,
-    onchange: (event) => {
-      const next = event.target.checked ? [...chosen, name] : chosen.filter((one) => one !== name);
-      store.set({ facets: next.length > 0 ? countable.filter((one) => next.includes(one)).join(',') : 'none' }, { replace: true });
-    },
-  }), name));
-  return el('details', { class: 'help facet-choice', open }, el('summary', {}, 'Fields to count'), el('div', { class: 'help-body' }, boxes));
+  const boxes = countable.map((name) =>
+    el(
+      'label',
+      { class: 'check' },
+      el('input', {
+        type: 'checkbox',
+        checked: chosen.includes(name),
+        'data-facet': `choose ${name}`,
+        onchange: (event) => {
+          const next = event.target.checked ? [...chosen, name] : chosen.filter((one) => one !== name);
+          store.set(
+            { facets: next.length > 0 ? countable.filter((one) => next.includes(one)).join(',') : 'none' },
+            { replace: true },
+          );
+        },
+      }),
+      name,
+    ),
+  );
+  return el(
+    'details',
+    { class: 'help facet-choice', open },
+    el('summary', {}, 'Fields to count'),
+    el('div', { class: 'help-body' }, boxes),
+  );
 }
 
 function drawViewer(host, info, changed) {
@@ -125,31 +193,62 @@ function drawViewer(host, info, changed) {
   }
   if (host.childElementCount > 0) return;
   const kept = viewers();
-  const names = el('input', { id: 'viewers', type: 'text', spellcheck: 'false', placeholder: 'alice, staff', value: kept.principals.join(', ') });
+  const names = el('input', {
+    id: 'viewers',
+    type: 'text',
+    spellcheck: 'false',
+    placeholder: 'alice, staff',
+    value: kept.principals.join(', '),
+  });
   const owner = el('input', { type: 'checkbox', checked: kept.as_owner });
   const keep = () => {
-    const principals = names.value.split(',').map((name) => name.trim()).filter(Boolean);
+    const principals = names.value
+      .split(',')
+      .map((name) => name.trim())
+      .filter(Boolean);
     sessionStorage.setItem(VIEWERS, JSON.stringify({ principals, as_owner: owner.checked }));
     changed();
   };
   names.addEventListener('change', keep);
   owner.addEventListener('change', keep);
-  put(host, el('div', { class: 'side-block' },
-    el('label', { for: 'viewers', class: 'side-title' }, 'Who asks'), names,
-    el('label', { class: 'check' }, owner, 'as the owner, who sees everything'),
-    el('p', { class: 'quiet' }, 'This collection has access lists. Names are separated by commas.')));
+  put(
+    host,
+    el(
+      'div',
+      { class: 'side-block' },
+      el('label', { for: 'viewers', class: 'side-title' }, 'Who asks'),
+      names,
+      el('label', { class: 'check' }, owner, 'as the owner, who sees everything'),
+      el('p', { class: 'quiet' }, 'This collection has access lists. Names are separated by commas.'),
+    ),
+  );
 }
 
 function helpBody(info) {
   const rows = [
-    ['lang:ko', 'this value'], ['lang:k*', 'values that begin so'], ['year:[2019 TO 2021]', 'a range'],
-    ['year:>=2020', 'an open range'], ['day:2020-05', 'any day of that month'], ['title:crane', 'words in a text field'],
-    ['lang:(ko OR en)', 'one of several'], ['NOT lang:ko', 'all but these'], ['lang:*', 'any value'],
+    ['lang:ko', 'this value'],
+    ['lang:k*', 'values that begin so'],
+    ['year:[2019 TO 2021]', 'a range'],
+    ['year:>=2020', 'an open range'],
+    ['day:2020-05', 'any day of that month'],
+    ['title:crane', 'words in a text field'],
+    ['lang:(ko OR en)', 'one of several'],
+    ['NOT lang:ko', 'all but these'],
+    ['lang:*', 'any value'],
   ];
   const fields = (info?.fields ?? []).map((one) => el('li', {}, el('code', {}, one.name), ` ${one.kind}`));
   return [
-    el('dl', { class: 'syntax' }, rows.map(([written, means]) => [el('dt', {}, el('code', {}, written)), el('dd', {}, means)])),
+    el(
+      'dl',
+      { class: 'syntax' },
+      rows.map(([written, means]) => [el('dt', {}, el('code', {}, written)), el('dd', {}, means)]),
+    ),
     el('p', {}, 'Join conditions by AND, OR, NOT and brackets. Fields of this collection:'),
-    el('ul', { class: 'field-list' }, fields, ['id', 'source', 'modified', 'title', 'language'].map((name) => el('li', {}, el('code', {}, name)))),
+    el(
+      'ul',
+      { class: 'field-list' },
+      fields,
+      ['id', 'source', 'modified', 'title', 'language'].map((name) => el('li', {}, el('code', {}, name))),
+    ),
   ];
 }

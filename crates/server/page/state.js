@@ -3,8 +3,26 @@
 // It stands in the fragment, which browsers do not send, so that questions end up in nobody's access log.
 
 // Every part is text, and the empty one is the default, which the address leaves out.
-const PARTS = ['tab', 'c', 'q', 'mode', 'filter', 'facets', 'sort', 'k', 'passages', 'fold', 'meaning', 'late', 'doc', 'at',
-  'text', 'model', 'layer', 'head'];
+const PARTS = [
+  'tab',
+  'c',
+  'q',
+  'mode',
+  'filter',
+  'facets',
+  'sort',
+  'k',
+  'passages',
+  'fold',
+  'meaning',
+  'late',
+  'doc',
+  'at',
+  'text',
+  'model',
+  'layer',
+  'head',
+];
 
 export function createStore() {
   let state = parse(location.hash);

@@ -2,7 +2,7 @@
 
 import { byId } from './dom.js';
 
-const SIGNS = { system: '◐', light: '☀', dark: '☾' };
+const SIGNS = { system: '◐', light: '☀\ufe0e', dark: '☾' };
 
 export function installThemeButton() {
   const button = byId('theme');

@@ -9,6 +9,8 @@ const ADVICE = {
   forbidden: 'The key that was given may not do this.',
   deadline_exceeded: 'Ask for fewer results, or with a simpler filter, and try again.',
   too_large: 'Shorten what you sent.',
+  refused: 'The server guards against this.',
+  unimplemented: 'This server cannot do that.',
   unavailable: 'The server is not ready. Try again in a moment.',
   corrupted: 'Check the files of the index on the server.',
   internal: 'The log of the server may say more.',
@@ -21,6 +23,8 @@ const TITLES = {
   overloaded: 'The server is busy',
   deadline_exceeded: 'That took too long',
   too_large: 'Too large',
+  refused: 'Refused',
+  unimplemented: 'Not possible here',
   unavailable: 'Not ready',
   corrupted: 'The index is damaged',
   internal: 'The server failed',
@@ -31,10 +35,13 @@ const TITLES = {
 export function trouble(error, retry) {
   if (error.code === 'unauthenticated') return keyForm(error, retry);
   const code = error.code ?? 'internal';
-  const panel = el('div', { class: 'trouble', role: 'alert', 'data-code': code },
+  const panel = el(
+    'div',
+    { class: 'trouble', role: 'alert', 'data-code': code },
     el('h2', {}, TITLES[code] ?? 'Something went wrong'),
     el('p', { class: 'trouble-message' }, sentence(error.message)),
-    el('p', {}, advice(code, error)));
+    el('p', {}, advice(code, error)),
+  );
   const button = el('button', { type: 'button', class: 'button', onclick: retry }, 'Try again');
   panel.append(button);
   if (code === 'overloaded') countDown(panel, button, Math.min(60, Math.max(1, error.retryAfter_s ?? 2)), retry);
@@ -66,19 +73,23 @@ function countDown(panel, button, wait_s, retry) {
 function keyForm(error, retry) {
   const refused = hasKey();
   const field = el('input', { type: 'password', id: 'key', autocomplete: 'off', required: true, spellcheck: 'false' });
-  const form = el('form', {
-    class: 'trouble', 'data-code': 'unauthenticated',
-    onsubmit: (event) => {
-      event.preventDefault();
-      keepKey(field.value.trim());
-      retry();
+  const form = el(
+    'form',
+    {
+      class: 'trouble',
+      'data-code': 'unauthenticated',
+      onsubmit: (event) => {
+        event.preventDefault();
+        keepKey(field.value.trim());
+        retry();
+      },
     },
-  },
-  el('h2', {}, refused ? 'The key was refused' : 'This server asks for a key'),
-  el('p', { class: 'trouble-message', role: 'alert' }, sentence(error.message)),
-  el('label', { for: 'key' }, 'API key'),
-  el('div', { class: 'row' }, field, el('button', { class: 'button primary', type: 'submit' }, 'Use the key')),
-  el('p', { class: 'quiet' }, 'It is kept until you close this tab, and is sent to this server alone.'));
+    el('h2', {}, refused ? 'The key was refused' : 'This server asks for a key'),
+    el('p', { class: 'trouble-message', role: 'alert' }, sentence(error.message)),
+    el('label', { for: 'key' }, 'API key'),
+    el('div', { class: 'row' }, field, el('button', { class: 'button primary', type: 'submit' }, 'Use the key')),
+    el('p', { class: 'quiet' }, 'It is kept until you close this tab, and is sent to this server alone.'),
+  );
   return form;
 }
 

@@ -18,6 +18,7 @@ use std::thread;
 use std::time::Instant;
 
 use berth_pipeline::{Call, Lane};
+use berth_types::Head;
 use tokio::sync::Semaphore;
 
 use self::collections::{Collection, Collections};
@@ -127,6 +128,18 @@ impl Engine {
             })?;
         }
         Ok(())
+    }
+
+    /// Opens the models that the collections were built with.
+    pub(crate) async fn warm_up(&self) {
+        for collection in self.collections.all() {
+            let Some(open) = collection.if_open().await else { continue };
+            let Ok((searcher, _)) = open.fresh().await else { continue };
+            let key = self.models.key_of(&searcher.reader().snapshot().settings().fingerprint, Head::Sentence);
+            if let Err(failure) = self.models.get(&key).await {
+                tracing::warn!(collection = %collection.name, %failure, "the model of the collection cannot be opened");
+            }
+        }
     }
 
     /// Closes collections that nobody uses, the least recently used first, until what is open is within the budget.

@@ -1,16 +1,24 @@
 //! Serves indexes and models over gRPC and HTTP, with a page for people.
 //!
 //! The only crate that knows the service's wire shapes. `engine` answers, whatever protocol a request came by; `grpc`, `http`
-//! and `mcp` translate; `access` knows who asks; `net` listens.
+//! and `mcp` translate; `guard` and `access` know who asks; `net` listens; `server` puts it together.
 
-#[allow(dead_code)]
 mod access;
-#[allow(dead_code)]
 mod engine;
-#[allow(dead_code)]
 mod failure;
-#[allow(dead_code)]
+mod grpc;
+mod guard;
+mod http;
+mod mcp;
 mod metrics;
+mod net;
 mod options;
+mod server;
+mod telemetry;
 
+pub use access::keys::{Key, KeyError, NewKey, Scope, add_key, read_keys, revoke_key};
+pub use mcp::serve_stdio;
+pub use net::tls::TlsError;
 pub use options::{CollectionPlace, Limits, ServerOptions, TlsFiles};
+pub use server::{Handle, ServeError, Server, Signals};
+pub use telemetry::{LogFormat, LogOptions, Telemetry, start_telemetry};

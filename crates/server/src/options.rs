@@ -86,6 +86,8 @@ pub struct Limits {
     pub header_timeout: Duration,
     /// `body-timeout`: time in which a client has to send some of a body that it has begun.
     pub body_timeout: Duration,
+    /// `idle-timeout`: time after which a connection that asks nothing is closed.
+    pub idle_timeout: Duration,
     /// `request-timeout`: time for an answer where the client names none, and the most that it may name.
     pub request_timeout: Duration,
     /// `max-queue`: requests that wait for the same model, or for a search.
@@ -112,6 +114,7 @@ impl Default for Limits {
             connection_age: None,
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(120),
             request_timeout: Duration::from_secs(60),
             queue: 1024,
             wait: Duration::from_secs(2),

@@ -11,6 +11,7 @@ use berth_pipeline::{IndexReader, Searcher, StoredWeights, index_exists, stored_
 use tokio::sync::Mutex;
 
 use super::blocking;
+use super::documents::Lengths;
 use super::writing::Writer;
 use crate::failure::{Code, Failure};
 use crate::metrics::Latency;
@@ -40,6 +41,8 @@ pub(crate) struct OpenCollection {
     base: RwLock<Base>,
     last_refresh: std::sync::Mutex<Instant>,
     path: PathBuf,
+    /// How long documents are, with the commit that they are of.
+    lengths: std::sync::Mutex<Option<(u64, Lengths)>>,
 }
 
 #[derive(Clone)]
@@ -52,7 +55,7 @@ impl OpenCollection {
     fn open(path: &Path) -> Result<Self, Failure> {
         let reader = Arc::new(IndexReader::open(path)?);
         let base = RwLock::new(Base::over(path, reader)?);
-        Ok(Self { base, last_refresh: std::sync::Mutex::new(Instant::now()), path: path.to_path_buf() })
+        Ok(Self { base, last_refresh: std::sync::Mutex::new(Instant::now()), path: path.to_path_buf(), lengths: std::sync::Mutex::default() })
     }
 
     /// What searches, as of at most [`REFRESH`] ago, with the weights that the index stores.
@@ -71,6 +74,21 @@ impl OpenCollection {
         }
         let Base { searcher, weights } = self.base.read().unwrap_or_else(PoisonError::into_inner).clone();
         Ok((searcher, weights))
+    }
+
+    /// What `count` says of the lengths of documents; of the same commit it is asked once.
+    pub(crate) fn lengths(&self, count: impl FnOnce(&Searcher) -> Result<Lengths, Failure>) -> Result<Lengths, Failure> {
+        let searcher = self.base.read().unwrap_or_else(PoisonError::into_inner).searcher.clone();
+        let generation = searcher.reader().snapshot().generation();
+        let known = self.lengths.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match known {
+            Some((of, lengths)) if of == generation => Ok(lengths),
+            _ => {
+                let lengths = count(&searcher)?;
+                *self.lengths.lock().unwrap_or_else(PoisonError::into_inner) = Some((generation, lengths.clone()));
+                Ok(lengths)
+            }
+        }
     }
 
     /// Bytes of its files.

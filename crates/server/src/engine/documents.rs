@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use berth_pipeline::{
-    BuiltWith, Encoders, IndexStatus, IngestOptions, SparseSettings, StoredDocument, create_index,
+    BuiltWith, Encoders, IndexStatus, IngestOptions, Searcher, SparseSettings, StoredDocument, create_index,
 };
 use berth_types::{Document, FieldDeclaration, FieldKind, Head, Viewer};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -232,24 +232,9 @@ impl Engine {
     /// How long the documents of a collection are, by a sample that is spread over all of them.
     pub(crate) async fn lengths(&self, context: &Context, name: &str) -> Result<Lengths, Failure> {
         let collection = self.collection(context, name, Scope::Search)?;
-        let (searcher, _) = collection.get().await?.fresh().await?;
-        self.reading(context, searcher, |searcher| {
-            let snapshot = searcher.reader().snapshot();
-            let records = snapshot.records()?;
-            let step = records.len().div_ceil(SAMPLED).max(1);
-            let mut lengths = Lengths {
-                chunks: records.values().map(|record| u64::from(record.chunks)).collect(),
-                ..Lengths::default()
-            };
-            for id in records.keys().step_by(step) {
-                if let Some(stored) = snapshot.document(id)? {
-                    lengths.tokens.push(stored.chunks.iter().map(|chunk| u64::from(chunk.tokens)).sum());
-                }
-            }
-            lengths.sampled = lengths.tokens.len();
-            Ok(lengths)
-        })
-        .await
+        let open = collection.get().await?;
+        let (searcher, _) = open.fresh().await?;
+        self.reading(context, searcher, move |_| open.lengths(measured)).await
     }
 
     /// Makes a collection without documents.
@@ -283,7 +268,7 @@ impl Engine {
         name: &str,
         principals: &[String],
         as_owner: bool,
-    ) -> Result<(berth_pipeline::Searcher, Option<Viewer>), Failure> {
+    ) -> Result<(Searcher, Option<Viewer>), Failure> {
         let collection = self.collection(context, name, Scope::Search)?;
         let viewer = context.caller.viewer(principals, as_owner)?;
         let open: Arc<OpenCollection> = collection.get().await?;
@@ -294,8 +279,8 @@ impl Engine {
     async fn reading<T: Send + 'static>(
         &self,
         context: &Context,
-        searcher: berth_pipeline::Searcher,
-        read: impl FnOnce(&berth_pipeline::Searcher) -> Result<T, Failure> + Send + 'static,
+        searcher: Searcher,
+        read: impl FnOnce(&Searcher) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
         let pass = self.searches.enter(1, context.deadline).await?;
         let deadline = context.deadline;
@@ -308,6 +293,21 @@ impl Engine {
         })
         .await
     }
+}
+
+fn measured(searcher: &Searcher) -> Result<Lengths, Failure> {
+    let snapshot = searcher.reader().snapshot();
+    let records = snapshot.records()?;
+    let step = records.len().div_ceil(SAMPLED).max(1);
+    let chunks = records.values().map(|record| u64::from(record.chunks)).collect();
+    let mut lengths = Lengths { chunks, ..Lengths::default() };
+    for id in records.keys().step_by(step) {
+        if let Some(stored) = snapshot.document(id)? {
+            lengths.tokens.push(stored.chunks.iter().map(|chunk| u64::from(chunk.tokens)).sum());
+        }
+    }
+    lengths.sampled = lengths.tokens.len();
+    Ok(lengths)
 }
 
 /// The document of an id, or words that there is none.

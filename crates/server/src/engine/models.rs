@@ -22,8 +22,6 @@ pub(crate) struct ModelKey {
     /// As suits the machine when none.
     pub(crate) precision: Option<Precision>,
     pub(crate) head: Head,
-    /// Layers whose attention is asked for; all when none.
-    pub(crate) layers: Option<Vec<usize>>,
 }
 
 /// A model in memory, with its two doors: for those who wait for one answer, and for work in quantity.
@@ -103,7 +101,7 @@ impl Models {
     /// The key of a model by name; the default one where that is empty.
     pub(crate) fn key(&self, name: &str, head: Head) -> ModelKey {
         let name = if name.is_empty() { self.default_name() } else { name };
-        ModelKey { name: name.to_owned(), precision: self.choice.precision, head, layers: None }
+        ModelKey { name: name.to_owned(), precision: self.choice.precision, head }
     }
 
     /// The key of the model that an index was built with; whatever the server was told, the index counts.
@@ -111,7 +109,7 @@ impl Models {
         let of_index = EncoderChoice { model: None, precision: None, ..self.choice.clone() };
         let choice = choice_for(&of_index, built_with);
         let name = choice.model.unwrap_or_else(|| built_with.model.clone());
-        ModelKey { name, precision: choice.precision, head, layers: None }
+        ModelKey { name, precision: choice.precision, head }
     }
 
     /// The head by which a model ranks or gives tokens their vectors: late interaction where its card says how.
@@ -145,7 +143,7 @@ impl Models {
         let started = Instant::now();
         let (name, head) = (key.name.clone(), key.head);
         let model = blocking(move || {
-            let encoder = open_head(&home, &choice, key.head, key.layers)?;
+            let encoder = open_head(&home, &choice, key.head, None)?;
             let files = installed(&home, &key.name)?;
             let graph = key.head.graph_file(encoder.precision());
             // A graph of a checkpoint that came with one has a name of its own.

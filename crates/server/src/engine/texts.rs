@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use berth_pipeline::{
-    AttentionAnswer, Call, Encoder, Overlong, Prompt, RowToken, SparseTerm, TextTokenizer, max_sim,
+    AttentionAnswer, Call, Encoder, ModelListing, Overlong, Prompt, RowToken, SparseTerm, TextTokenizer, list, max_sim,
     open_tokenizer, vectors,
 };
 use berth_types::{Embedding, Head};
@@ -98,6 +98,17 @@ pub(crate) struct Scored {
 pub(crate) struct Labelled {
     pub(crate) labels: Vec<(String, f32)>,
     pub(crate) truncated: usize,
+}
+
+/// An installed model.
+#[derive(Debug, Clone)]
+pub(crate) struct ModelLine {
+    pub(crate) name: String,
+    pub(crate) description: String,
+    pub(crate) dimensions: usize,
+    pub(crate) window_tokens: usize,
+    /// Whether it is in memory.
+    pub(crate) loaded: bool,
 }
 
 /// Tokenizers that were asked for, by model.
@@ -259,16 +270,15 @@ impl Engine {
         .await
     }
 
-    /// Which token of a short text looks at which, in one layer or in all.
+    /// Which token of a short text looks at which, in one layer or in all; and how many layers there are.
     pub(crate) async fn attention(
         &self,
         context: &Context,
         name: &str,
         (text, layer): (String, Option<usize>),
-    ) -> Result<AttentionAnswer, Failure> {
+    ) -> Result<(AttentionAnswer, usize), Failure> {
         context.caller.may(Scope::Embed)?;
-        let layers = layer.map(|layer| vec![layer]);
-        let key = ModelKey { layers: layers.clone(), ..self.models.key(name, Head::Attention) };
+        let key = self.models.key(name, Head::Attention);
         let run = self.begin(context, &key, ("text", vec![text.len()]), "predict").await?;
         run.work(move |encoder| {
             let tokens = encoder.tokenizer().tokenize(&text)?.ids.len() + encoder.tokenizer().special_tokens();
@@ -276,9 +286,42 @@ impl Engine {
                 let message = format!("the text has {tokens} tokens; attention is shown for at most {ATTENTION_TOKENS}");
                 return Err(Failure::invalid("text", message));
             }
-            Ok(encoder.ask_attention(&text, &layers.unwrap_or_default(), Overlong::Refuse)?.wait()?)
+            let mut answer = encoder.ask_attention(&text, &[], Overlong::Refuse)?.wait()?;
+            let count = answer.layers.len();
+            if let Some(layer) = layer {
+                answer.layers.retain(|found| found.layer == layer);
+                if answer.layers.is_empty() {
+                    return Err(Failure::invalid("layer", format!("there is no layer {layer}; the last one is {}", count - 1)));
+                }
+            }
+            Ok((answer, count))
         })
         .await
+    }
+
+    /// The models that are installed.
+    pub(crate) async fn list_models(&self, context: &Context) -> Result<Vec<ModelLine>, Failure> {
+        // Whoever may search may see what is searched with.
+        context.caller.may(Scope::Embed).or_else(|_| context.caller.may(Scope::Search))?;
+        let loaded: Vec<String> = self.models.loaded().into_iter().map(|(key, _)| key.name).collect();
+        let home = self.models.home().clone();
+        blocking(move || {
+            let line = |model: ModelListing| ModelLine {
+                loaded: loaded.contains(&model.name),
+                name: model.name,
+                description: model.description,
+                dimensions: model.dimensions,
+                window_tokens: model.window_tokens,
+            };
+            Ok(list(&home)?.into_iter().filter(|model| model.installed).map(line).collect())
+        })
+        .await
+    }
+
+    /// The model that is meant where a request names none.
+    pub(crate) async fn default_model(&self, context: &Context) -> Result<Arc<Model>, Failure> {
+        context.caller.may(Scope::Embed)?;
+        self.models.get(&self.models.key("", Head::Sentence)).await
     }
 
     /// Opens the model, and waits at its door.

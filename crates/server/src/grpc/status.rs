@@ -1,0 +1,70 @@
+//! Failures as statuses of gRPC, with the details that clients can act on.
+
+use std::collections::HashMap;
+
+use axum::response::{IntoResponse, Response};
+use tonic::{Code as GrpcCode, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+use crate::failure::{Code, Failure};
+
+/// Who gives the reasons in `ErrorInfo`.
+const DOMAIN: &str = "berth";
+
+/// The one place where kinds of failure become gRPC.
+pub(crate) fn code(code: Code) -> GrpcCode {
+    match code {
+        Code::InvalidInput | Code::TooLarge => GrpcCode::InvalidArgument,
+        Code::NotFound => GrpcCode::NotFound,
+        Code::Unauthenticated => GrpcCode::Unauthenticated,
+        Code::Forbidden => GrpcCode::PermissionDenied,
+        Code::Refused => GrpcCode::FailedPrecondition,
+        Code::Overloaded => GrpcCode::ResourceExhausted,
+        Code::DeadlineExceeded => GrpcCode::DeadlineExceeded,
+        Code::Unavailable => GrpcCode::Unavailable,
+        Code::Corrupted => GrpcCode::DataLoss,
+        Code::Unimplemented => GrpcCode::Unimplemented,
+        Code::Internal => GrpcCode::Internal,
+    }
+}
+
+impl From<Failure> for Status {
+    fn from(failure: Failure) -> Self {
+        let mut details = ErrorDetails::new();
+        let limit = failure.limit.map(|limit| ("limit".to_owned(), limit.to_owned()));
+        details.set_error_info(failure.code.as_str(), DOMAIN, limit.into_iter().collect::<HashMap<_, _>>());
+        if let Some(field) = failure.field {
+            details.add_bad_request_violation(field, &failure.message);
+        }
+        if let Some(wait) = failure.retry_after {
+            details.set_retry_info(Some(wait));
+        }
+        Self::with_error_details(code(failure.code), failure.message, details)
+    }
+}
+
+/// The answer to a request that did not come as far as its service.
+pub(crate) fn refused(failure: &Failure) -> Response {
+    let mut response = Status::from(failure.clone()).into_http::<axum::body::Body>().into_response();
+    response.extensions_mut().insert(failure.clone());
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn clients_are_told_what_they_can_act_on() {
+        let failure = Failure { field: Some("k"), ..Failure::overloaded("max-wait", "full", Duration::from_millis(300)) };
+        let status = Status::from(failure);
+        assert_eq!((status.code(), status.message()), (GrpcCode::ResourceExhausted, "full"));
+        let details = status.get_error_details();
+        assert_eq!(details.retry_info().unwrap().retry_delay, Some(Duration::from_millis(300)));
+        assert_eq!(details.error_info().unwrap().reason, "overloaded");
+        assert_eq!(details.error_info().unwrap().metadata["limit"], "max-wait");
+        assert_eq!(details.bad_request().unwrap().field_violations[0].field, "k");
+    }
+}

@@ -1,0 +1,81 @@
+//! Listens, and serves connections: plain or over TLS, HTTP/1.1 and HTTP/2, each within its limits.
+
+pub(crate) mod connection;
+pub(crate) mod tls;
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+use self::connection::{Connection, serve_connection};
+use self::tls::Tls;
+use crate::metrics;
+use crate::options::Limits;
+
+/// How long no connection is accepted after the system had no room for one.
+const NO_ROOM: Duration = Duration::from_millis(100);
+
+/// Accepts connections until `stop` says otherwise; then waits until all have ended, or `drain` is over.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    tls: Option<Arc<Tls>>,
+    limits: Limits,
+    (mut stop, drain): (watch::Receiver<bool>, Duration),
+) {
+    let places = Arc::new(Semaphore::new(limits.connections));
+    let limits = Arc::new(limits);
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = accept(&listener, &places) => accepted,
+            _ = stop.wait_for(|stop| *stop) => break,
+            Some(_) = connections.join_next(), if !connections.is_empty() => {
+                metrics::connections(connections.len());
+                continue;
+            }
+        };
+        match accepted {
+            Ok((stream, peer, place)) => {
+                // Small answers go out at once.
+                let _ = stream.set_nodelay(true);
+                let connection = Connection {
+                    router: router.clone(),
+                    tls: tls.clone(),
+                    limits: Arc::clone(&limits),
+                    stop: stop.clone(),
+                    peer,
+                };
+                connections.spawn(async move {
+                    serve_connection(connection, stream).await;
+                    drop(place);
+                });
+                metrics::connections(connections.len());
+            }
+            Err(error) => {
+                // Too many open files, for instance: those that are there may end soon.
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(NO_ROOM).await;
+            }
+        }
+    }
+    drop(listener);
+    let all_ended = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(drain, all_ended).await.is_err() {
+        tracing::warn!("connections were cut: their requests took longer than the time to drain");
+    }
+}
+
+type Accepted = (tokio::net::TcpStream, std::net::SocketAddr, tokio::sync::OwnedSemaphorePermit);
+
+/// Accepts one when there is a place for it.
+async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> io::Result<Accepted> {
+    let place = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
+    let (stream, peer) = listener.accept().await?;
+    Ok((stream, peer, place))
+}

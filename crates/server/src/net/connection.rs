@@ -1,0 +1,233 @@
+//! One connection: its handshake, its requests, its end.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use http::Request;
+use hyper::body::{Frame, Incoming, SizeHint};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::Sleep;
+use tower::ServiceExt as _;
+
+use super::tls::Tls;
+use crate::guard::Peer;
+use crate::options::Limits;
+
+/// Resets of streams that the client may have under way before it is cut off: "rapid reset" (CVE-2023-44487) lives of these.
+const PENDING_RESETS: usize = 20;
+/// How often an HTTP/2 client is asked whether it is there, and how long it has to answer.
+const PING_EVERY: Duration = Duration::from_secs(20);
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
+/// The least that hyper takes as a buffer.
+const LEAST_BUFFER: usize = 8192;
+/// Headers of a request.
+const MOST_HEADERS: usize = 100;
+/// How often the age and the idleness of a connection are looked at, at the least.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// What serves a connection.
+pub(crate) struct Connection {
+    pub(crate) router: Router,
+    pub(crate) tls: Option<Arc<Tls>>,
+    pub(crate) limits: Arc<Limits>,
+    /// Becomes true when the server is to stop.
+    pub(crate) stop: watch::Receiver<bool>,
+    pub(crate) peer: SocketAddr,
+}
+
+/// What a connection did.
+#[derive(Debug, Default)]
+struct Activity {
+    /// Requests that have begun.
+    begun: AtomicU64,
+    /// Of them, those whose answer is not made yet.
+    under_way: AtomicUsize,
+    /// Milliseconds from the start of the connection to the last beginning or end of a request.
+    last_ms: AtomicU64,
+}
+
+/// Serves one connection to its end.
+pub(crate) async fn serve_connection(connection: Connection, stream: TcpStream) {
+    match &connection.tls {
+        None => serve_io(&connection, stream).await,
+        Some(tls) => {
+            let handshake = tls.acceptor().accept(stream);
+            match tokio::time::timeout(connection.limits.header_timeout, handshake).await {
+                Ok(Ok(stream)) => serve_io(&connection, stream).await,
+                Ok(Err(error)) => tracing::debug!(peer = %connection.peer, %error, "no handshake"),
+                Err(_) => tracing::debug!(peer = %connection.peer, "the handshake took too long"),
+            }
+        }
+    }
+}
+
+async fn serve_io<Io: AsyncRead + AsyncWrite + Unpin + Send + 'static>(connection: &Connection, io: Io) {
+    let Connection { router, limits, peer, .. } = connection;
+    let started = Instant::now();
+    let activity = Arc::new(Activity::default());
+    let service = service_fn({
+        let (activity, router, peer, body_timeout) =
+            (Arc::clone(&activity), router.clone(), *peer, limits.body_timeout);
+        move |request: Request<Incoming>| {
+            activity.begun.fetch_add(1, Ordering::Relaxed);
+            activity.under_way.fetch_add(1, Ordering::Relaxed);
+            let under_way = UnderWay(Arc::clone(&activity), started);
+            let mut request = request.map(|body| Body::new(TimedBody::new(body, body_timeout)));
+            request.extensions_mut().insert(Peer(peer));
+            let router = router.clone();
+            async move {
+                let response: Result<Response, Infallible> = router.oneshot(request).await;
+                // The answer is under way until its body has ended.
+                response.map(|response| response.map(|body| Body::new(Counted { body, _under_way: under_way })))
+            }
+        }
+    });
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_timeout.max(limits.idle_timeout))
+        .max_headers(MOST_HEADERS)
+        .max_buf_size((limits.header_bytes as usize).max(LEAST_BUFFER));
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.streams)
+        .max_header_list_size(limits.header_bytes)
+        .max_pending_accept_reset_streams(PENDING_RESETS)
+        .keep_alive_interval(PING_EVERY)
+        .keep_alive_timeout(PING_TIMEOUT);
+    let mut serving = pin!(builder.serve_connection(TokioIo::new(io), service));
+    let mut stop = connection.stop.clone();
+    let mut stopping = false;
+    let look_every = LOOK_EVERY.min(limits.header_timeout);
+    loop {
+        tokio::select! {
+            ended = serving.as_mut() => {
+                if let Err(error) = ended {
+                    tracing::debug!(%peer, %error, "connection ended");
+                }
+                return;
+            }
+            _ = stop.wait_for(|stop| *stop), if !stopping => {
+                stopping = true;
+                serving.as_mut().graceful_shutdown();
+            }
+            () = tokio::time::sleep(look_every) => {
+                let (begun, under_way) = (activity.begun.load(Ordering::Relaxed), activity.under_way.load(Ordering::Relaxed));
+                let age = started.elapsed();
+                let quiet = age.saturating_sub(Duration::from_millis(activity.last_ms.load(Ordering::Relaxed)));
+                // Whoever has not even sent a first request in time sends none.
+                if begun == 0 && age >= limits.header_timeout {
+                    tracing::debug!(%peer, "no request came in time");
+                    return;
+                }
+                if under_way == 0 && begun > 0 && quiet >= limits.idle_timeout {
+                    serving.as_mut().graceful_shutdown();
+                    stopping = true;
+                }
+                if !stopping && limits.connection_age.is_some_and(|most| age >= most) {
+                    stopping = true;
+                    serving.as_mut().graceful_shutdown();
+                }
+            }
+        }
+    }
+}
+
+/// Counts a request as under way for as long as it is kept.
+struct UnderWay(Arc<Activity>, Instant);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        let Self(activity, started) = self;
+        activity.under_way.fetch_sub(1, Ordering::Relaxed);
+        activity.last_ms.store(started.elapsed().as_millis() as u64, Ordering::Relaxed);
+    }
+}
+
+/// The body of an answer.
+struct Counted {
+    body: Body,
+    _under_way: UnderWay,
+}
+
+impl hyper::body::Body for Counted {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.get_mut().body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// The body of a request, which fails when the client sends nothing of it for too long.
+struct TimedBody {
+    body: Incoming,
+    timeout: Duration,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl TimedBody {
+    fn new(body: Incoming, timeout: Duration) -> Self {
+        Self { body, timeout, sleep: None }
+    }
+}
+
+/// The client has stopped to send.
+#[derive(Debug, thiserror::Error)]
+#[error("nothing of the body came for {} s, which is the limit body-timeout", .0.as_secs_f64())]
+struct BodyTimeout(Duration);
+
+impl hyper::body::Body for TimedBody {
+    type Data = Bytes;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let this = self.get_mut();
+        match Pin::new(&mut this.body).poll_frame(context) {
+            Poll::Ready(frame) => {
+                this.sleep = None;
+                Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+            }
+            Poll::Pending => {
+                let timeout = this.timeout;
+                let sleep = this.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
+                match sleep.as_mut().poll(context) {
+                    Poll::Ready(()) => Poll::Ready(Some(Err(Box::new(BodyTimeout(timeout))))),
+                    Poll::Pending => Poll::Pending,
+                }
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,262 @@
+//! A server: put together, run, reloaded, stopped.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tonic_health::server::HealthReporter;
+use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
+
+use crate::access::audit::Audit;
+use crate::access::keys::{KeyError, Keys};
+use crate::access::rates::Rates;
+use crate::engine::{Engine, uptime_ms};
+use crate::guard::{Guard, guard};
+use crate::net::tls::{Tls, TlsError};
+use crate::options::ServerOptions;
+use crate::{grpc, http, mcp, metrics, net};
+
+/// How often keys, certificates and the folder of collections are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// Why a server cannot be started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// It would be open to everyone who can reach it.
+    #[error(
+        "{address} can be reached from other machines, and there are no API keys: make some with `berth key create` and \
+         name their file with --keys, or say that everyone may do everything with --open-to-all"
+    )]
+    OpenToAll {
+        /// Where it was to listen.
+        address: SocketAddr,
+    },
+    /// The address is taken, or not this machine's.
+    #[error("cannot listen on {address}: {cause}")]
+    Listen {
+        /// Where it was to listen.
+        address: SocketAddr,
+        /// What the system said.
+        cause: io::Error,
+    },
+    /// A file cannot be opened.
+    #[error("cannot open {}: {cause}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        cause: io::Error,
+    },
+    /// Two collections have the same name.
+    #[error("two collections are called '{name}'; name each once, as in --index NAME=DIR")]
+    SameName {
+        /// The name.
+        name: String,
+    },
+    /// Something is wrong with the API keys.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
+    /// Something is wrong with the certificate.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The protocol cannot describe itself.
+    #[error("reflection cannot be set up: {0}")]
+    Reflection(String),
+}
+
+/// A server that listens and does not answer yet.
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+    options: ServerOptions,
+    engine: Arc<Engine>,
+    guard: Arc<Guard>,
+    tls: Option<Arc<Tls>>,
+    router: axum::Router,
+    health: HealthReporter,
+}
+
+/// Stops a server, and makes it read its files again.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    stop: watch::Sender<bool>,
+    reload: watch::Sender<u64>,
+}
+
+impl Handle {
+    /// Lets requests that are under way end, within the time to drain, and then ends the server.
+    pub fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    /// Reads API keys and certificates again, looks for collections that came or went, and opens the audit log anew.
+    pub fn reload(&self) {
+        self.reload.send_modify(|count| *count += 1);
+    }
+}
+
+impl Server {
+    /// Checks all that can be checked and takes the address; collections and models are opened when they are asked for.
+    ///
+    /// # Errors
+    /// See [`ServeError`].
+    pub async fn bind(options: ServerOptions) -> Result<Self, ServeError> {
+        uptime_ms();
+        metrics::recorder();
+        let has_client_ca = options.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+        let is_loopback = options.listen.ip().is_loopback();
+        if !is_loopback && options.keys.is_none() && !has_client_ca && !options.open_to_all {
+            return Err(ServeError::OpenToAll { address: options.listen });
+        }
+        for (place, collection) in options.collections.iter().enumerate() {
+            if options.collections[..place].iter().any(|other| other.name == collection.name) {
+                return Err(ServeError::SameName { name: collection.name.clone() });
+            }
+        }
+        let keys = options.keys.as_deref().map(Keys::open).transpose()?;
+        let tls = options.tls.as_ref().map(Tls::open).transpose()?.map(Arc::new);
+        let audit = Audit::open(options.audit.as_deref()).map_err(|cause| {
+            let path = options.audit.clone().unwrap_or_default();
+            ServeError::File { path, cause }
+        })?;
+        if !is_loopback && keys.is_some() && tls.is_none() {
+            tracing::warn!("API keys travel in clear: give the server a certificate, or put it behind a proxy that has one");
+        }
+        let listen = |cause| ServeError::Listen { address: options.listen, cause };
+        let listener = TcpListener::bind(options.listen).await.map_err(listen)?;
+        let address = listener.local_addr().map_err(listen)?;
+        let engine = Engine::new(&options, audit);
+        let is_local = is_loopback && keys.is_none();
+        let guarded = Guard {
+            keys,
+            rates: Rates::default(),
+            limits: options.limits.clone(),
+            cors_origins: options.cors_origins.clone(),
+            is_local,
+        };
+        let guarding = Arc::new(guarded);
+        let (services, health) = grpc::routes(&engine).map_err(|error| ServeError::Reflection(error.to_string()))?;
+        let router = {
+            let guarding = Arc::clone(&guarding);
+            let layer = from_fn(move |request: Request, next: Next| guard(Arc::clone(&guarding), request, next));
+            let routes = http::routes(&engine).merge(services).merge(mcp::routes(&engine)).layer(layer);
+            match cors(&options.cors_origins) {
+                Some(cors) => routes.layer(cors),
+                None => routes,
+            }
+        };
+        Ok(Self { listener, address, options, engine, guard: guarding, tls, router, health })
+    }
+
+    /// Where it listens: the port that was chosen where none was named.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Opens collections and the default model, so that the first request does not wait for them.
+    pub async fn warm_up(&self) {
+        if let Err(failure) = self.engine.check_ready().await {
+            tracing::warn!(%failure, "a collection cannot be opened");
+        }
+        self.engine.warm_up().await;
+    }
+
+    /// What stops it and makes it read its files again.
+    pub fn handle() -> (Handle, Signals) {
+        let (stop, stopped) = watch::channel(false);
+        let (reload, reloaded) = watch::channel(0);
+        (Handle { stop, reload }, Signals { stopped, reloaded })
+    }
+
+    /// Answers until it is stopped, and returns when the last request has ended or the time to drain is over.
+    pub async fn run(self, signals: Signals) {
+        let Self { listener, options, engine, guard, tls, router, health, .. } = self;
+        for service in grpc::SERVICES {
+            health.set_service_status(service, tonic_health::ServingStatus::Serving).await;
+        }
+        let Signals { stopped, reloaded } = signals;
+        let looking = tokio::spawn(look_after(
+            (Arc::clone(&engine), Arc::clone(&guard), tls.clone()),
+            reloaded,
+            options.memory_budget_bytes,
+        ));
+        let draining = tokio::spawn({
+            let mut stopped = stopped.clone();
+            async move {
+                if stopped.wait_for(|stop| *stop).await.is_ok() {
+                    for service in grpc::SERVICES {
+                        health.set_service_status(service, tonic_health::ServingStatus::NotServing).await;
+                    }
+                }
+            }
+        });
+        net::serve(listener, router, tls, options.limits, (stopped, options.drain)).await;
+        engine.stop();
+        looking.abort();
+        draining.abort();
+    }
+}
+
+/// What a server hears.
+#[derive(Debug, Clone)]
+pub struct Signals {
+    stopped: watch::Receiver<bool>,
+    reloaded: watch::Receiver<u64>,
+}
+
+/// Reads files that have changed, and keeps to the memory budget.
+async fn look_after(
+    (engine, guard, tls): (Arc<Engine>, Arc<Guard>, Option<Arc<Tls>>),
+    mut reloaded: watch::Receiver<u64>,
+    memory_budget_bytes: Option<u64>,
+) {
+    loop {
+        let asked = tokio::select! {
+            () = tokio::time::sleep(LOOK_EVERY) => false,
+            changed = reloaded.changed() => changed.is_ok(),
+        };
+        let (looking, guard, tls) = (Arc::clone(&engine), Arc::clone(&guard), tls.clone());
+        let looked = tokio::task::spawn_blocking(move || {
+            looking.collections.look_around();
+            if let Some(Err(error)) = guard.keys.as_ref().map(Keys::reload) {
+                tracing::error!(%error, "the API keys stay as they were");
+            }
+            match tls.map(|tls| tls.reload()) {
+                Some(Ok(true)) => tracing::info!("the certificate was read again"),
+                Some(Err(error)) => tracing::error!(%error, "the certificate stays as it was"),
+                Some(Ok(false)) | None => {}
+            }
+            if asked {
+                if let Err(error) = looking.audit.reopen() {
+                    tracing::error!(%error, "the audit log cannot be opened");
+                }
+                tracing::info!("files were read again");
+            }
+        });
+        if let Err(error) = looked.await {
+            tracing::error!(%error, "looking after files failed");
+        }
+        engine.make_room(memory_budget_bytes).await;
+    }
+}
+
+/// Lets pages of these origins ask; none by default.
+fn cors(origins: &[String]) -> Option<CorsLayer> {
+    if origins.is_empty() {
+        return None;
+    }
+    let allowed = if origins.iter().any(|origin| origin == "*") {
+        AllowOrigin::any()
+    } else {
+        AllowOrigin::list(origins.iter().filter_map(|origin| origin.parse().ok()))
+    };
+    let methods = [::http::Method::GET, ::http::Method::POST, ::http::Method::DELETE];
+    Some(CorsLayer::new().allow_origin(allowed).allow_methods(methods).allow_headers(AllowHeaders::mirror_request()))
+}
