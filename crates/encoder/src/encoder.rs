@@ -291,7 +291,8 @@ impl Encoder {
     /// `RowTooLong` when the model does not take as many ids; nothing is ever cut off here.
     pub fn passage_row(&self, title: &[u32], body: &[u32]) -> Result<Vec<u32>, Error> {
         let row =
-            [self.core.tokenizer.prefix(), self.prompt(Prompt::Passage), title, body, self.core.tokenizer.suffix()].concat();
+            [self.core.tokenizer.prefix(), self.prompt(Prompt::Passage), title, body, self.core.tokenizer.suffix()]
+                .concat();
         self.check_length(&row)?;
         Ok(row)
     }

@@ -12,7 +12,7 @@ use crate::bench::quantile;
 use crate::encoding::{EncoderChoice, open_encoder};
 use crate::lists::depth_for;
 use crate::samples::read_texts;
-use crate::search::Searcher;
+use crate::searcher::Searcher;
 use crate::{Error, Home, open_sparse_encoder};
 
 /// What to measure.

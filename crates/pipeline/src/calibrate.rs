@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::encoding::EncoderChoice;
 use crate::migrate::open_judgements;
-use crate::search::{Searcher, SearcherOptions};
+use crate::searcher::{Searcher, SearcherOptions};
 use crate::{Error, Home};
 
 /// First answers of a question that count as what its user looks at.

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bench::quantile;
 use crate::encoding::{EncoderChoice, open_encoder};
-use crate::search::Searcher;
+use crate::searcher::Searcher;
 use crate::{Encoders, Error, Home, IngestOptions, Progress, ingest, open_sparse_encoder, open_token_encoder};
 
 /// Documents asked for with each query: recall is measured at 100.

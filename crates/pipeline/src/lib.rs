@@ -40,6 +40,7 @@ mod rerank;
 mod row_files;
 mod samples;
 mod search;
+mod searcher;
 mod shaping;
 mod source;
 mod sparse;
@@ -62,7 +63,8 @@ pub use heads::{open_head, open_tokenizer};
 pub use home::Home;
 pub use import::{ImportOptions, ImportReport, import};
 pub use ingest::{
-    Encoders, GivenOutcome, GivenReport, IngestOptions, IngestReport, Ingestor, Progress, ProgressState, create_index, ingest,
+    Encoders, GivenOutcome, GivenReport, IngestOptions, IngestReport, Ingestor, Progress, ProgressState, create_index,
+    ingest,
 };
 pub use joining::{FusionChoice, FusionKind, ResolvedFusion};
 pub use late::{TokenEncoder, open_token_encoder};
@@ -82,7 +84,7 @@ pub use query_log::{
 pub use rates::{last_rate, remember_rate};
 pub use row_files::{Draft, Dtype, FileRow, RowFormat, RowWriter, Values};
 pub use samples::{read_texts, sample_texts};
-pub use search::{Searcher, SearcherOptions};
+pub use searcher::{Searcher, SearcherOptions};
 pub use source::{Problem, SkipCounts, is_standard_input};
 pub use sparse::{SparseEncoder, open_sparse_encoder};
 pub use texts::{Answered, Asking, BadLine, Body, Ended, Input, Inputs, asking};
@@ -96,9 +98,9 @@ pub use berth_encoder::heads::sparse::Term as SparseTerm;
 pub use berth_encoder::heads::{attention, classify, vectors};
 pub use berth_encoder::resident_bytes;
 pub use berth_encoder::{
-    Asked, AttentionAnswer, Call, CallTimes, ClassAnswer, Encoder, Error as EncoderError, EntityAnswer, FileState, FillMaskAnswer, InstalledModel, LateAnswer,
-    LayersAnswer, Lane, MaskedPlace, Overlong, PairAnswer, PerplexityAnswer, Prompt, RowToken, SentenceAnswer, SparseAnswer,
-    Tensor, TextTokenizer, TokensAnswer,
+    Asked, AttentionAnswer, Call, CallTimes, ClassAnswer, Encoder, EntityAnswer, Error as EncoderError, FileState,
+    FillMaskAnswer, InstalledModel, Lane, LateAnswer, LayersAnswer, MaskedPlace, Overlong, PairAnswer,
+    PerplexityAnswer, Prompt, RowToken, SentenceAnswer, SparseAnswer, Tensor, TextTokenizer, TokensAnswer,
 };
 pub use berth_index::dates;
 pub use berth_index::highlight::snippet;

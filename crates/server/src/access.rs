@@ -80,7 +80,8 @@ impl Caller {
         let names = || -> Vec<String> {
             principals.iter().map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect()
         };
-        let forbidden = |field, message: &str| Err(Failure { field: Some(field), ..Failure::new(Code::Forbidden, message) });
+        let forbidden =
+            |field, message: &str| Err(Failure { field: Some(field), ..Failure::new(Code::Forbidden, message) });
         match &self.principals {
             Some(_) if as_owner => forbidden("as_owner", "the key is someone's, who is not the owner"),
             Some(own) if principals.is_empty() => Ok(Some(Viewer::Principals(own.clone()))),
@@ -114,7 +115,8 @@ mod tests {
     fn scopes_and_collections_both_count() {
         let key = caller(&[Scope::Search], Some(&["a"]), None);
         assert!(key.may_in(Scope::Search, "a").is_ok());
-        for (scope, collection) in [(Scope::Search, "b"), (Scope::Write, "a"), (Scope::Admin, "a"), (Scope::Search, "")] {
+        for (scope, collection) in [(Scope::Search, "b"), (Scope::Write, "a"), (Scope::Admin, "a"), (Scope::Search, "")]
+        {
             assert_eq!(key.may_in(scope, collection).unwrap_err().code, Code::Forbidden, "{scope} {collection}");
         }
         let admin = caller(&[Scope::Admin], None, None);

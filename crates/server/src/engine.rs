@@ -203,16 +203,15 @@ pub(crate) fn uptime_ms() -> u64 {
 }
 
 /// Refuses more of something than a limit allows.
-pub(crate) fn check_limit(
-    limit: &'static str,
-    field: &'static str,
-    count: usize,
-    most: usize,
-) -> Result<(), Failure> {
+pub(crate) fn check_limit(limit: &'static str, field: &'static str, count: usize, most: usize) -> Result<(), Failure> {
     if count <= most {
         return Ok(());
     }
-    Err(Failure::limit(limit, field, format!("{count} are more than the limit {limit} of {most}; send fewer at a time")))
+    Err(Failure::limit(
+        limit,
+        field,
+        format!("{count} are more than the limit {limit} of {most}; send fewer at a time"),
+    ))
 }
 
 /// Refuses nothing where something has to be.

@@ -115,7 +115,9 @@ impl From<Error> for Failure {
                 retry_after: Some(Duration::from_secs(2)),
                 ..Self::new(Code::Unavailable, "the collection is being written by another process; try again soon")
             },
-            (Error::Encoder(EncoderError::Cancelled), _) => Self::new(Code::DeadlineExceeded, "the request was taken back"),
+            (Error::Encoder(EncoderError::Cancelled), _) => {
+                Self::new(Code::DeadlineExceeded, "the request was taken back")
+            }
             (_, ErrorKind::InvalidInput) => told(Code::InvalidInput),
             (_, ErrorKind::NotFound) => told(Code::NotFound),
             (_, ErrorKind::Refused) => told(Code::Refused),
@@ -137,8 +139,10 @@ pub(crate) fn without_paths(message: &str) -> String {
     let mut clean = String::with_capacity(message.len());
     let mut rest = message;
     while let Some(at) = rest.find('/') {
-        let begins = rest[..at].chars().next_back().is_none_or(|before| !before.is_alphanumeric() && !":/.<".contains(before));
-        let end = rest[at..].find(|c: char| c.is_whitespace() || "'\"`,;()".contains(c)).map_or(rest.len(), |end| at + end);
+        let begins =
+            rest[..at].chars().next_back().is_none_or(|before| !before.is_alphanumeric() && !":/.<".contains(before));
+        let end =
+            rest[at..].find(|c: char| c.is_whitespace() || "'\"`,;()".contains(c)).map_or(rest.len(), |end| at + end);
         let path = rest[at..end].trim_end_matches([':', '.']);
         clean.push_str(&rest[..at]);
         if begins && path.len() > 1 {
@@ -160,7 +164,10 @@ mod tests {
     fn paths_of_the_host_stay_at_home() {
         let check = |message: &str, clean: &str| assert_eq!(without_paths(message), clean);
         check("cannot read /srv/x/y.toml: denied", "cannot read [path]: denied");
-        check("model 'm' is not installed in /home/a/.local/models; run it", "model 'm' is not installed in [path]; run it");
+        check(
+            "model 'm' is not installed in /home/a/.local/models; run it",
+            "model 'm' is not installed in [path]; run it",
+        );
         check("/a was built", "[path] was built");
         check("24/7 and and/or, 'a/b', http://x/y", "24/7 and and/or, 'a/b', http://x/y");
         check("a lone / and '/srv/q'", "a lone / and '[path]'");

@@ -55,7 +55,8 @@ impl Guard {
         let headers = request.headers();
         self.check_origin(request)?;
         let asked = Instant::now();
-        let deadline = asked + timeout(headers)?.map_or(self.limits.request_timeout, |timeout| timeout.min(self.limits.request_timeout));
+        let deadline = asked
+            + timeout(headers)?.map_or(self.limits.request_timeout, |timeout| timeout.min(self.limits.request_timeout));
         if is_open(request.uri().path()) {
             return Ok(None);
         }
@@ -65,7 +66,8 @@ impl Guard {
             Some(keys) => {
                 let key = shown_key(headers).and_then(|shown| keys.find(shown, SystemTime::now()));
                 let key = key.ok_or_else(|| {
-                    let message = "the request needs a valid API key: send it with the header authorization: Bearer KEY";
+                    let message =
+                        "the request needs a valid API key: send it with the header authorization: Bearer KEY";
                     Failure::new(Code::Unauthenticated, message)
                 })?;
                 (Caller::of_key(&key), key.rate)
@@ -226,7 +228,9 @@ fn method_of(request: &Request, is_grpc: bool) -> String {
 /// The client's own name for the request where it is a plain one; else one of ours.
 fn request_id(headers: &HeaderMap) -> String {
     let given = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok());
-    let plain = |id: &&str| !id.is_empty() && id.len() <= 64 && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    let plain = |id: &&str| {
+        !id.is_empty() && id.len() <= 64 && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
     if let Some(id) = given.filter(plain) {
         return id.to_owned();
     }
@@ -248,7 +252,10 @@ mod tests {
     use super::*;
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
-        pairs.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())).collect()
+        pairs
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap()))
+            .collect()
     }
 
     #[test]
@@ -258,7 +265,13 @@ mod tests {
         assert_eq!(read("grpc-timeout", "2S").unwrap(), Some(Duration::from_secs(2)));
         assert_eq!(read("x-timeout-ms", "40").unwrap(), Some(Duration::from_millis(40)));
         assert_eq!(timeout(&headers(&[])).unwrap(), None);
-        for (name, value) in [("grpc-timeout", "S"), ("grpc-timeout", ""), ("grpc-timeout", "123456789S"), ("grpc-timeout", "1x"), ("x-timeout-ms", "-1")] {
+        for (name, value) in [
+            ("grpc-timeout", "S"),
+            ("grpc-timeout", ""),
+            ("grpc-timeout", "123456789S"),
+            ("grpc-timeout", "1x"),
+            ("x-timeout-ms", "-1"),
+        ] {
             assert!(read(name, value).is_err(), "{name} {value}");
         }
     }
@@ -288,7 +301,11 @@ mod tests {
             is_local: true,
         };
         let check = |pairs: &[(&'static str, &str)]| guard.check_origin(&request(pairs)).is_ok();
-        assert!(check(&[("host", "localhost:7878")]) && check(&[("host", "127.0.0.1:7878")]) && check(&[("host", "[::1]:7878")]));
+        assert!(
+            check(&[("host", "localhost:7878")])
+                && check(&[("host", "127.0.0.1:7878")])
+                && check(&[("host", "[::1]:7878")])
+        );
         assert!(check(&[("host", "localhost:7878"), ("origin", "http://localhost:7878")]));
         assert!(check(&[("host", "localhost:7878"), ("origin", "https://known.example")]));
         for pairs in [
@@ -307,7 +324,16 @@ mod tests {
         for path in ["/", "/assets/app.js", "/healthz", "/grpc.health.v1.Health/Check"] {
             assert!(is_open(path), "{path}");
         }
-        for path in ["/search", "/metrics", "/berth.v1.SearchService/Search", "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", "//", "/assets", "/info", "/mcp"] {
+        for path in [
+            "/search",
+            "/metrics",
+            "/berth.v1.SearchService/Search",
+            "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+            "//",
+            "/assets",
+            "/info",
+            "/mcp",
+        ] {
             assert!(!is_open(path), "{path}");
         }
     }

@@ -1,7 +1,9 @@
 //! HTTP: routes and shapes. What they ask for is done in `engine`, and who may ask for it is said there too.
 
+pub(crate) mod collections;
 pub(crate) mod documents;
 pub(crate) mod errors;
+pub(crate) mod jobs;
 pub(crate) mod openai;
 pub(crate) mod openapi;
 pub(crate) mod ops;
@@ -12,10 +14,10 @@ pub(crate) mod tei;
 
 use std::sync::Arc;
 
+use ::http::{HeaderMap, StatusCode};
 use axum::Router;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
-use ::http::{HeaderMap, StatusCode};
 
 use crate::engine::Engine;
 use crate::failure::{Code, Failure};
@@ -33,11 +35,11 @@ pub(crate) fn routes(engine: &Arc<Engine>) -> Router {
         .route("/complete", get(search::complete))
         .route("/documents", post(documents::put).get(documents::get).delete(documents::delete_one))
         .route("/documents/delete", post(documents::delete))
-        .route("/collections", get(documents::collections).post(documents::create))
-        .route("/collections/{name}", get(documents::collection))
-        .route("/jobs", get(documents::jobs).post(documents::start_job))
-        .route("/jobs/{id}", get(documents::job))
-        .route("/snapshots", post(documents::snapshot))
+        .route("/collections", get(collections::collections).post(collections::create))
+        .route("/collections/{name}", get(collections::collection))
+        .route("/jobs", get(jobs::jobs).post(jobs::start_job))
+        .route("/jobs/{id}", get(jobs::job))
+        .route("/snapshots", post(jobs::snapshot))
         .route("/v1/embeddings", post(openai::embeddings))
         .route("/v1/models", get(openai::models))
         .route("/v1/models/{id}", get(openai::model))

@@ -51,11 +51,8 @@ pub(crate) fn routes(engine: &Arc<Engine>) -> Router {
         .with_json_response(true)
         .disable_allowed_hosts()
         .with_max_request_body_bytes(engine.limits.message_bytes);
-    let service = StreamableHttpService::new(
-        move || Ok(assistant.clone()),
-        Arc::new(NeverSessionManager::default()),
-        config,
-    );
+    let service =
+        StreamableHttpService::new(move || Ok(assistant.clone()), Arc::new(NeverSessionManager::default()), config);
     Router::new().route_service("/mcp", service)
 }
 
@@ -148,7 +145,8 @@ type Answer = Result<(String, Value), Failure>;
 impl Assistant {
     /// Who asks: as the guard found out, or whoever started this process.
     fn context(&self, asked: &RequestContext<RoleServer>) -> Result<Context, ErrorData> {
-        let of_http = asked.extensions.get::<http::request::Parts>().and_then(|parts| parts.extensions.get::<Context>());
+        let of_http =
+            asked.extensions.get::<http::request::Parts>().and_then(|parts| parts.extensions.get::<Context>());
         match of_http {
             Some(context) => Ok(context.clone()),
             None if self.local => {
@@ -186,7 +184,10 @@ impl Assistant {
                 "start": hit.chunk.start, "end": hit.chunk.end,
             })
         });
-        Ok((text, json!({"hits": hits.collect::<Vec<_>>(), "suggestion": reply.suggestion, "warnings": reply.warnings})))
+        Ok((
+            text,
+            json!({"hits": hits.collect::<Vec<_>>(), "suggestion": reply.suggestion, "warnings": reply.warnings}),
+        ))
     }
 
     async fn get(&self, context: &Context, arguments: Value) -> Answer {
@@ -210,13 +211,15 @@ impl Assistant {
     async fn list(&self, context: &Context) -> Answer {
         let listed = self.engine.list(context).await?;
         let line = |Listed { name, known, error, .. }: &Listed| match known {
-            Some(known) => format!("{name}: {} documents, {} passages, model {}", known.documents, known.chunks, known.model),
+            Some(known) => {
+                format!("{name}: {} documents, {} passages, model {}", known.documents, known.chunks, known.model)
+            }
             None => format!("{name}: {}", error.clone().unwrap_or_default()),
         };
         let text: Vec<String> = listed.iter().map(line).collect();
-        let names = listed.iter().map(|listed| {
-            json!({"name": listed.name, "documents": listed.known.as_ref().map(|known| known.documents)})
-        });
+        let names = listed.iter().map(
+            |listed| json!({"name": listed.name, "documents": listed.known.as_ref().map(|known| known.documents)}),
+        );
         Ok((text.join("\n"), json!({"collections": names.collect::<Vec<_>>()})))
     }
 }
@@ -226,9 +229,11 @@ fn read<T: serde::de::DeserializeOwned>(arguments: Value) -> Result<T, Failure> 
 }
 
 fn tools() -> Vec<Tool> {
-    let collection = json!({"type": "string", "description": "Name of a collection; may be left out where there is one"});
+    let collection =
+        json!({"type": "string", "description": "Name of a collection; may be left out where there is one"});
     let tool = |name: &'static str, description: &'static str, properties: Value, required: &[&str]| {
-        let schema = json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false});
+        let schema =
+            json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false});
         let Value::Object(schema) = schema else { unreachable!("it is written as an object") };
         let mut tool = Tool::new(name, description, Arc::new(schema));
         tool.annotations = Some(ToolAnnotations::from_raw(None, Some(true), Some(false), Some(true), Some(false)));

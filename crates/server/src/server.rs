@@ -127,7 +127,9 @@ impl Server {
             ServeError::File { path, cause }
         })?;
         if !is_loopback && keys.is_some() && tls.is_none() {
-            tracing::warn!("API keys travel in clear: give the server a certificate, or put it behind a proxy that has one");
+            tracing::warn!(
+                "API keys travel in clear: give the server a certificate, or put it behind a proxy that has one"
+            );
         }
         let listen = |cause| ServeError::Listen { address: options.listen, cause };
         let listener = TcpListener::bind(options.listen).await.map_err(listen)?;

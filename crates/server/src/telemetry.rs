@@ -71,7 +71,14 @@ impl Drop for Telemetry {
 /// # Errors
 /// A filter that is none, an endpoint that is none; words for people.
 pub fn start_telemetry(options: &LogOptions) -> Result<Telemetry, String> {
-    let filter = EnvFilter::try_new(&options.filter)
+    // A level alone is Berth's own: what engines say of themselves is for those who ask for it.
+    let is_level = options.filter.bytes().all(|byte| byte.is_ascii_alphabetic());
+    let words = if is_level {
+        format!("{},ort=warn,tantivy=warn,h2=info,hyper=info", options.filter)
+    } else {
+        options.filter.clone()
+    };
+    let filter = EnvFilter::try_new(words)
         .map_err(|error| format!("'{}' says not what is to be logged: {error}", options.filter))?;
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let lines = match options.format {

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use berth_pipeline::{
-    Encoder, EncoderChoice, Error, Home, IndexError, ResolvedFusion, Searcher, SearcherOptions, log_query, open_head, snippet,
+    Encoder, EncoderChoice, Error, Home, IndexError, ResolvedFusion, Searcher, SearcherOptions, log_query, open_head,
+    snippet,
 };
 use berth_types::{Explanation, FacetCount, Head, Hit, Mode, Query, Rerank, Reranker, SearchReply};
 use serde::Serialize;

@@ -152,7 +152,9 @@ fn hear_signals(handle: Handle) -> anyhow::Result<()> {
                     _ if stopping => std::process::exit(130),
                     _ => {
                         stopping = true;
-                        say("berth: stopping; requests that are under way end first, a second signal ends them at once");
+                        say(
+                            "berth: stopping; requests that are under way end first, a second signal ends them at once",
+                        );
                         handle.stop();
                     }
                 }

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::sample::{SampleOptions, Sampled, recorded, sample_documents};
 use crate::encoding::EncoderChoice;
-use crate::search::{Searcher, SearcherOptions};
+use crate::searcher::{Searcher, SearcherOptions};
 use crate::{Error, Home};
 
 /// Documents asked for with each question.

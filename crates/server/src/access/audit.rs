@@ -59,7 +59,8 @@ impl<'a> Entry<'a> {
 impl Audit {
     /// Notes writes in a file, at its end; nowhere but in the server's log without one.
     pub(crate) fn open(path: Option<&Path>) -> io::Result<Self> {
-        let file = path.map(|path| Ok::<_, io::Error>((path.to_path_buf(), Mutex::new(append_to(path)?)))).transpose()?;
+        let file =
+            path.map(|path| Ok::<_, io::Error>((path.to_path_buf(), Mutex::new(append_to(path)?)))).transpose()?;
         Ok(Self { file })
     }
 
@@ -111,7 +112,10 @@ mod tests {
         audit.note(&entry, Err(&Failure::new(Code::Unavailable, "x")));
         let text = std::fs::read_to_string(&path).unwrap();
         let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        assert_eq!((&lines[0]["caller"], &lines[0]["ids"], &lines[0]["generation"]), (&"k1".into(), &serde_json::json!(["a", "b"]), &7.into()));
+        assert_eq!(
+            (&lines[0]["caller"], &lines[0]["ids"], &lines[0]["generation"]),
+            (&"k1".into(), &serde_json::json!(["a", "b"]), &7.into())
+        );
         assert_eq!((lines[1]["outcome"].as_str(), lines[1].get("generation")), (Some("unavailable"), None));
         assert!(lines[0]["time"].as_str().unwrap().ends_with('Z'));
     }

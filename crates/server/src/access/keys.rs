@@ -324,7 +324,9 @@ mod tests {
         assert_eq!(keys.find(&shown, now).unwrap(), first);
         assert_eq!(keys.find(&other, now).unwrap(), second);
         let mixed = format!("berth_{}_{secret}", second.id);
-        for wrong in ["", "berth_", "berth_x_y", secret, &shown[6..], &mixed, &format!("{shown}0"), &shown[..shown.len() - 1]] {
+        for wrong in
+            ["", "berth_", "berth_x_y", secret, &shown[6..], &mixed, &format!("{shown}0"), &shown[..shown.len() - 1]]
+        {
             assert_eq!(keys.find(wrong, now), None, "{wrong}");
         }
         assert_eq!(revoke_key(&path, &first.id).unwrap(), first);
@@ -364,7 +366,13 @@ mod tests {
         let keys = Keys::open(&path).unwrap();
         let good = fs::read_to_string(&path).unwrap();
         let doubled = format!("{good}{good}");
-        for bad in ["[[key]]\nid = 1", "key = 3", &good.replace("search\"", "fly\""), &doubled, &good.replace("hash = \"", "hash = \"x")] {
+        for bad in [
+            "[[key]]\nid = 1",
+            "key = 3",
+            &good.replace("search\"", "fly\""),
+            &doubled,
+            &good.replace("hash = \"", "hash = \"x"),
+        ] {
             fs::write(&path, bad).unwrap();
             *keys.seen.write().unwrap() = None;
             let message = keys.reload().unwrap_err().to_string();

@@ -43,8 +43,7 @@ impl Rates {
                 bucket.tokens < bucket.per_second
             });
         }
-        let bucket =
-            buckets.entry(Arc::clone(who)).or_insert(Bucket { tokens: per_second, at: now, per_second });
+        let bucket = buckets.entry(Arc::clone(who)).or_insert(Bucket { tokens: per_second, at: now, per_second });
         bucket.fill(per_second, now);
         if bucket.tokens < 1.0 {
             return Err(Duration::from_secs_f64((1.0 - bucket.tokens) / per_second));

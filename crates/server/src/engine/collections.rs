@@ -55,7 +55,12 @@ impl OpenCollection {
     fn open(path: &Path) -> Result<Self, Failure> {
         let reader = Arc::new(IndexReader::open(path)?);
         let base = RwLock::new(Base::over(path, reader)?);
-        Ok(Self { base, last_refresh: std::sync::Mutex::new(Instant::now()), path: path.to_path_buf(), lengths: std::sync::Mutex::default() })
+        Ok(Self {
+            base,
+            last_refresh: std::sync::Mutex::new(Instant::now()),
+            path: path.to_path_buf(),
+            lengths: std::sync::Mutex::default(),
+        })
     }
 
     /// What searches, as of at most [`REFRESH`] ago, with the weights that the index stores.
@@ -77,7 +82,10 @@ impl OpenCollection {
     }
 
     /// What `count` says of the lengths of documents; of the same commit it is asked once.
-    pub(crate) fn lengths(&self, count: impl FnOnce(&Searcher) -> Result<Lengths, Failure>) -> Result<Lengths, Failure> {
+    pub(crate) fn lengths(
+        &self,
+        count: impl FnOnce(&Searcher) -> Result<Lengths, Failure>,
+    ) -> Result<Lengths, Failure> {
         let searcher = self.base.read().unwrap_or_else(PoisonError::into_inner).searcher.clone();
         let generation = searcher.reader().snapshot().generation();
         let known = self.lengths.lock().unwrap_or_else(PoisonError::into_inner).clone();

@@ -90,7 +90,8 @@ impl Gate {
         }
         if let Some(wait) = wait.filter(|wait| *wait > self.most_wait) {
             let (wait, most) = (wait.as_millis(), self.most_wait.as_millis());
-            let message = format!("the wait would be {wait} ms, above the limit max-wait of {most} ms; try again later");
+            let message =
+                format!("the wait would be {wait} ms, above the limit max-wait of {most} ms; try again later");
             return Err(Failure::overloaded("max-wait", message, retry));
         }
         let place = tokio::time::timeout_at(deadline.into(), Arc::clone(&self.places).acquire_owned()).await;

@@ -184,7 +184,10 @@ fn place_of_snapshot(index: &Path, called: &str) -> Result<PathBuf, Failure> {
     let now = dates::of_clock(SystemTime::now()).replace(':', "");
     let called = if called.is_empty() { now.as_str() } else { called };
     if called.starts_with('.') || called.len() > 128 || !called.bytes().all(plain) {
-        return Err(Failure::invalid("name", "a snapshot is named by letters, digits, '-', '_' and '.', at most 128 of them"));
+        return Err(Failure::invalid(
+            "name",
+            "a snapshot is named by letters, digits, '-', '_' and '.', at most 128 of them",
+        ));
     }
     let mut folder = index.as_os_str().to_owned();
     folder.push(".snapshots");

@@ -122,7 +122,8 @@ impl Models {
     pub(crate) async fn get(&self, key: &ModelKey) -> Result<Arc<Model>, Failure> {
         let slot = {
             let mut open = self.lock();
-            let entry = open.entry(key.clone()).or_insert_with(|| Open { slot: Slot::default(), last_used: Instant::now() });
+            let entry =
+                open.entry(key.clone()).or_insert_with(|| Open { slot: Slot::default(), last_used: Instant::now() });
             entry.last_used = Instant::now();
             Arc::clone(&entry.slot)
         };

@@ -237,7 +237,8 @@ impl Engine {
             }
             value => Ok(value),
         };
-        let facet = |word: &String| word.parse::<Facet>().map_err(|error| Failure::invalid("facets", error.to_string()));
+        let facet =
+            |word: &String| word.parse::<Facet>().map_err(|error| Failure::invalid("facets", error.to_string()));
         let filled = |word: &Option<String>| word.clone().filter(|word| !word.is_empty());
         let sort = filled(&request.sort).map(|word| word.parse::<Sort>());
         let sort = sort.transpose().map_err(|error| Failure::invalid("sort", error.to_string()))?;

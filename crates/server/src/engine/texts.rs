@@ -134,21 +134,34 @@ impl Engine {
             check_tokens(encoder.tokenizer(), &inputs, limit)?;
             let special = encoder.tokenizer().special_tokens() as u64;
             let mut tokens = 0;
-            let vectors = in_order(encoder, &inputs, |input| match (kind, input) {
-                (VectorKind::Dense, Input::Text(text)) => Ok(Asked::Dense(encoder.ask_sentence(text, prompt, overlong)?)),
-                (VectorKind::Dense, Input::Ids(ids)) => Ok(Asked::Dense(encoder.ask_sentence_ids(ids, prompt, overlong)?)),
-                (_, Input::Ids(_)) => Err(Failure::invalid("input", "only dense vectors are made of token ids; send text")),
-                (VectorKind::Sparse, Input::Text(text)) => Ok(Asked::Sparse(encoder.ask_sparse(text, 0.0, overlong)?)),
-                (VectorKind::Tokens, Input::Text(text)) if encoder.head() == Head::Late => {
-                    let prompt = if prompt == Prompt::Query { prompt } else { Prompt::Passage };
-                    Ok(Asked::Late(encoder.ask_late(text, prompt, overlong)?))
-                }
-                (VectorKind::Tokens, Input::Text(text)) => Ok(Asked::Tokens(encoder.ask_tokens(text)?)),
-            }, |asked| {
-                let (vectors, read) = asked.wait(dimensions)?;
-                tokens += read as u64 + special;
-                Ok(vectors)
-            })?;
+            let vectors = in_order(
+                encoder,
+                &inputs,
+                |input| match (kind, input) {
+                    (VectorKind::Dense, Input::Text(text)) => {
+                        Ok(Asked::Dense(encoder.ask_sentence(text, prompt, overlong)?))
+                    }
+                    (VectorKind::Dense, Input::Ids(ids)) => {
+                        Ok(Asked::Dense(encoder.ask_sentence_ids(ids, prompt, overlong)?))
+                    }
+                    (_, Input::Ids(_)) => {
+                        Err(Failure::invalid("input", "only dense vectors are made of token ids; send text"))
+                    }
+                    (VectorKind::Sparse, Input::Text(text)) => {
+                        Ok(Asked::Sparse(encoder.ask_sparse(text, 0.0, overlong)?))
+                    }
+                    (VectorKind::Tokens, Input::Text(text)) if encoder.head() == Head::Late => {
+                        let prompt = if prompt == Prompt::Query { prompt } else { Prompt::Passage };
+                        Ok(Asked::Late(encoder.ask_late(text, prompt, overlong)?))
+                    }
+                    (VectorKind::Tokens, Input::Text(text)) => Ok(Asked::Tokens(encoder.ask_tokens(text)?)),
+                },
+                |asked| {
+                    let (vectors, read) = asked.wait(dimensions)?;
+                    tokens += read as u64 + special;
+                    Ok(vectors)
+                },
+            )?;
             Ok(Embedded { model: key.name, vectors, tokens })
         })
         .await
@@ -283,7 +296,8 @@ impl Engine {
         run.work(move |encoder| {
             let tokens = encoder.tokenizer().tokenize(&text)?.ids.len() + encoder.tokenizer().special_tokens();
             if tokens > ATTENTION_TOKENS {
-                let message = format!("the text has {tokens} tokens; attention is shown for at most {ATTENTION_TOKENS}");
+                let message =
+                    format!("the text has {tokens} tokens; attention is shown for at most {ATTENTION_TOKENS}");
                 return Err(Failure::invalid("text", message));
             }
             let mut answer = encoder.ask_attention(&text, &[], Overlong::Refuse)?.wait()?;
@@ -291,7 +305,10 @@ impl Engine {
             if let Some(layer) = layer {
                 answer.layers.retain(|found| found.layer == layer);
                 if answer.layers.is_empty() {
-                    return Err(Failure::invalid("layer", format!("there is no layer {layer}; the last one is {}", count - 1)));
+                    return Err(Failure::invalid(
+                        "layer",
+                        format!("there is no layer {layer}; the last one is {}", count - 1),
+                    ));
                 }
             }
             Ok((answer, count))

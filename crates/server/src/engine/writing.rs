@@ -11,9 +11,9 @@ use berth_pipeline::{Encoders, GivenOutcome, GivenReport, IndexReader, Ingestor}
 use berth_types::{Document, Head};
 use tokio::sync::{OnceCell, mpsc, oneshot};
 
+use super::blocking;
 use super::collections::Collection;
 use super::models::Models;
-use super::blocking;
 use crate::failure::{Code, Failure};
 use crate::metrics;
 
@@ -381,11 +381,17 @@ mod tests {
             ..Document::default()
         };
         let access = access.iter().map(ToString::to_string).collect();
-        Write { change: Change::Put { documents: ids.iter().map(document).collect(), access }, reply: oneshot::channel().0 }
+        Write {
+            change: Change::Put { documents: ids.iter().map(document).collect(), access },
+            reply: oneshot::channel().0,
+        }
     }
 
     fn remove(ids: &[&str]) -> Write {
-        Write { change: Change::Remove { ids: ids.iter().map(ToString::to_string).collect() }, reply: oneshot::channel().0 }
+        Write {
+            change: Change::Remove { ids: ids.iter().map(ToString::to_string).collect() },
+            reply: oneshot::channel().0,
+        }
     }
 
     #[test]
@@ -393,8 +399,11 @@ mod tests {
         let mut group = Group::begin(put(&[("a", "1"), ("b", "1"), ("a", "2")], &[]));
         assert!(group.add(put(&[("c", "1"), ("b", "3")], &[])).is_none());
         assert!(group.add(remove(&["c", "d"])).is_none());
-        let texts: Vec<(&str, Option<&str>)> =
-            group.order.iter().map(|id| (id.as_str(), group.documents.get(id).map(|document| document.text.as_str()))).collect();
+        let texts: Vec<(&str, Option<&str>)> = group
+            .order
+            .iter()
+            .map(|id| (id.as_str(), group.documents.get(id).map(|document| document.text.as_str())))
+            .collect();
         assert_eq!(texts, [("a", Some("2")), ("b", Some("3")), ("c", None)]);
         assert_eq!(group.gone, ["c", "d"]);
         assert!(group.add(put(&[("d", "9")], &[])).is_none());

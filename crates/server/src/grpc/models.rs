@@ -67,7 +67,8 @@ impl ModelService for Service {
 
     async fn rerank(&self, request: Request<proto::RerankRequest>) -> Result<Response<proto::RerankResponse>, Status> {
         let context = context(&request)?;
-        let proto::RerankRequest { model, query, documents, raw_scores, top_n, return_documents } = request.into_inner();
+        let proto::RerankRequest { model, query, documents, raw_scores, top_n, return_documents } =
+            request.into_inner();
         let mut texts = if return_documents { documents.clone() } else { Vec::new() };
         let (model, scored) = self.0.rerank(&context, &model, (query, documents), raw_scores).await?;
         let result = |Scored { index, score, truncated }: Scored| rerank_response::Result {
@@ -158,12 +159,18 @@ fn embedded(Embedded { model, vectors, tokens }: Embedded) -> proto::EmbedRespon
     let one = |Vectors { value, truncated }: Vectors| Embedding {
         truncated_tokens: truncated as u32,
         embedding: Some(match value {
-            VectorValue::Dense(vector) => embedding::Embedding::Dense(proto::Vector { values: vector.as_slice().to_vec() }),
+            VectorValue::Dense(vector) => {
+                embedding::Embedding::Dense(proto::Vector { values: vector.as_slice().to_vec() })
+            }
             VectorValue::Tokens { dimensions, values } => {
                 embedding::Embedding::Tokens(proto::TokenVectors { dimensions: dimensions as u32, values })
             }
             VectorValue::Sparse(terms) => {
-                let term = |term: berth_pipeline::SparseTerm| sparse_vector::Term { id: term.id, term: term.term, weight: term.weight };
+                let term = |term: berth_pipeline::SparseTerm| sparse_vector::Term {
+                    id: term.id,
+                    term: term.term,
+                    weight: term.weight,
+                };
                 embedding::Embedding::Sparse(proto::SparseVector { terms: terms.into_iter().map(term).collect() })
             }
         }),

@@ -15,10 +15,7 @@ use crate::failure::Failure;
 
 #[tonic::async_trait]
 impl SearchService for Service {
-    async fn search(
-        &self,
-        request: Request<proto::SearchRequest>,
-    ) -> Result<Response<proto::SearchResponse>, Status> {
+    async fn search(&self, request: Request<proto::SearchRequest>) -> Result<Response<proto::SearchResponse>, Status> {
         let context = context(&request)?;
         let searched = self.0.search(&context, asked(request.into_inner())?).await?;
         Ok(Response::new(answered(searched)))
@@ -30,7 +27,8 @@ impl SearchService for Service {
     ) -> Result<Response<proto::BatchSearchResponse>, Status> {
         let context = context(&request)?;
         let requests = request.into_inner().requests.into_iter().enumerate();
-        let requests = requests.map(|(number, request)| asked(request).map_err(|failure| failure.at("request", number)));
+        let requests =
+            requests.map(|(number, request)| asked(request).map_err(|failure| failure.at("request", number)));
         let answers = self.0.search_all(&context, requests.collect::<Result<_, _>>()?).await?;
         let answer = |answered_or_not: Result<Searched, Failure>| Answer {
             answer: Some(match answered_or_not {
@@ -73,13 +71,23 @@ fn asked(request: proto::SearchRequest) -> Result<SearchRequest, Failure> {
         "adaptive" => Some(FusionKind::Adaptive),
         "convex" => Some(FusionKind::Convex),
         "rrf" => Some(FusionKind::Rrf),
-        other => return Err(Failure::invalid("fusion", format!("'{other}' is no fusion; possible are adaptive, convex, rrf"))),
+        other => {
+            return Err(Failure::invalid(
+                "fusion",
+                format!("'{other}' is no fusion; possible are adaptive, convex, rrf"),
+            ));
+        }
     };
     let rerank = request.rerank.map(|rerank| {
         let by = match rerank.by.as_str() {
             "late" => Reranker::Late,
             "cross" => Reranker::Cross,
-            other => return Err(Failure::invalid("rerank.by", format!("'{other}' is no reranker; possible are late, cross"))),
+            other => {
+                return Err(Failure::invalid(
+                    "rerank.by",
+                    format!("'{other}' is no reranker; possible are late, cross"),
+                ));
+            }
         };
         let proto::Rerank { depth, weight, model, budget_ms, .. } = rerank;
         Ok(RerankChoice { by, depth: depth.map(|depth| depth as usize), weight, model, budget_ms })
@@ -178,9 +186,7 @@ pub(super) fn value(json: serde_json::Value) -> Value {
         Json::Bool(bool) => Kind::BoolValue(bool),
         Json::Number(number) => Kind::NumberValue(number.as_f64().unwrap_or(f64::NAN)),
         Json::String(string) => Kind::StringValue(string),
-        Json::Array(list) => {
-            Kind::ListValue(prost_types::ListValue { values: list.into_iter().map(value).collect() })
-        }
+        Json::Array(list) => Kind::ListValue(prost_types::ListValue { values: list.into_iter().map(value).collect() }),
         Json::Object(fields) => Kind::StructValue(structure(fields)),
     };
     Value { kind: Some(kind) }
@@ -225,7 +231,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_asked_for_is_named() {
-        let check = |request: proto::SearchRequest, field: &str| assert_eq!(asked(request).unwrap_err().field, Some(field));
+        let check =
+            |request: proto::SearchRequest, field: &str| assert_eq!(asked(request).unwrap_err().field, Some(field));
         check(proto::SearchRequest { mode: 9, ..Default::default() }, "mode");
         check(proto::SearchRequest { fusion: "x".into(), ..Default::default() }, "fusion");
         let rerank = Some(proto::Rerank { by: "x".into(), ..Default::default() });

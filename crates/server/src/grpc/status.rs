@@ -58,7 +58,8 @@ mod tests {
 
     #[test]
     fn clients_are_told_what_they_can_act_on() {
-        let failure = Failure { field: Some("k"), ..Failure::overloaded("max-wait", "full", Duration::from_millis(300)) };
+        let failure =
+            Failure { field: Some("k"), ..Failure::overloaded("max-wait", "full", Duration::from_millis(300)) };
         let status = Status::from(failure);
         assert_eq!((status.code(), status.message()), (GrpcCode::ResourceExhausted, "full"));
         let details = status.get_error_details();

@@ -153,18 +153,23 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
 impl<T: DeserializeOwned> Body<T> {
     /// Reads JSON, and says where it is wrong.
     pub(crate) fn of(bytes: &[u8]) -> Result<T, Failure> {
-        let wrong = |error: serde_json::Error| Failure::new(Code::InvalidInput, format!("the body is not as expected: {error}"));
+        let wrong = |error: serde_json::Error| {
+            Failure::new(Code::InvalidInput, format!("the body is not as expected: {error}"))
+        };
         serde_json::from_slice(bytes).map_err(wrong)
     }
 }
 
 /// The whole body, if it is not too large.
 pub(crate) async fn bytes(request: Request) -> Result<Bytes, Failure> {
-    let most = request.extensions().get::<Limits>().map_or(Limits::default().message_bytes, |limits| limits.message_bytes);
+    let most =
+        request.extensions().get::<Limits>().map_or(Limits::default().message_bytes, |limits| limits.message_bytes);
     let deadline = request.extensions().get::<Context>().map(|context| context.deadline);
     let collecting = Limited::new(request.into_body(), most).collect();
     let collected = match deadline {
-        Some(deadline) => tokio::time::timeout_at(deadline.into(), collecting).await.map_err(|_| Failure::deadline())?,
+        Some(deadline) => {
+            tokio::time::timeout_at(deadline.into(), collecting).await.map_err(|_| Failure::deadline())?
+        }
         None => collecting.await,
     };
     match collected {
@@ -201,17 +206,25 @@ mod tests {
     fn each_family_reads_its_own_shape() {
         let failure = Failure::overloaded("max-queue", "full", Duration::from_millis(1200));
         let body = |family: Family| family.body(&failure);
-        assert_eq!(body(Family::Berth), json!({"error": {"code": "overloaded", "message": "full", "limit": "max-queue"}}));
+        assert_eq!(
+            body(Family::Berth),
+            json!({"error": {"code": "overloaded", "message": "full", "limit": "max-queue"}})
+        );
         assert_eq!(body(Family::OpenAi)["error"]["type"], "rate_limit_exceeded");
         assert_eq!(body(Family::Tei), json!({"error": "full", "error_type": "overloaded"}));
         assert_eq!(body(Family::Cohere), json!({"message": "full"}));
         let response = answer(&failure, Family::Tei);
-        assert_eq!((response.status(), &response.headers()["retry-after"]), (StatusCode::TOO_MANY_REQUESTS, &HeaderValue::from(2)));
+        assert_eq!(
+            (response.status(), &response.headers()["retry-after"]),
+            (StatusCode::TOO_MANY_REQUESTS, &HeaderValue::from(2))
+        );
     }
 
     #[test]
     fn paths_tell_the_family() {
-        for (path, family) in [("/v1/embeddings", Family::OpenAi), ("/v1/models/x", Family::OpenAi), ("/embed", Family::Tei)] {
+        for (path, family) in
+            [("/v1/embeddings", Family::OpenAi), ("/v1/models/x", Family::OpenAi), ("/embed", Family::Tei)]
+        {
             assert_eq!(Family::of(path), family);
         }
         assert_eq!((Family::of("/search"), Family::of("/v1/rerank")), (Family::Berth, Family::Cohere));

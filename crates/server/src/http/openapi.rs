@@ -4,7 +4,7 @@ use axum::Json;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{documents, openai, ops, rerank, search, tei};
+use super::{collections, documents, jobs, openai, ops, rerank, search, tei};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -16,8 +16,8 @@ use super::{documents, openai, ops, rerank, search, tei};
     paths(
         search::search, search::search_by_address, search::search_batch, search::complete,
         documents::put, documents::get, documents::delete, documents::delete_one,
-        documents::collections, documents::collection, documents::create,
-        documents::start_job, documents::jobs, documents::job, documents::snapshot,
+        collections::collections, collections::collection, collections::create,
+        jobs::start_job, jobs::jobs, jobs::job, jobs::snapshot,
         openai::embeddings, openai::models, openai::model,
         rerank::rerank,
         tei::embed, tei::embed_all, tei::embed_sparse, tei::rerank, tei::predict, tei::similarity, tei::tokenize, tei::decode,
@@ -57,6 +57,19 @@ pub(crate) async fn openapi() -> Json<utoipa::openapi::OpenApi> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_operation_has_a_name_of_its_own() {
+        let described = serde_json::to_value(Interface::openapi()).unwrap();
+        let mut names = std::collections::BTreeSet::new();
+        for operations in described["paths"].as_object().unwrap().values() {
+            for operation in operations.as_object().unwrap().values() {
+                let name = operation["operationId"].as_str().unwrap().to_owned();
+                assert!(names.insert(name.clone()), "{name}");
+            }
+        }
+        assert!(names.len() > 30, "{names:?}");
+    }
 
     #[test]
     fn every_reference_leads_somewhere() {

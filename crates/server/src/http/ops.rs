@@ -90,12 +90,14 @@ pub(crate) async fn attention(
     Extension(context): Extension<Context>,
     Body(AttentionRequest { text, model, layer }): Body<AttentionRequest>,
 ) -> Result<Json<AttentionShown>, Failure> {
-    let (AttentionAnswer { tokens, layers, .. }, layer_count) = engine.attention(&context, &model, (text, layer)).await?;
+    let (AttentionAnswer { tokens, layers, .. }, layer_count) =
+        engine.attention(&context, &model, (text, layer)).await?;
     let count = tokens.len().max(1);
     // Four digits are more than anybody sees.
     let rounded = |weight: &f32| (weight * 1e4).round() / 1e4;
     let lines = |head: &Vec<f32>| head.chunks(count).map(|line| line.iter().map(rounded).collect()).collect();
-    let shown = layers.iter().map(|layer| LayerShown { layer: layer.layer, heads: layer.heads.iter().map(lines).collect() });
+    let shown =
+        layers.iter().map(|layer| LayerShown { layer: layer.layer, heads: layer.heads.iter().map(lines).collect() });
     let layers = shown.collect();
     Ok(Json(AttentionShown { tokens: tokens.into_iter().map(SimpleToken::from).collect(), layer_count, layers }))
 }

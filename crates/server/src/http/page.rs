@@ -80,12 +80,8 @@ fn file(name: &str, asked: &HeaderMap) -> Response {
     let tag = format!("\"{}\"", &blake3::hash(bytes).to_hex()[..16]);
     let known = asked.get(http::header::IF_NONE_MATCH).and_then(|known| known.to_str().ok());
     // Asked again each time, and answered in a line while it is the same.
-    let headers = [
-        (CONTENT_TYPE, kind),
-        (CACHE_CONTROL, "no-cache"),
-        (CONTENT_SECURITY_POLICY, POLICY),
-        (ETAG, tag.as_str()),
-    ];
+    let headers =
+        [(CONTENT_TYPE, kind), (CACHE_CONTROL, "no-cache"), (CONTENT_SECURITY_POLICY, POLICY), (ETAG, tag.as_str())];
     if known.is_some_and(|known| known.split(',').any(|known| known.trim() == tag)) {
         return (StatusCode::NOT_MODIFIED, headers).into_response();
     }
@@ -117,7 +113,11 @@ mod tests {
                 let is_address = rest.starts_with("http://") || rest.starts_with("https://");
                 is_address && !rest.starts_with("http://www.w3.org/")
             });
-            assert!(foreign.is_none(), "{name}: {:?}", foreign.map(|(at, _)| text[at..].chars().take(60).collect::<String>()));
+            assert!(
+                foreign.is_none(),
+                "{name}: {:?}",
+                foreign.map(|(at, _)| text[at..].chars().take(60).collect::<String>())
+            );
         }
     }
 }

@@ -197,8 +197,7 @@ pub(crate) async fn complete(
 ) -> Result<Json<Completions>, Failure> {
     let CompleteParams { collection, prefix, limit, principals, as_owner } = params;
     let principals = words(principals.as_deref());
-    let found =
-        engine.complete(&context, &collection, (prefix, limit.unwrap_or(10)), (&principals, as_owner)).await?;
+    let found = engine.complete(&context, &collection, (prefix, limit.unwrap_or(10)), (&principals, as_owner)).await?;
     let words = found.into_iter().map(|word| Completion { word: word.word, passages: word.passages }).collect();
     Ok(Json(Completions { words }))
 }

@@ -88,7 +88,14 @@ impl TeiEmbedRequest {
         }
         check_direction(truncation_direction.as_deref())?;
         let inputs = inputs.into_vec().into_iter().map(Input::from).collect();
-        Ok(EmbedRequest { model, inputs, prompt: prompt_name.unwrap_or_default(), overlong: cut(truncate), dimensions, kind })
+        Ok(EmbedRequest {
+            model,
+            inputs,
+            prompt: prompt_name.unwrap_or_default(),
+            overlong: cut(truncate),
+            dimensions,
+            kind,
+        })
     }
 }
 
@@ -96,7 +103,9 @@ impl TeiEmbedRequest {
 fn check_direction(direction: Option<&str>) -> Result<(), Failure> {
     match direction.map(str::to_ascii_lowercase).as_deref() {
         None | Some("right") => Ok(()),
-        Some(_) => Err(Failure::invalid("truncation_direction", "texts are cut at their end; leave truncation_direction out")),
+        Some(_) => {
+            Err(Failure::invalid("truncation_direction", "texts are cut at their end; leave truncation_direction out"))
+        }
     }
 }
 
@@ -209,7 +218,7 @@ pub(crate) struct TeiRank {
 }
 
 /// Order documents by how well they answer a query.
-#[utoipa::path(post, path = "/rerank", tag = "text-embeddings-inference", request_body = TeiRerankRequest, responses(
+#[utoipa::path(post, path = "/rerank", operation_id = "rerank_texts", tag = "text-embeddings-inference", request_body = TeiRerankRequest, responses(
     (status = 200, body = Vec<TeiRank>),
     (status = 400, body = TeiError), (status = 401, body = TeiError), (status = 403, body = TeiError),
     (status = 404, body = TeiError), (status = 413, body = TeiError), (status = 429, body = TeiError),

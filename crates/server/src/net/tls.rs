@@ -86,7 +86,9 @@ fn config(files: &TlsFiles) -> Result<ServerConfig, TlsError> {
         Some(path) => {
             let mut roots = RootCertStore::empty();
             for certificate in certificates(path)? {
-                roots.add(certificate).map_err(|error| TlsError::File { path: path.clone(), reason: error.to_string() })?;
+                roots
+                    .add(certificate)
+                    .map_err(|error| TlsError::File { path: path.clone(), reason: error.to_string() })?;
             }
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
             builder.with_client_cert_verifier(verifier.map_err(|error| setup(error.to_string()))?)
@@ -94,9 +96,8 @@ fn config(files: &TlsFiles) -> Result<ServerConfig, TlsError> {
     };
     let private_key = PrivateKeyDer::from_pem_file(key)
         .map_err(|error| TlsError::File { path: key.clone(), reason: format!("no private key in PEM: {error}") })?;
-    let mut config = builder
-        .with_single_cert(certificates(certificate)?, private_key)
-        .map_err(|error| setup(error.to_string()))?;
+    let mut config =
+        builder.with_single_cert(certificates(certificate)?, private_key).map_err(|error| setup(error.to_string()))?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
 }
