@@ -94,7 +94,6 @@ GRPC = {
     "grpc.health.v1.Health/Check": (OPEN, {}),
     # A watch never ends; one that is not known says so at once.
     "grpc.health.v1.Health/Watch": (OPEN, {"service": "no.such.Service"}),
-    "grpc.health.v1.Health/List": (OPEN, {}),
     "grpc.reflection.v1.ServerReflection/ServerReflectionInfo": (ANY_KEY, {"listServices": ""}),
     "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": (ANY_KEY, {"listServices": ""}),
 }

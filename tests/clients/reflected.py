@@ -16,7 +16,8 @@ class Reflection:
     Both versions have the same messages; the Python package has stubs of v1alpha alone.
     """
 
-    def __init__(self, channel, version):
+    def __init__(self, channel, version, metadata=()):
+        self.metadata = metadata
         self.ask_all = channel.stream_stream(
             f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
             request_serializer=ServerReflectionRequest.SerializeToString,
@@ -24,7 +25,7 @@ class Reflection:
         )
 
     def ask(self, **request):
-        [answer] = self.ask_all(iter([ServerReflectionRequest(**request)]), timeout=SECONDS)
+        [answer] = self.ask_all(iter([ServerReflectionRequest(**request)]), timeout=SECONDS, metadata=self.metadata)
         return answer
 
     def services(self):
@@ -61,7 +62,7 @@ class Client:
             # The package's own way to read reflection.
             self.pool = descriptor_pool.DescriptorPool(ProtoReflectionDescriptorDatabase(self.channel))
         else:
-            self.pool = Reflection(self.channel, version).pool()
+            self.pool = Reflection(self.channel, version, self.metadata).pool()
 
     def method(self, name):
         service, method = name.split("/")

@@ -28,21 +28,20 @@ class Protocol:
 
     def __init__(self, server, key=None):
         with server.channel(key) as channel:
-            reflections = {version: Reflection(channel, version) for version in ["v1", "v1alpha"]}
-            services = {name: set(reflection.services()) for name, reflection in reflections.items()}
-            assert services["v1"] == services["v1alpha"]
-            self.services = sorted(services["v1"])
-            self.pool = reflections["v1"].pool()
+            # Each version of reflection describes itself and not the other one.
+            self.services = {}
+            for version in ["v1alpha", "v1"]:
+                reflection = Reflection(channel, version)
+                pool = reflection.pool()
+                self.services |= {service: pool.FindServiceByName(service) for service in reflection.services()}
 
     def methods(self):
         """All methods as SERVICE/METHOD."""
-        named = [(service, self.pool.FindServiceByName(service)) for service in self.services]
-        return {f"{service}/{method.name}": method for service, found in named for method in found.methods}
+        return {f"{name}/{method.name}" for name, service in self.services.items() for method in service.methods}
 
     def method(self, name):
         service, method = name.split("/")
-        service = service if "." in service else f"berth.v1.{service}"
-        return self.pool.FindServiceByName(service).FindMethodByName(method)
+        return self.services[service if "." in service else f"berth.v1.{service}"].FindMethodByName(method)
 
     def begin(self, channel, name):
         """What calls a method on a channel, and what makes its requests of dictionaries."""
@@ -60,7 +59,8 @@ class Protocol:
         if isinstance(fields, bytes):
             return fields
         method = self.method(method) if isinstance(method, str) else method
-        return json_format.ParseDict(fields, message_factory.GetMessageClass(method.input_type)(), descriptor_pool=self.pool)
+        empty = message_factory.GetMessageClass(method.input_type)()
+        return json_format.ParseDict(fields, empty, descriptor_pool=method.input_type.file.pool)
 
     def ask(self, channel, name, fields, metadata=(), timeout=ANSWER_SECONDS):
         """One request; the answer, or all of a stream."""
@@ -174,13 +174,25 @@ class Daemon:
         if body is not None and not isinstance(body, bytes):
             body, sent["content-type"] = json.dumps(body).encode(), "application/json"
         connection = on or self.connection(timeout)
+        sent |= dict(headers)
         try:
-            connection.request(method, path, body, {**sent, **dict(headers)})
-            answer = connection.getresponse()
+            try:
+                answer = self._ask(connection, method, path, body, sent)
+            except (ConnectionError, ssl.SSLEOFError, http.client.RemoteDisconnected):
+                if on is None:
+                    raise
+                # Whoever keeps a connection has to bear that the server has ended it.
+                connection.close()
+                connection.sock = self.socket(timeout)
+                answer = self._ask(connection, method, path, body, sent)
             return Answer(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read())
         finally:
             if on is None:
                 connection.close()
+
+    def _ask(self, connection, method, path, body, headers):
+        connection.request(method, path, body, headers)
+        return connection.getresponse()
 
     def post(self, path, body, **more):
         return self.http("POST", path, body, **more)

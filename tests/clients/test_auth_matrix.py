@@ -2,7 +2,9 @@
 
 import contextlib
 import itertools
+import queue
 import ssl
+import time
 
 import grpc
 import pytest
@@ -12,7 +14,7 @@ from documents import DOCUMENTS
 from operations import ANY_KEY, GRPC, HTTP, IN_PLACE, MCP_HEADERS, OPEN, SCOPES, UNDESCRIBED
 from operations import allowed_by, names_collection, of_collection
 from reflected import Reflection
-from safety import Daemon, Protocol, create_key
+from safety import Daemon, Protocol, create_key, read_answer
 
 CODE = grpc.StatusCode
 NUMBERS = itertools.count()
@@ -225,6 +227,24 @@ def test_no_connection_without_a_certificate(server, place, request):
     assert server.http("GET", "/collections", key=place.keys["search"]).status == 200
 
 
+def test_a_refusal_reaches_whoever_sends_slowly(server, place):
+    """Head and body come in two pieces, as most clients send them; the answer is heard, and the connection kept or said to end."""
+    wrong = f"authorization: Bearer {place.keys['admin'][:-1]}0"
+    body = b'{"query": "ship", "collection": "guarded"}'
+    for path, header, status in [("/search", wrong, 401), ("/nothing", wrong, 401), ("/search", "origin: https://evil.example", 403),
+                                 ("/nothing", f"authorization: Bearer {place.keys['admin']}", 404)]:
+        with contextlib.closing(server.socket()) as connection:
+            head = f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n{header}\r\n\r\n"
+            connection.sendall(head.encode())
+            time.sleep(0.2)
+            connection.sendall(body)
+            answer = read_answer(connection)
+            assert answer.startswith(b"HTTP/1.1 %d" % status), (path, answer)
+            if b"connection: close" not in answer.lower():
+                connection.sendall(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n")
+                assert read_answer(connection).startswith(b"HTTP/1.1 200"), f"the connection ended without a word after {status}"
+
+
 @pytest.mark.parametrize("how", ["revoked", "expires"])
 def test_a_key_ends_while_the_server_runs(server, place, protocol, how):
     options = ["--scope", "search,write,embed", "--collection", "guarded"]
@@ -250,9 +270,6 @@ def test_a_key_ends_while_the_server_runs(server, place, protocol, how):
 @pytest.mark.parametrize("name", ["DocumentService/Index", "ModelService/EmbedStream"])
 def test_a_stream_ends_with_its_key(server, place, protocol, name):
     """What a stream brings after its key was revoked is not taken."""
-    import queue
-    import time
-
     key, id = create_key(place, "--scope", "write,embed", "--collection", "guarded")
     server.until(lambda: server.post("/tokenize", {"inputs": "a"}, key=key).status == 200, "the key is not known", 15)
     requests = queue.Queue()

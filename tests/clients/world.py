@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import pathlib
+import shutil
 import signal
 import struct
 import subprocess
@@ -41,12 +42,20 @@ class World:
     def __init__(self, folder):
         self.folder = folder
         self.home = folder / "home"
-        (self.home / "models").mkdir(parents=True)
+        model = self.home / "models" / MODEL
+        model.mkdir(parents=True)
         installed = installed_home()
-        for shared in ["runtime", f"models/{MODEL}"]:
+        for shared in ["runtime", "checkpoints", f"models/{MODEL}"]:
             if not (installed / shared).exists():
                 sys.exit(f"{installed / shared} is not there; run scripts/setup")
+        for shared in ["runtime", "checkpoints"]:
             (self.home / shared).symlink_to(installed / shared)
+        # A folder of its own: graphs that the tests need are exported into it and not into the installed model.
+        for file in (installed / "models" / MODEL).iterdir():
+            if file.suffix == ".onnx":
+                (model / file.name).symlink_to(file)
+            elif not file.name.startswith("."):
+                shutil.copy(file, model)
         own = {name: value for name, value in os.environ.items() if not name.startswith("BERTH_")}
         self.environment = {**own, "BERTH_HOME": str(self.home), "NO_COLOR": "1"}
         for name, checkpoint in TINY.items():
@@ -93,8 +102,8 @@ class World:
 class Server:
     """`berth serve` on a free port of this machine."""
 
-    def __init__(self, world, *options):
-        words = [str(word) for word in [binary(), "serve", "--listen", "127.0.0.1:0", "--drain", "5", *options]]
+    def __init__(self, world, *options, drain=5):
+        words = [str(word) for word in [binary(), "serve", "--listen", "127.0.0.1:0", "--drain", drain, *options]]
         self.process = subprocess.Popen(
             words, cwd=world.folder, env=world.environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE, encoding="utf-8",

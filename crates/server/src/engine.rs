@@ -12,10 +12,11 @@ pub(crate) mod search;
 pub(crate) mod texts;
 pub(crate) mod writing;
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use berth_pipeline::{Call, Lane};
 use berth_types::Head;
@@ -43,6 +44,36 @@ pub(crate) struct Context {
     pub(crate) deadline: Instant,
     /// Whether someone waits for it; by the number of its inputs when none.
     pub(crate) lane: Option<Lane>,
+    /// Looks again who asks, for what goes on for longer than a request.
+    pub(crate) renewal: Renewal,
+}
+
+impl Context {
+    /// The same for the next message of a stream, which has its time for itself: a key may be void by now, or have asked too
+    /// often.
+    ///
+    /// # Errors
+    /// As for a request of its own.
+    pub(crate) fn renewed(&self, time: Duration) -> Result<Self, Failure> {
+        let caller = (self.renewal.0)()?;
+        Ok(Self { caller, deadline: Instant::now() + time, ..self.clone() })
+    }
+}
+
+/// Looks who asks.
+#[derive(Clone)]
+pub(crate) struct Renewal(Arc<dyn Fn() -> Result<Caller, Failure> + Send + Sync>);
+
+impl Renewal {
+    pub(crate) fn new(look: impl Fn() -> Result<Caller, Failure> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(look))
+    }
+}
+
+impl fmt::Debug for Renewal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Renewal")
+    }
 }
 
 /// Models and collections of a server.

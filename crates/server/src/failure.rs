@@ -5,6 +5,10 @@ use std::time::Duration;
 use berth_pipeline::{EncoderError, Error, IndexError};
 use berth_types::ErrorKind;
 
+/// Characters of what a message quotes, and of a message.
+const QUOTED: usize = 200;
+const LONGEST: usize = 1000;
+
 /// Why a request failed. Its message names no path of this machine.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("{message}")]
@@ -58,7 +62,7 @@ impl Code {
 
 impl Failure {
     pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), limit: None, field: None, retry_after: None }
+        Self { code, message: shortened(message.into()), limit: None, field: None, retry_after: None }
     }
 
     pub(crate) fn invalid(field: &'static str, message: impl Into<String>) -> Self {
@@ -85,7 +89,7 @@ impl Failure {
 
     /// Says the same of one of several things.
     pub(crate) fn at(self, what: &str, number: usize) -> Self {
-        Self { message: format!("{what} {number}: {}", self.message), ..self }
+        Self { message: shortened(format!("{what} {number}: {}", self.message)), ..self }
     }
 }
 
@@ -134,6 +138,34 @@ impl From<Error> for Failure {
     }
 }
 
+/// The message with what it quotes cut to a length that people read: a request may be quoted back, and is not to be sent back.
+fn shortened(message: String) -> String {
+    if message.len() <= QUOTED {
+        return message;
+    }
+    let mut short = String::with_capacity(QUOTED);
+    for (place, part) in message.split(['\'', '`', '"']).enumerate() {
+        if place > 0 {
+            short.push('\'');
+        }
+        match part.char_indices().nth(QUOTED) {
+            Some((at, _)) => {
+                short.push_str(&part[..at]);
+                short.push('…');
+            }
+            None => short.push_str(part),
+        }
+        if short.len() > LONGEST {
+            break;
+        }
+    }
+    if let Some((at, _)) = short.char_indices().nth(LONGEST) {
+        short.truncate(at);
+        short.push('…');
+    }
+    short
+}
+
 /// The message with absolute paths replaced: what lies where on the host is nobody's business.
 pub(crate) fn without_paths(message: &str) -> String {
     let mut clean = String::with_capacity(message.len());
@@ -159,6 +191,21 @@ pub(crate) fn without_paths(message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_sent_is_not_sent_back_whole() {
+        let long = "ü".repeat(1 << 20);
+        let message =
+            Failure::new(Code::InvalidInput, format!("unknown field `{long}`, expected one of `a`, `b`")).message;
+        assert!(
+            message.starts_with("unknown field 'üü") && message.ends_with("…', expected one of 'a', 'b'"),
+            "{message}"
+        );
+        assert!(message.len() < 500);
+        let many = format!("{}{}", "'x' ".repeat(1 << 20), "y".repeat(1 << 20));
+        assert!(Failure::new(Code::InvalidInput, many).message.chars().count() <= LONGEST + 1);
+        assert_eq!(Failure::new(Code::InvalidInput, "it's \"short\"").message, "it's \"short\"");
+    }
 
     #[test]
     fn paths_of_the_host_stay_at_home() {

@@ -12,11 +12,14 @@ pub(crate) mod proto {
     tonic::include_proto!("berth.v1");
 }
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
+use prost::Message as _;
+use prost_types::FileDescriptorSet;
 use tonic::Status;
 use tonic_health::server::HealthReporter;
 
@@ -32,9 +35,8 @@ const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors
 /// The services that there are, by their full names.
 pub(crate) const SERVICES: [&str; 4] =
     ["berth.v1.SearchService", "berth.v1.ModelService", "berth.v1.DocumentService", "berth.v1.AdminService"];
-/// Beside them: health and reflection.
-const OTHERS: [&str; 3] =
-    ["grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"];
+/// Those of reflection.
+const REFLECTION: [&str; 2] = ["grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"];
 
 /// Answers the calls of one service.
 struct Service(Arc<Engine>);
@@ -44,10 +46,34 @@ pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
     headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
 }
 
-/// Whether a path is a service's.
+/// Paths of all methods that there are, and whether each is a stream.
+fn methods() -> &'static HashMap<String, bool> {
+    static METHODS: OnceLock<HashMap<String, bool>> = OnceLock::new();
+    METHODS.get_or_init(|| {
+        let sets = [DESCRIPTORS, tonic_health::pb::FILE_DESCRIPTOR_SET];
+        let files = sets.into_iter().filter_map(|set| FileDescriptorSet::decode(set).ok()).flat_map(|set| set.file);
+        let mut methods: HashMap<String, bool> =
+            REFLECTION.into_iter().map(|service| (format!("/{service}/ServerReflectionInfo"), true)).collect();
+        for file in files {
+            for service in &file.service {
+                for method in &service.method {
+                    let path = format!("/{}.{}/{}", file.package(), service.name(), method.name());
+                    methods.insert(path, method.client_streaming() || method.server_streaming());
+                }
+            }
+        }
+        methods
+    })
+}
+
+/// Whether a path is that of a method.
 pub(crate) fn is_known(path: &str) -> bool {
-    let service = path.trim_start_matches('/').split('/').next().unwrap_or_default();
-    SERVICES.into_iter().chain(OTHERS).any(|known| known == service)
+    methods().contains_key(path)
+}
+
+/// Whether a method takes or gives a stream, which may go on for as long as both sides like.
+pub(crate) fn is_stream(path: &str) -> bool {
+    methods().get(path).copied().unwrap_or(false)
 }
 
 /// All services, and who says whether they serve.
@@ -87,4 +113,28 @@ pub(crate) fn routes(engine: &Arc<Engine>) -> Result<(Router, HealthReporter), t
 /// Who asks, as the guard found out.
 fn context<T>(request: &tonic::Request<T>) -> Result<Context, Status> {
     request.extensions().get::<Context>().cloned().ok_or_else(|| Status::internal("the request passed no guard"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn methods_are_known_by_their_descriptors() {
+        for path in ["/berth.v1.SearchService/Search", "/grpc.health.v1.Health/Check"] {
+            assert!(is_known(path) && !is_stream(path), "{path}");
+        }
+        for path in
+            ["/berth.v1.DocumentService/Index", "/berth.v1.ModelService/EmbedStream", "/grpc.health.v1.Health/Watch"]
+        {
+            assert!(is_stream(path), "{path}");
+        }
+        assert!(!is_known("/berth.v1.SearchService/Nothing") && !is_known("/search"));
+        let services: std::collections::BTreeSet<&str> = methods()
+            .keys()
+            .filter_map(|path| path[1..].split('/').next())
+            .filter(|name| name.starts_with("berth"))
+            .collect();
+        assert_eq!(services, SERVICES.into_iter().collect());
+    }
 }

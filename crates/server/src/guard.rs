@@ -1,6 +1,6 @@
 //! What every request passes before it is answered: who asks, how often, for how long, and from where.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -10,12 +10,14 @@ use axum::response::Response;
 use berth_pipeline::Lane;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::Authority;
+use tokio::sync::Semaphore;
 use tracing::Instrument as _;
 
 use crate::access::Caller;
 use crate::access::keys::Keys;
 use crate::access::rates::Rates;
-use crate::engine::Context;
+use crate::body::Watched;
+use crate::engine::{Context, Renewal};
 use crate::failure::{Code, Failure};
 use crate::grpc;
 use crate::http::errors::{Family, answer};
@@ -43,7 +45,12 @@ pub(crate) struct Guard {
     /// Whether the server can be reached from this machine alone, without keys: a page of somebody else's must then not pass
     /// for a person at this machine.
     pub(crate) is_local: bool,
+    /// For the bodies of all requests together, in KiB.
+    pub(crate) room: Arc<Semaphore>,
 }
+
+/// Bodies of the largest size for which there is room at the same time.
+pub(crate) const LARGE_BODIES: usize = 8;
 
 /// The other end of a connection.
 #[derive(Debug, Clone, Copy)]
@@ -51,7 +58,7 @@ pub(crate) struct Peer(pub(crate) SocketAddr);
 
 impl Guard {
     /// Lets a request through, or says why not.
-    fn admit(&self, request: &Request) -> Result<Option<Context>, Failure> {
+    fn admit(self: &Arc<Self>, request: &Request) -> Result<Option<Context>, Failure> {
         let headers = request.headers();
         self.check_origin(request)?;
         let asked = Instant::now();
@@ -61,10 +68,21 @@ impl Guard {
             return Ok(None);
         }
         let address = request.extensions().get::<Peer>().map_or_else(String::new, |peer| peer.0.ip().to_string());
+        let shown = shown_key(headers).map(str::to_owned);
+        let caller = self.caller(shown.as_deref(), &address)?;
+        let renewal = Renewal::new({
+            let guard = Arc::clone(self);
+            move || guard.caller(shown.as_deref(), &address)
+        });
+        Ok(Some(Context { caller, deadline, lane: lane(headers)?, renewal }))
+    }
+
+    /// Who shows this key, if it is one and has not asked too often.
+    fn caller(&self, shown: Option<&str>, address: &str) -> Result<Caller, Failure> {
         let (caller, rate) = match &self.keys {
-            None => (Caller::anyone(&address), None),
+            None => (Caller::anyone(address), None),
             Some(keys) => {
-                let key = shown_key(headers).and_then(|shown| keys.find(shown, SystemTime::now()));
+                let key = shown.and_then(|shown| keys.find(shown, SystemTime::now()));
                 let key = key.ok_or_else(|| {
                     let message =
                         "the request needs a valid API key: send it with the header authorization: Bearer KEY";
@@ -74,12 +92,12 @@ impl Guard {
             }
         };
         if let Some(per_second) = rate.or(self.limits.rate) {
-            self.rates.take(&caller.id, per_second, asked).map_err(|wait| {
+            self.rates.take(&caller.id, per_second, Instant::now()).map_err(|wait| {
                 let message = format!("more than {per_second} requests a second, which is the limit rate; slow down");
                 Failure::overloaded("rate", message, wait)
             })?;
         }
-        Ok(Some(Context { caller, deadline, lane: lane(headers)? }))
+        Ok(caller)
     }
 
     /// A browser says which page asks. Without keys nobody but a page of the server's own may, nor one that has made itself
@@ -113,14 +131,26 @@ pub(crate) async fn guard(guard: Arc<Guard>, mut request: Request, next: Next) -
     let span = tracing::info_span!("request", %id, method = %method);
     continue_trace(&span, request.headers());
     let family = Family::of(&path);
+    let body = std::mem::take(request.body_mut());
+    // Between the messages of a stream a client may be silent for longer than inside of a body.
+    let body_timeout = if is_grpc { guard.limits.idle_timeout } else { guard.limits.body_timeout };
+    let body = Watched::new(body, body_timeout, &guard.room, is_grpc);
+    *request.body_mut() = body.body();
     let response = async {
         match guard.admit(&request) {
             Ok(context) => {
                 request.extensions_mut().insert(guard.limits.clone());
+                let deadline = context.as_ref().map(|context| context.deadline);
                 if let Some(context) = context {
                     request.extensions_mut().insert(context);
                 }
-                next.run(request).await
+                match deadline.filter(|_| is_grpc && !grpc::is_stream(&path)) {
+                    None => next.run(request).await,
+                    Some(deadline) => match tokio::time::timeout_at(deadline.into(), next.run(request)).await {
+                        Ok(response) => response,
+                        Err(_) => grpc::status::refused(&Failure::deadline()),
+                    },
+                }
             }
             Err(failure) if is_grpc => grpc::status::refused(&failure),
             Err(failure) => answer(&failure, family),
@@ -128,7 +158,12 @@ pub(crate) async fn guard(guard: Arc<Guard>, mut request: Request, next: Next) -
     }
     .instrument(span.clone())
     .await;
-    let mut response = finish(response, (family, is_grpc));
+    let mut response = finish(response, (family, is_grpc), &guard.limits);
+    let failed = response.status().is_client_error() || response.status().is_server_error();
+    // A client that is still sending would not see the answer before its connection ends.
+    if failed && !is_grpc && !body.drop_rest().await {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     let code = response.extensions().get::<Failure>().map(|failure| failure.code);
     metrics::request(&method, started.elapsed(), code);
     span.in_scope(|| {
@@ -145,7 +180,10 @@ pub(crate) async fn guard(guard: Arc<Guard>, mut request: Request, next: Next) -
 }
 
 /// Gives a failure the shape of its family, and every answer the headers that keep browsers careful.
-fn finish(mut response: Response, (family, is_grpc): (Family, bool)) -> Response {
+fn finish(mut response: Response, (family, is_grpc): (Family, bool), limits: &Limits) -> Response {
+    if is_grpc && let Some(failure) = grpc::status::of_transport(response.headers(), limits) {
+        response = grpc::status::refused(&failure);
+    }
     if !is_grpc
         && family != Family::Berth
         && let Some(failure) = response.extensions().get::<Failure>().cloned()
@@ -215,14 +253,18 @@ fn lane(headers: &HeaderMap) -> Result<Option<Lane>, Failure> {
     }
 }
 
-/// The route, not the address: of these there are as many as there are clients.
+/// The route, not the address, and a method that there is: names that clients make up are not kept for ever.
 fn method_of(request: &Request, is_grpc: bool) -> String {
     if is_grpc {
         let path = request.uri().path();
         return if grpc::is_known(path) { path.trim_start_matches('/').to_owned() } else { "unknown".to_owned() };
     }
+    let method = match request.method().as_str() {
+        method @ ("GET" | "HEAD" | "POST" | "PUT" | "DELETE" | "OPTIONS" | "PATCH") => method,
+        _ => "OTHER",
+    };
     let route = request.extensions().get::<MatchedPath>().map_or("unknown", MatchedPath::as_str);
-    format!("{} {route}", request.method())
+    format!("{method} {route}")
 }
 
 /// The client's own name for the request where it is a plain one; else one of ours.
@@ -242,9 +284,12 @@ fn request_id(headers: &HeaderMap) -> String {
 
 /// Whether a name leads to this machine, whoever asks.
 fn is_local_name(host: &str) -> bool {
-    let Ok(authority) = host.parse::<Authority>() else { return false };
-    let name = authority.host().trim_start_matches('[').trim_end_matches(']');
-    name.eq_ignore_ascii_case("localhost") || name.parse::<std::net::IpAddr>().is_ok()
+    let port = |rest: &str| rest.is_empty() || rest.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok());
+    if let Some((address, rest)) = host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        return address.parse::<Ipv6Addr>().is_ok() && port(rest);
+    }
+    let (name, rest) = host.split_at(host.find(':').unwrap_or(host.len()));
+    port(rest) && (name.eq_ignore_ascii_case("localhost") || name.parse::<Ipv4Addr>().is_ok())
 }
 
 #[cfg(test)]
@@ -292,6 +337,25 @@ mod tests {
     }
 
     #[test]
+    fn names_of_this_machine() {
+        for name in ["localhost", "LOCALHOST:7878", "127.0.0.1:1", "[::1]:7878", "[::1]"] {
+            assert!(is_local_name(name), "{name}");
+        }
+        for name in [
+            "",
+            "localhost.",
+            "localhost:x",
+            "[::1].evil.example",
+            "[::1",
+            "127.0.0.1.evil.example",
+            "evil",
+            "localhost:1:2",
+        ] {
+            assert!(!is_local_name(name), "{name}");
+        }
+    }
+
+    #[test]
     fn pages_of_others_cannot_pass_for_a_person_at_this_machine() {
         let guard = Guard {
             keys: None,
@@ -299,6 +363,7 @@ mod tests {
             limits: Limits::default(),
             cors_origins: vec!["https://known.example".into()],
             is_local: true,
+            room: Arc::new(Semaphore::new(1)),
         };
         let check = |pairs: &[(&'static str, &str)]| guard.check_origin(&request(pairs)).is_ok();
         assert!(

@@ -4,6 +4,7 @@
 //! and `mcp` translate; `guard` and `access` know who asks; `net` listens; `server` puts it together.
 
 mod access;
+mod body;
 mod engine;
 mod failure;
 mod grpc;

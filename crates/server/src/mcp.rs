@@ -21,7 +21,7 @@ use crate::access::Caller;
 use crate::access::audit::Audit;
 use crate::engine::documents::{Listed, the_one};
 use crate::engine::search::SearchRequest;
-use crate::engine::{Context, Engine, blocking};
+use crate::engine::{Context, Engine, Renewal, blocking};
 use crate::failure::Failure;
 use crate::options::ServerOptions;
 
@@ -151,7 +151,8 @@ impl Assistant {
             Some(context) => Ok(context.clone()),
             None if self.local => {
                 let deadline = Instant::now() + self.engine.limits.request_timeout;
-                Ok(Context { caller: Caller::anyone("local"), deadline, lane: None })
+                let renewal = Renewal::new(|| Ok(Caller::anyone("local")));
+                Ok(Context { caller: Caller::anyone("local"), deadline, lane: None, renewal })
             }
             None => Err(ErrorData::internal_error("the request passed no guard", None)),
         }

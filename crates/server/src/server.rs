@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tonic_health::server::HealthReporter;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
@@ -17,7 +17,7 @@ use crate::access::audit::Audit;
 use crate::access::keys::{KeyError, Keys};
 use crate::access::rates::Rates;
 use crate::engine::{Engine, uptime_ms};
-use crate::guard::{Guard, guard};
+use crate::guard::{Guard, LARGE_BODIES, guard};
 use crate::net::tls::{Tls, TlsError};
 use crate::options::ServerOptions;
 use crate::{grpc, http, mcp, metrics, net};
@@ -142,6 +142,7 @@ impl Server {
             limits: options.limits.clone(),
             cors_origins: options.cors_origins.clone(),
             is_local,
+            room: Arc::new(Semaphore::new(LARGE_BODIES * (options.limits.message_bytes / 1024 + 1))),
         };
         let guarding = Arc::new(guarded);
         let (services, health) = grpc::routes(&engine).map_err(|error| ServeError::Reflection(error.to_string()))?;

@@ -264,7 +264,8 @@ impl Attacker {
     }
 
     async fn large_body(&self, writer: &mut OwnedWriteHalf, with_length: bool) -> io::Result<()> {
-        let framing = if with_length { format!("content-length: {BODY_BYTES}") } else { "transfer-encoding: chunked".to_owned() };
+        let framing =
+            if with_length { format!("content-length: {BODY_BYTES}") } else { "transfer-encoding: chunked".to_owned() };
         let head = format!(
             "POST /search HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\n{framing}\r\n\r\n",
             self.authority

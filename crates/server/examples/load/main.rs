@@ -25,7 +25,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let printed = runtime.block_on(async {
         if let Some(attack) = options.attack {
             let report = attack::run(attack, &options).await?;
-            return Ok::<_, Box<dyn Error>>(if options.json { serde_json::to_string(&report)? } else { report.to_string() });
+            return Ok::<_, Box<dyn Error>>(if options.json {
+                serde_json::to_string(&report)?
+            } else {
+                report.to_string()
+            });
         }
         let report = drive::run(&options).await?;
         Ok(if options.json { serde_json::to_string(&report)? } else { report.to_string() })

@@ -128,7 +128,8 @@ impl Options {
     /// The time that is measured, and the time before that.
     pub(crate) fn times(&self) -> Result<(Duration, Duration), String> {
         let time = |name, seconds| {
-            Duration::try_from_secs_f64(seconds).map_err(|_| format!("--{name} is {seconds}; it is a number of seconds"))
+            Duration::try_from_secs_f64(seconds)
+                .map_err(|_| format!("--{name} is {seconds}; it is a number of seconds"))
         };
         Ok((time("warmup", self.warmup)?, time("seconds", self.seconds)?))
     }

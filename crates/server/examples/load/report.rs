@@ -24,7 +24,9 @@ pub(crate) enum Outcome {
         tokens: u64,
     },
     /// The server has too much to do.
-    Rejected { retry_after: Option<Duration> },
+    Rejected {
+        retry_after: Option<Duration>,
+    },
     Failed(String),
 }
 

@@ -2,7 +2,6 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Instant;
 
 use berth_pipeline::{GivenOutcome, StoredDocument};
 use berth_types::Document;
@@ -15,6 +14,7 @@ use super::proto::document_service_server::DocumentService;
 use super::proto::get_response::{Chunk, Stored};
 use super::proto::index_response::Rejected;
 use super::search::{map, structure};
+use super::status::understood;
 use super::{Service, context, proto};
 use crate::access::keys::Scope;
 use crate::engine::documents::Putting;
@@ -79,7 +79,7 @@ async fn take(
             Ok(Some(message)) => message,
             Ok(None) => return,
             Err(status) => {
-                let _ = answers.send(Err(status)).await;
+                let _ = answers.send(Err(understood(status, &engine.limits))).await;
                 return;
             }
         };
@@ -89,8 +89,7 @@ async fn take(
                 target = Some((engine.collection(&context, &collection, Scope::Write)?, access));
             }
             let Some((collection, access)) = &target else { return Err(Failure::lost()) };
-            // Each message of a stream has its time for itself.
-            let context = Context { deadline: Instant::now() + engine.limits.request_timeout, ..context.clone() };
+            let context = context.renewed(engine.limits.request_timeout)?;
             let documents = documents.into_iter().map(document).collect();
             engine.put(&context, collection, documents, access.clone()).await
         };

@@ -12,6 +12,7 @@ use super::proto::embed_request::Kind;
 use super::proto::embed_response::{Embedding, embedding};
 use super::proto::model_service_server::ModelService;
 use super::proto::{classify_response, rerank_response, sparse_vector, tokenize_response};
+use super::status::understood;
 use super::{Service, context, proto};
 use crate::engine::texts::{EmbedRequest, Embedded, Input, Labelled, Scored, VectorKind, VectorValue, Vectors};
 use crate::failure::Failure;
@@ -45,16 +46,14 @@ impl ModelService for Service {
                 };
                 let answer = match next {
                     Ok(None) => return,
-                    Err(status) => Err(status),
-                    Ok(Some(request)) => match asked(request) {
-                        Ok(asked) => {
-                            // Each request of a stream has its time for itself.
-                            let deadline = std::time::Instant::now() + engine.limits.request_timeout;
-                            let context = crate::engine::Context { deadline, ..context.clone() };
-                            engine.embed(&context, asked).await.map(embedded).map_err(Status::from)
-                        }
-                        Err(failure) => Err(failure.into()),
-                    },
+                    Err(status) => Err(understood(status, &engine.limits)),
+                    Ok(Some(request)) => {
+                        let answered = async {
+                            let context = context.renewed(engine.limits.request_timeout)?;
+                            engine.embed(&context, asked(request)?).await
+                        };
+                        answered.await.map(embedded).map_err(Status::from)
+                    }
                 };
                 let is_last = answer.is_err();
                 if sender.send(answer).await.is_err() || is_last {

@@ -1,12 +1,16 @@
 //! Failures as statuses of gRPC, with the details that clients can act on.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
+use http::HeaderMap;
 use tonic::{Code as GrpcCode, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
+use crate::body::BodyError;
 use crate::failure::{Code, Failure};
+use crate::options::Limits;
 
 /// Who gives the reasons in `ErrorInfo`.
 const DOMAIN: &str = "berth";
@@ -43,6 +47,45 @@ impl From<Failure> for Status {
     }
 }
 
+/// What is wrong with a message that could not be read, which gRPC's own layer says in words of its own.
+pub(crate) fn understood(status: Status, limits: &Limits) -> Status {
+    let error: Option<&(dyn std::error::Error + 'static)> = std::error::Error::source(&status);
+    if let Some(error) = error.and_then(BodyError::of) {
+        return of_body(*error).into();
+    }
+    match unreadable(status.code(), status.message(), limits) {
+        Some(failure) => failure.into(),
+        None => status,
+    }
+}
+
+/// The same of an answer that is made already.
+pub(crate) fn of_transport(headers: &HeaderMap, limits: &Limits) -> Option<Failure> {
+    let status = Status::from_header_map(headers)?;
+    unreadable(status.code(), status.message(), limits)
+}
+
+fn of_body(error: BodyError) -> Failure {
+    match error {
+        BodyError::NoRoom => Failure::overloaded("body-room", error.to_string(), Duration::from_secs(1)),
+        BodyError::Timeout(_) => Failure { limit: Some("idle-timeout"), ..Failure::deadline() },
+    }
+}
+
+fn unreadable(code: GrpcCode, message: &str, limits: &Limits) -> Option<Failure> {
+    if code == GrpcCode::OutOfRange && message.contains("message length too large") {
+        let most = limits.message_bytes;
+        let message = format!("the message is larger than the limit max-message-bytes of {most}; send it in parts");
+        return Some(Failure::limit("max-message-bytes", "message", message));
+    }
+    if message.contains(&BodyError::NoRoom.to_string()) {
+        return Some(of_body(BodyError::NoRoom));
+    }
+    let is_garbled = code == GrpcCode::Internal && message.contains("decode Protobuf message");
+    is_garbled
+        .then(|| Failure::invalid("message", "the message is no message of this method; its strings have to be UTF-8"))
+}
+
 /// The answer to a request that did not come as far as its service.
 pub(crate) fn refused(failure: &Failure) -> Response {
     let mut response = Status::from(failure.clone()).into_http::<axum::body::Body>().into_response();
@@ -52,8 +95,6 @@ pub(crate) fn refused(failure: &Failure) -> Response {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]

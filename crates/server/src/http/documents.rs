@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
 
-use super::errors::{Body, ErrorBody, Query, bytes};
+use super::errors::{Body, ErrorBody, Query, bytes, is_kind};
 use super::search::words;
 use crate::access::keys::Scope;
 use crate::engine::documents::the_one;
@@ -118,7 +118,7 @@ pub(crate) async fn put(
     request: Request,
 ) -> Result<Json<PutAnswer>, Failure> {
     let kind = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    let PutRequest { collection, documents, access } = if kind.starts_with("application/x-ndjson") {
+    let PutRequest { collection, documents, access } = if is_kind(kind, "application/x-ndjson") {
         // Who may not write need not be read.
         engine.collection(&context, &params.collection, Scope::Write)?;
         let documents = lines(&bytes(request).await?)?;

@@ -1,5 +1,7 @@
 //! Failures as HTTP answers, in the shape that each family of clients reads.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Request};
@@ -8,14 +10,19 @@ use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Body as _;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
+use crate::body::BodyError;
 use crate::engine::Context;
 use crate::failure::{Code, Failure};
 use crate::options::Limits;
+
+/// When there may be room for large bodies again.
+const ROOM_AGAIN: Duration = Duration::from_secs(1);
 
 /// What an error looks like, but for the families that have shapes of their own.
 #[derive(Debug, Serialize, ToSchema)]
@@ -142,7 +149,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     async fn from_request(request: Request, _: &S) -> Result<Self, Failure> {
         let kind = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         // Nothing else: a page of somebody else's may send other kinds without asking the browser.
-        if !kind.trim_start().to_ascii_lowercase().starts_with("application/json") {
+        if !is_kind(kind, "application/json") {
             let message = "the body has to be JSON: send it with the header content-type: application/json";
             return Err(Failure::invalid("content-type", message));
         }
@@ -160,10 +167,23 @@ impl<T: DeserializeOwned> Body<T> {
     }
 }
 
+/// Whether a header says this kind of body, whatever parameters it adds.
+pub(crate) fn is_kind(header: &str, kind: &str) -> bool {
+    header.split(';').next().is_some_and(|essence| essence.trim().eq_ignore_ascii_case(kind))
+}
+
 /// The whole body, if it is not too large.
 pub(crate) async fn bytes(request: Request) -> Result<Bytes, Failure> {
     let most =
         request.extensions().get::<Limits>().map_or(Limits::default().message_bytes, |limits| limits.message_bytes);
+    let too_large = || {
+        let message = format!("the body is larger than the limit max-message-bytes of {most}; send it in parts");
+        Failure::limit("max-message-bytes", "body", message)
+    };
+    // Who says that it will be too large need not send it.
+    if request.body().size_hint().lower() > most as u64 {
+        return Err(too_large());
+    }
     let deadline = request.extensions().get::<Context>().map(|context| context.deadline);
     let collecting = Limited::new(request.into_body(), most).collect();
     let collected = match deadline {
@@ -174,11 +194,14 @@ pub(crate) async fn bytes(request: Request) -> Result<Bytes, Failure> {
     };
     match collected {
         Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.downcast_ref::<LengthLimitError>().is_some() => {
-            let message = format!("the body is larger than the limit max-message-bytes of {most}; send it in parts");
-            Err(Failure::limit("max-message-bytes", "body", message))
-        }
-        Err(error) => Err(Failure::new(Code::InvalidInput, format!("the body could not be read: {error}"))),
+        Err(error) if error.downcast_ref::<LengthLimitError>().is_some() => Err(too_large()),
+        Err(error) => Err(match BodyError::of(error.as_ref()) {
+            Some(error @ BodyError::NoRoom) => Failure::overloaded("body-room", error.to_string(), ROOM_AGAIN),
+            Some(error) => {
+                Failure { limit: Some("body-timeout"), ..Failure::new(Code::InvalidInput, error.to_string()) }
+            }
+            None => Failure::new(Code::InvalidInput, format!("the body could not be read: {error}")),
+        }),
     }
 }
 
@@ -198,8 +221,6 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]

@@ -1,10 +1,11 @@
 //! One connection: its handshake, its requests, its end.
 
 use std::convert::Infallible;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -17,10 +18,9 @@ use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::time::Sleep;
 use tower::ServiceExt as _;
 
 use super::tls::Tls;
@@ -58,6 +58,21 @@ struct Activity {
     under_way: AtomicUsize,
     /// Milliseconds from the start of the connection to the last beginning or end of a request.
     last_ms: AtomicU64,
+    /// The same to when the client last left no room for what is to be sent; 0 while it takes what comes.
+    stuck_ms: AtomicU64,
+    /// For each answer that is being sent, the same to its last piece that waits to be taken; 0 while there is none.
+    answers: Mutex<Vec<Weak<AtomicU64>>>,
+}
+
+impl Activity {
+    /// Milliseconds for which the client has not taken what is there for it.
+    fn untaken_ms(&self, now_ms: u64) -> u64 {
+        let since = |at: u64| if at == 0 { 0 } else { now_ms.saturating_sub(at) };
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        answers.retain(|answer| answer.strong_count() > 0);
+        let waiting = answers.iter().filter_map(Weak::upgrade).map(|at| since(at.load(Ordering::Relaxed)));
+        waiting.chain([since(self.stuck_ms.load(Ordering::Relaxed))]).max().unwrap_or(0)
+    }
 }
 
 /// Serves one connection to its end.
@@ -80,19 +95,18 @@ async fn serve_io<Io: AsyncRead + AsyncWrite + Unpin + Send + 'static>(connectio
     let started = Instant::now();
     let activity = Arc::new(Activity::default());
     let service = service_fn({
-        let (activity, router, peer, body_timeout) =
-            (Arc::clone(&activity), router.clone(), *peer, limits.body_timeout);
+        let (activity, router, peer) = (Arc::clone(&activity), router.clone(), *peer);
         move |request: Request<Incoming>| {
             activity.begun.fetch_add(1, Ordering::Relaxed);
             activity.under_way.fetch_add(1, Ordering::Relaxed);
             let under_way = UnderWay(Arc::clone(&activity), started);
-            let mut request = request.map(|body| Body::new(TimedBody::new(body, body_timeout)));
+            let mut request = request.map(Body::new);
             request.extensions_mut().insert(Peer(peer));
             let router = router.clone();
             async move {
                 let response: Result<Response, Infallible> = router.oneshot(request).await;
                 // The answer is under way until its body has ended.
-                response.map(|response| response.map(|body| Body::new(Counted { body, _under_way: under_way })))
+                response.map(|response| response.map(|body| Body::new(Counted::new(body, under_way))))
             }
         }
     });
@@ -111,6 +125,7 @@ async fn serve_io<Io: AsyncRead + AsyncWrite + Unpin + Send + 'static>(connectio
         .max_pending_accept_reset_streams(PENDING_RESETS)
         .keep_alive_interval(PING_EVERY)
         .keep_alive_timeout(PING_TIMEOUT);
+    let io = Paced { io, activity: Arc::clone(&activity), started };
     let mut serving = pin!(builder.serve_connection(TokioIo::new(io), service));
     let mut stop = connection.stop.clone();
     let mut stopping = false;
@@ -134,6 +149,10 @@ async fn serve_io<Io: AsyncRead + AsyncWrite + Unpin + Send + 'static>(connectio
                 // Whoever has not even sent a first request in time sends none.
                 if begun == 0 && age >= limits.header_timeout {
                     tracing::debug!(%peer, "no request came in time");
+                    return;
+                }
+                if activity.untaken_ms(age.as_millis() as u64) >= limits.request_timeout.as_millis() as u64 {
+                    tracing::debug!(%peer, "the client does not take its answers");
                     return;
                 }
                 if under_way == 0 && begun > 0 && quiet >= limits.idle_timeout {
@@ -163,7 +182,19 @@ impl Drop for UnderWay {
 /// The body of an answer.
 struct Counted {
     body: Body,
-    _under_way: UnderWay,
+    under_way: UnderWay,
+    /// When its last piece was handed on; 0 while it waits for the next one itself.
+    handed_on_ms: Arc<AtomicU64>,
+}
+
+impl Counted {
+    fn new(body: Body, under_way: UnderWay) -> Self {
+        let handed_on_ms = Arc::new(AtomicU64::new(0));
+        let mut answers = under_way.0.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        answers.push(Arc::downgrade(&handed_on_ms));
+        drop(answers);
+        Self { body, under_way, handed_on_ms }
+    }
 }
 
 impl hyper::body::Body for Counted {
@@ -171,7 +202,12 @@ impl hyper::body::Body for Counted {
     type Error = axum::Error;
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.get_mut().body).poll_frame(context)
+        let this = self.get_mut();
+        let frame = Pin::new(&mut this.body).poll_frame(context);
+        let is_handed_on = matches!(frame, Poll::Ready(Some(_)));
+        let now_ms = if is_handed_on { (this.under_way.1.elapsed().as_millis() as u64).max(1) } else { 0 };
+        this.handed_on_ms.store(now_ms, Ordering::Relaxed);
+        frame
     }
 
     fn is_end_stream(&self) -> bool {
@@ -183,51 +219,61 @@ impl hyper::body::Body for Counted {
     }
 }
 
-/// The body of a request, which fails when the client sends nothing of it for too long.
-struct TimedBody {
-    body: Incoming,
-    timeout: Duration,
-    sleep: Option<Pin<Box<Sleep>>>,
+/// A connection that knows since when the client takes nothing.
+struct Paced<Io> {
+    io: Io,
+    activity: Arc<Activity>,
+    started: Instant,
 }
 
-impl TimedBody {
-    fn new(body: Incoming, timeout: Duration) -> Self {
-        Self { body, timeout, sleep: None }
-    }
-}
-
-/// The client has stopped to send.
-#[derive(Debug, thiserror::Error)]
-#[error("nothing of the body came for {} s, which is the limit body-timeout", .0.as_secs_f64())]
-struct BodyTimeout(Duration);
-
-impl hyper::body::Body for TimedBody {
-    type Data = Bytes;
-    type Error = Box<dyn std::error::Error + Send + Sync>;
-
-    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let this = self.get_mut();
-        match Pin::new(&mut this.body).poll_frame(context) {
-            Poll::Ready(frame) => {
-                this.sleep = None;
-                Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
-            }
-            Poll::Pending => {
-                let timeout = this.timeout;
-                let sleep = this.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
-                match sleep.as_mut().poll(context) {
-                    Poll::Ready(()) => Poll::Ready(Some(Err(Box::new(BodyTimeout(timeout))))),
-                    Poll::Pending => Poll::Pending,
-                }
-            }
+impl<Io> Paced<Io> {
+    fn note<T>(&self, written: &Poll<T>) {
+        let stuck_ms = &self.activity.stuck_ms;
+        if written.is_ready() {
+            stuck_ms.store(0, Ordering::Relaxed);
+        } else if stuck_ms.load(Ordering::Relaxed) == 0 {
+            stuck_ms.store((self.started.elapsed().as_millis() as u64).max(1), Ordering::Relaxed);
         }
     }
+}
 
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+impl<Io: AsyncRead + Unpin> AsyncRead for Paced<Io> {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_read(context, buffer)
+    }
+}
+
+impl<Io: AsyncWrite + Unpin> AsyncWrite for Paced<Io> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.io).poll_write(context, bytes);
+        this.note(&written);
+        written
     }
 
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let flushed = Pin::new(&mut this.io).poll_flush(context);
+        this.note(&flushed);
+        flushed
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_shutdown(context)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.io).poll_write_vectored(context, slices);
+        this.note(&written);
+        written
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
     }
 }
