@@ -261,7 +261,7 @@ class Shows(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor,
     intercept_unary_unary = intercept_unary_stream = intercept_stream_unary = intercept_stream_stream = _with_key
 
 
-def create_key(world, *options, file="keys.toml"):
+def create_key(world, *options, file="made.toml"):
     """A new API key with its id: `(key, id)`."""
     key = world.key(file, *options)
     return key, key.split("_")[1]

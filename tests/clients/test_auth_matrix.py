@@ -25,11 +25,11 @@ NOTHING_OF_SUBSTANCE = 400
 @pytest.fixture(scope="module")
 def place(world):
     """Indexes and keys."""
-    world.index("guarded", DOCUMENTS, "--sparse-model", "splade")
+    world.index("locked", DOCUMENTS, "--sparse-model", "splade")
     world.index("other", DOCUMENTS[:3])
     (world.folder / "auth-shelf").mkdir()
     keys = {scope: create_key(world, "--scope", scope) for scope in SCOPES}
-    keys |= {f"{scope} in guarded": create_key(world, "--scope", scope, "--collection", "guarded") for scope in SCOPES}
+    keys |= {f"{scope} in locked": create_key(world, "--scope", scope, "--collection", "locked") for scope in SCOPES}
     keys["expired"] = create_key(world, "--scope", "admin", "--expires", "2020-01-01")
     world.keys = {name: key for name, (key, _) in keys.items()}
     world.ids = {name: id for name, (_, id) in keys.items()}
@@ -39,7 +39,7 @@ def place(world):
 
 @pytest.fixture(scope="module", params=["plain", "tls", "mtls"])
 def server(place, request):
-    options = ["--index", "guarded,other", "--collections", "auth-shelf", "--keys", "keys.toml"]
+    options = ["--index", "locked,other", "--collections", "auth-shelf", "--keys", "made.toml"]
     options += ["--client-ca", place.certificates.ca] if request.param == "mtls" else []
     tls = None if request.param == "plain" else place.certificates
     client = place.certificates.client() if request.param == "mtls" else None
@@ -86,7 +86,7 @@ def test_every_route_and_method_is_known_here(server, place, protocol):
     assert protocol.methods() == set(GRPC)
 
 
-def call(server, protocol, name, collection="guarded", headers=(), on=None):
+def call(server, protocol, name, collection="locked", headers=(), on=None):
     """The status of an operation, whatever its protocol: a number or a code of gRPC; and what was said."""
     if name in HTTP:
         _, address, body = of_collection(HTTP[name], collection, next(NUMBERS))
@@ -136,7 +136,7 @@ def test_methods_that_no_route_takes_say_nothing(server, place):
     paths = {HTTP[name][1].split("?")[0] for name in HTTP}
     with contextlib.closing(server.connection()) as on:
         for path, method in itertools.product(sorted(paths), ["HEAD", "PUT", "PATCH", "OPTIONS", "TRACE", "PURGE", "get"]):
-            path = of_collection(path, "guarded")
+            path = of_collection(path, "locked")
             answer = server.http(method, path, on=on)
             is_open = any(HTTP[name][0] == OPEN and HTTP[name][1] == path for name in HTTP)
             expected = {200, 405} if is_open else {401}
@@ -181,24 +181,24 @@ def test_a_key_of_one_collection_learns_nothing_of_others(server, place, protoco
             if not names_collection(request):
                 continue
             for scope in sorted(allowed_by(needs)):
-                headers = {"x-api-key": place.keys[f"{scope} in guarded"]}
+                headers = {"x-api-key": place.keys[f"{scope} in locked"]}
                 ask = lambda collection: call(server, protocol, name, collection, headers, on(name))
                 (status, text), missing = ask("other"), ask("nowhere")
                 if not is_refused(name, status, text, 403, CODE.PERMISSION_DENIED):
                     wrong.append((scope, name, "other", status, text[:200]))
                 if missing != (status, text) and not (name in IN_PLACE and missing[0] == status):
                     wrong.append((scope, name, "differs", text[:200], missing))
-                if is_refused(name, *ask("guarded"), 403, CODE.PERMISSION_DENIED):
-                    wrong.append((scope, name, "own", ask("guarded")))
+                if is_refused(name, *ask("locked"), 403, CODE.PERMISSION_DENIED):
+                    wrong.append((scope, name, "own", ask("locked")))
     assert not wrong, wrong
-    key = place.keys["admin in guarded"]
-    assert [line["name"] for line in server.http("GET", "/collections", key=key).json["collections"]] == ["guarded"]
+    key = place.keys["admin in locked"]
+    assert [line["name"] for line in server.http("GET", "/collections", key=key).json["collections"]] == ["locked"]
     server.post("/jobs", {"collection": "other", "kind": "verify"}, key=place.keys["admin"])
     jobs = server.http("GET", "/jobs", key=key).json["jobs"]
-    assert jobs and {job["collection"] for job in jobs} == {"guarded"}
+    assert jobs and {job["collection"] for job in jobs} == {"locked"}
     # Where no collection is named, the only one of the key's is meant.
     found = server.http("GET", "/search?q=ship&mode=lexical", key=key).json
-    assert found["collection"] == "guarded" and found["hits"]
+    assert found["collection"] == "locked" and found["hits"]
 
 
 def test_reflection_and_health_over_this_transport(server, place):
@@ -230,7 +230,7 @@ def test_no_connection_without_a_certificate(server, place, request):
 def test_a_refusal_reaches_whoever_sends_slowly(server, place):
     """Head and body come in two pieces, as most clients send them; the answer is heard, and the connection kept or said to end."""
     wrong = f"authorization: Bearer {place.keys['admin'][:-1]}0"
-    body = b'{"query": "ship", "collection": "guarded"}'
+    body = b'{"query": "ship", "collection": "locked"}'
     for path, header, status in [("/search", wrong, 401), ("/nothing", wrong, 401), ("/search", "origin: https://evil.example", 403),
                                  ("/nothing", f"authorization: Bearer {place.keys['admin']}", 404)]:
         with contextlib.closing(server.socket()) as connection:
@@ -247,17 +247,17 @@ def test_a_refusal_reaches_whoever_sends_slowly(server, place):
 
 @pytest.mark.parametrize("how", ["revoked", "expires"])
 def test_a_key_ends_while_the_server_runs(server, place, protocol, how):
-    options = ["--scope", "search,write,embed", "--collection", "guarded"]
+    options = ["--scope", "search,write,embed", "--collection", "locked"]
     key, id = create_key(place, *options)
     server.until(lambda: server.http("GET", "/search?q=ship&mode=lexical", key=key).status == 200, "the key is not known", 15)
     with server.channel(key) as channel:
         ask = lambda: protocol.ask(channel, "SearchService/Search", {"query": "ship", "mode": "MODE_LEXICAL"})
         assert ask().hits
         if how == "revoked":
-            place.run("key", "revoke", id, "--keys", "keys.toml")
+            place.run("key", "revoke", id, "--keys", "made.toml")
         else:
             # Its line in the file gets an end, as an operator would write it.
-            file = place.folder / "keys.toml"
+            file = place.folder / "made.toml"
             text = file.read_text()
             file.write_text(text.replace(f'id = "{id}"\n', f'id = "{id}"\nexpires = "2024-01-01"\n'))
         over = lambda: server.http("GET", "/search?q=ship&mode=lexical", key=key).status == 401
@@ -270,16 +270,16 @@ def test_a_key_ends_while_the_server_runs(server, place, protocol, how):
 @pytest.mark.parametrize("name", ["DocumentService/Index", "ModelService/EmbedStream"])
 def test_a_stream_ends_with_its_key(server, place, protocol, name):
     """What a stream brings after its key was revoked is not taken."""
-    key, id = create_key(place, "--scope", "write,embed", "--collection", "guarded")
+    key, id = create_key(place, "--scope", "write,embed", "--collection", "locked")
     server.until(lambda: server.post("/tokenize", {"inputs": "a"}, key=key).status == 200, "the key is not known", 15)
     requests = queue.Queue()
-    message = {"collection": "guarded", "documents": [{"id": "streamed", "text": "before"}]} if "Index" in name else {"inputs": ["a"]}
+    message = {"collection": "locked", "documents": [{"id": "streamed", "text": "before"}]} if "Index" in name else {"inputs": ["a"]}
     with server.channel(key) as channel:
         begin, request = protocol.begin(channel, name)
         answers = begin(iter(requests.get, None), timeout=60)
         requests.put(request(message))
         next(answers)
-        place.run("key", "revoke", id, "--keys", "keys.toml")
+        place.run("key", "revoke", id, "--keys", "made.toml")
         server.until(lambda: server.post("/tokenize", {"inputs": "a"}, key=key).status == 401, "the key still opens the server", 15)
         time.sleep(1)
         if "Index" in name:

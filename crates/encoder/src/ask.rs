@@ -9,7 +9,7 @@ pub use answers::{
     AttentionAnswer, ClassAnswer, EntityAnswer, FillMaskAnswer, Guess, LateAnswer, LayersAnswer, MaskedPlace,
     PairAnswer, PerplexityAnswer, SentenceAnswer, SparseAnswer, TokensAnswer,
 };
-use berth_types::{Embedding, Head, Pooling};
+use berth_types::{Embedding, Head, Pooling, Problem};
 
 use crate::heads::attention::layer_attention;
 use crate::heads::classify::{label_scores, pair_score};
@@ -58,6 +58,13 @@ pub enum Step<'a, T> {
     Answer(T),
     /// There are parts to wait for.
     More(Asked<'a, T>),
+}
+
+impl<'a, T: 'a> Asked<'a, T> {
+    /// The same with something made of the answer.
+    fn map<U>(mut self, mut make: impl FnMut(T) -> U + 'a) -> Asked<'a, U> {
+        Asked { next: Box::new(move || Ok((self.next)()?.map(&mut make))) }
+    }
 }
 
 impl<'a, T> Asked<'a, T> {
@@ -159,7 +166,34 @@ impl Encoder {
         second: Option<&str>,
         overlong: Overlong,
     ) -> Result<Asked<'static, ClassAnswer>, Error> {
-        let (problem, labels) = (self.card().problem, self.card().labels.clone());
+        self.ask_scores(text, second, overlong, self.card().problem)
+    }
+
+    /// The same with the classifier's own numbers, best first, whatever it was trained for.
+    ///
+    /// # Errors
+    /// As [`ask_class`](Self::ask_class).
+    pub fn ask_class_raw(
+        &self,
+        text: &str,
+        second: Option<&str>,
+        overlong: Overlong,
+    ) -> Result<Asked<'static, ClassAnswer>, Error> {
+        let asked = self.ask_scores(text, second, overlong, Problem::Regression)?;
+        Ok(asked.map(|mut answer| {
+            answer.labels.sort_by(|one, other| other.score.total_cmp(&one.score));
+            answer
+        }))
+    }
+
+    fn ask_scores(
+        &self,
+        text: &str,
+        second: Option<&str>,
+        overlong: Overlong,
+        problem: Problem,
+    ) -> Result<Asked<'static, ClassAnswer>, Error> {
+        let labels = self.card().labels.clone();
         let (row, truncated) = if let Some(second) = second {
             let (row, cut) = self.ready_pair(text, second, overlong)?;
             (row, cut.0 + cut.1)

@@ -71,6 +71,17 @@ pub fn choice_for(choice: &EncoderChoice, built_with: &Fingerprint) -> EncoderCh
     choice
 }
 
+/// The arithmetic that a model runs in for `head` on this machine, as [`open_head`](crate::open_head) settles it.
+///
+/// # Errors
+/// A model that is not installed, a runtime that cannot be loaded, a precision that this processor has no exact kernel for.
+pub fn settled_precision(home: &Home, choice: &EncoderChoice, head: Head) -> Result<Precision, Error> {
+    let model = models::installed(home, choice.model.as_deref().unwrap_or(DEFAULT_MODEL))?;
+    let runtime = Runtime::load(&home.runtime_library())?;
+    let options = EncoderOptions { head, ..options_for(home, choice) };
+    Ok(settle(&model, &runtime, &options)?.1)
+}
+
 /// An encoder, or what to do where a graph cannot be run here but one can be made that can.
 pub(crate) fn opened(
     home: &Home,

@@ -55,7 +55,7 @@ pub use calibrate::{Calibration, FittedCurve, fit_relevance};
 pub use compact::{CompactReport, compact};
 pub use curation::{pin, pins, set_synonyms, synonyms, unpin};
 pub use doctor::{Check, Verdict, examine};
-pub use encoding::{EncoderChoice, choice_for, fingerprint_hash, open_encoder};
+pub use encoding::{EncoderChoice, choice_for, fingerprint_hash, open_encoder, settled_precision};
 pub use error::Error;
 pub use evaluate::{EncodeCost, EvalOptions, EvalReport, ModeReport, evaluate};
 pub use export::{ExportFormat, ExportReport, export};

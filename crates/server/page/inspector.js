@@ -171,7 +171,7 @@ export function createInspector(context) {
 
   // The whole part is drawn for a new text; another head only changes the map, so that buttons keep the focus.
   function drawAttention(state) {
-    const labels = layer.tokens.map((token) => token.text);
+    const labels = layer.tokens.map((token) => token.piece ?? token.text);
     const focused = document.activeElement?.closest('#view-inspector [data-layer]')?.dataset.layer;
     const layers = el(
       'div',
@@ -250,13 +250,14 @@ export function createInspector(context) {
 // A token with its number and where it stands. Models write a token in their own way, `##ing`; the text itself is shown where
 // it is known.
 function chip(token, text) {
+  const piece = token.piece ?? token.text;
   const at = token.start !== null && token.start !== undefined ? toStringOffsets(text, [token.start, token.stop]) : null;
   const written = at ? text.slice(at[0], at[1]) : '';
   const bytes = at ? `${token.start}–${token.stop}` : '';
   return el(
     'li',
-    { class: token.special ? 'token special' : 'token', title: written && written !== token.text ? `of “${written}”` : null },
-    el('span', { class: 'token-text', dir: 'auto' }, token.text === '' ? '␣' : token.text),
+    { class: token.special ? 'token special' : 'token', title: written && written !== piece ? `of “${written}”` : null },
+    el('span', { class: 'token-text', dir: 'auto' }, piece === '' ? '␣' : piece),
     el('span', { class: 'token-id' }, el('span', { class: 'unseen' }, ' id '), String(token.id)),
     bytes ? el('span', { class: 'token-bytes' }, el('span', { class: 'unseen' }, ' bytes '), bytes) : null,
   );

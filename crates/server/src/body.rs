@@ -29,7 +29,7 @@ pub(crate) struct Watched {
 
 struct State {
     body: Body,
-    timeout: Duration,
+    timeout: (Duration, &'static str),
     sleep: Option<Pin<Box<Sleep>>>,
     room: Arc<Semaphore>,
     held: Vec<OwnedSemaphorePermit>,
@@ -41,8 +41,8 @@ struct State {
 /// Why a body cannot be read further.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BodyError {
-    #[error("nothing of the body came for {} s, which is the limit body-timeout", .0.as_secs_f64())]
-    Timeout(Duration),
+    #[error("nothing of the body came for {} s, which is the limit {}", .0.as_secs_f64(), .1)]
+    Timeout(Duration, &'static str),
     #[error("too many large requests are being sent at once; try again later")]
     NoRoom,
 }
@@ -62,8 +62,8 @@ impl BodyError {
 }
 
 impl Watched {
-    /// Watches over `body`: some of it has to come within `timeout`, and what of it is held has to find place in `room`, in KiB.
-    pub(crate) fn new(body: Body, timeout: Duration, room: &Arc<Semaphore>, is_grpc: bool) -> Self {
+    /// Watches over `body`: some of it has to come within `timeout`, a limit of that name, and what of it is held has to find place in `room`, in KiB.
+    pub(crate) fn new(body: Body, timeout: (Duration, &'static str), room: &Arc<Semaphore>, is_grpc: bool) -> Self {
         let state = State {
             body,
             timeout,
@@ -121,10 +121,10 @@ impl hyper::body::Body for Watched {
                 Poll::Ready(None)
             }
             Poll::Pending => {
-                let timeout = state.timeout;
+                let (timeout, limit) = state.timeout;
                 let sleep = state.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
                 match sleep.as_mut().poll(context) {
-                    Poll::Ready(()) => Poll::Ready(Some(Err(Box::new(BodyError::Timeout(timeout))))),
+                    Poll::Ready(()) => Poll::Ready(Some(Err(Box::new(BodyError::Timeout(timeout, limit))))),
                     Poll::Pending => Poll::Pending,
                 }
             }
@@ -247,17 +247,23 @@ mod tests {
     fn bodies_share_a_room_and_messages_that_are_whole_leave_it() {
         run(async {
             let room = Arc::new(Semaphore::new(16));
-            let whole = Watched::new(Body::from(vec![0; 10 << 10]), Duration::from_secs(9), &room, false);
+            let whole =
+                Watched::new(Body::from(vec![0; 10 << 10]), (Duration::from_secs(9), "body-timeout"), &room, false);
             let kept = whole.clone();
             assert_eq!(whole.collect().await.unwrap().to_bytes().len(), 10 << 10);
             assert_eq!(room.available_permits(), 6);
-            let other = Watched::new(Body::from(vec![0; 10 << 10]), Duration::from_secs(9), &room, false);
+            let other =
+                Watched::new(Body::from(vec![0; 10 << 10]), (Duration::from_secs(9), "body-timeout"), &room, false);
             let error = other.collect().await.unwrap_err();
             assert_eq!(BodyError::of(error.as_ref()), Some(&BodyError::NoRoom));
             drop(kept);
             assert_eq!(room.available_permits(), 16);
-            let stream =
-                Watched::new(Body::from([message(9000), message(9000)].concat()), Duration::from_secs(9), &room, true);
+            let stream = Watched::new(
+                Body::from([message(9000), message(9000)].concat()),
+                (Duration::from_secs(9), "body-timeout"),
+                &room,
+                true,
+            );
             let kept = stream.clone();
             stream.collect().await.unwrap();
             assert_eq!(room.available_permits(), 16);
@@ -269,7 +275,7 @@ mod tests {
     fn what_nobody_reads_is_read_to_its_end_when_it_is_little() {
         run(async {
             let room = Arc::new(Semaphore::new(1 << 20));
-            let little = Watched::new(Body::from("abc"), Duration::from_secs(9), &room, false);
+            let little = Watched::new(Body::from("abc"), (Duration::from_secs(9), "body-timeout"), &room, false);
             drop(little.body());
             assert!(little.drop_rest().await);
         });

@@ -119,6 +119,22 @@ impl From<Error> for Failure {
                 retry_after: Some(Duration::from_secs(2)),
                 ..Self::new(Code::Unavailable, "the collection is being written by another process; try again soon")
             },
+            (Error::Index(IndexError::WhoAsks { field, .. }), _) => {
+                let message = format!(
+                    "the documents say who may find them (field '{field}'): say who asks in principals, or ask as_owner"
+                );
+                Self::invalid("principals", message)
+            }
+            (Error::Index(IndexError::NoAccessLists { .. }), _) => {
+                Self::invalid("principals", "the documents do not say who may find them; leave principals out")
+            }
+            (Error::Encoder(EncoderError::TextTooLong { tokens, max_tokens }), _) => {
+                let message = format!(
+                    "the text has {tokens} tokens, and the model reads {max_tokens} of a text at once; send less of it, or \
+                     set truncate"
+                );
+                Self::invalid("input", message)
+            }
             (Error::Encoder(EncoderError::Cancelled), _) => {
                 Self::new(Code::DeadlineExceeded, "the request was taken back")
             }

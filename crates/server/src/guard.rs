@@ -10,6 +10,7 @@ use axum::response::Response;
 use berth_pipeline::Lane;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::Authority;
+use http::{Method, StatusCode};
 use tokio::sync::Semaphore;
 use tracing::Instrument as _;
 
@@ -60,11 +61,12 @@ impl Guard {
     /// Lets a request through, or says why not.
     fn admit(self: &Arc<Self>, request: &Request) -> Result<Option<Context>, Failure> {
         let headers = request.headers();
+        check_headers(headers, self.limits.header_bytes as usize)?;
         self.check_origin(request)?;
         let asked = Instant::now();
         let deadline = asked
             + timeout(headers)?.map_or(self.limits.request_timeout, |timeout| timeout.min(self.limits.request_timeout));
-        if is_open(request.uri().path()) {
+        if is_open(request.method(), request.uri().path()) {
             return Ok(None);
         }
         let address = request.extensions().get::<Peer>().map_or_else(String::new, |peer| peer.0.ip().to_string());
@@ -132,19 +134,28 @@ pub(crate) async fn guard(guard: Arc<Guard>, mut request: Request, next: Next) -
     continue_trace(&span, request.headers());
     let family = Family::of(&path);
     let body = std::mem::take(request.body_mut());
+    let is_stream = is_grpc && grpc::is_stream(&path);
     // Between the messages of a stream a client may be silent for longer than inside of a body.
-    let body_timeout = if is_grpc { guard.limits.idle_timeout } else { guard.limits.body_timeout };
+    let body_timeout = if is_stream {
+        (guard.limits.idle_timeout, "idle-timeout")
+    } else {
+        (guard.limits.body_timeout, "body-timeout")
+    };
     let body = Watched::new(body, body_timeout, &guard.room, is_grpc);
     *request.body_mut() = body.body();
     let response = async {
         match guard.admit(&request) {
             Ok(context) => {
                 request.extensions_mut().insert(guard.limits.clone());
+                if is_grpc && !grpc::is_known(&path) {
+                    let message = "there is no such service or method";
+                    return grpc::status::refused(&Failure::new(Code::Unimplemented, message));
+                }
                 let deadline = context.as_ref().map(|context| context.deadline);
                 if let Some(context) = context {
                     request.extensions_mut().insert(context);
                 }
-                match deadline.filter(|_| is_grpc && !grpc::is_stream(&path)) {
+                match deadline.filter(|_| is_grpc && !is_stream) {
                     None => next.run(request).await,
                     Some(deadline) => match tokio::time::timeout_at(deadline.into(), next.run(request)).await {
                         Ok(response) => response,
@@ -159,6 +170,10 @@ pub(crate) async fn guard(guard: Arc<Guard>, mut request: Request, next: Next) -
     .instrument(span.clone())
     .await;
     let mut response = finish(response, (family, is_grpc), &guard.limits);
+    if path == "/mcp" && response.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        let message = format!("the body is larger than the limit max-message-bytes of {}", guard.limits.message_bytes);
+        response = answer(&Failure::limit("max-message-bytes", "body", message), family);
+    }
     let failed = response.status().is_client_error() || response.status().is_server_error();
     // A client that is still sending would not see the answer before its connection ends.
     if failed && !is_grpc && !body.drop_rest().await {
@@ -170,6 +185,8 @@ pub(crate) async fn guard(guard: Arc<Guard>, mut request: Request, next: Next) -
         let (status, took_ms) = (response.status().as_u16(), started.elapsed().as_secs_f64() * 1e3);
         match code {
             None => tracing::debug!(status, took_ms, "answered"),
+            // In the thousands they say no more than the metric does.
+            Some(code @ Code::Overloaded) => tracing::debug!(status, took_ms, code = code.as_str(), "answered"),
             Some(code) => tracing::info!(status, took_ms, code = code.as_str(), "answered"),
         }
     });
@@ -205,10 +222,21 @@ fn finish(mut response: Response, (family, is_grpc): (Family, bool), limits: &Li
     response
 }
 
+/// The sum that HTTP/2 knows for itself; HTTP/1.1 has buffers of a size of its own.
+fn check_headers(headers: &HeaderMap, most: usize) -> Result<(), Failure> {
+    let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if bytes <= most {
+        return Ok(());
+    }
+    let message = format!("the headers have {bytes} bytes, more than the limit max-header-bytes of {most}");
+    Err(Failure::limit("max-header-bytes", "headers", message))
+}
+
 /// What needs no key: whether the server lives, and the page, which asks with the key that a person gives it.
-fn is_open(path: &str) -> bool {
-    matches!(path, "/" | "/docs" | "/openapi.json" | "/healthz" | "/readyz" | "/health")
-        || path.starts_with("/assets/")
+fn is_open(method: &Method, path: &str) -> bool {
+    let is_read = method == Method::GET || method == Method::HEAD;
+    is_read && matches!(path, "/" | "/docs" | "/openapi.json" | "/healthz" | "/readyz" | "/health" | "/ping")
+        || is_read && path.starts_with("/assets/")
         || path.starts_with("/grpc.health.v1.Health/")
 }
 
@@ -387,7 +415,8 @@ mod tests {
     #[test]
     fn only_health_and_the_page_need_no_key() {
         for path in ["/", "/assets/app.js", "/healthz", "/grpc.health.v1.Health/Check"] {
-            assert!(is_open(path), "{path}");
+            let method = if path.starts_with("/grpc") { Method::POST } else { Method::GET };
+            assert!(is_open(&method, path), "{path}");
         }
         for path in [
             "/search",
@@ -399,7 +428,7 @@ mod tests {
             "/info",
             "/mcp",
         ] {
-            assert!(!is_open(path), "{path}");
+            assert!(!is_open(&Method::GET, path) && !is_open(&Method::POST, path), "{path}");
         }
     }
 }

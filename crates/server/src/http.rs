@@ -26,7 +26,10 @@ use crate::grpc;
 /// All routes of HTTP.
 pub(crate) fn routes(engine: &Arc<Engine>) -> Router {
     Router::new()
-        .route("/", get(page::index))
+        // The default route of text-embeddings-inference stands at the same address as the page.
+        .route("/", get(page::index).post(tei::embed))
+        .route("/invocations", post(tei::embed))
+        .route("/ping", get(tei::health))
         .route("/docs", get(page::docs))
         .route("/assets/{name}", get(page::asset))
         .route("/openapi.json", get(openapi::openapi))
@@ -41,6 +44,7 @@ pub(crate) fn routes(engine: &Arc<Engine>) -> Router {
         .route("/jobs/{id}", get(jobs::job))
         .route("/snapshots", post(jobs::snapshot))
         .route("/v1/embeddings", post(openai::embeddings))
+        .route("/embeddings", post(openai::embeddings))
         .route("/v1/models", get(openai::models))
         .route("/v1/models/{id}", get(openai::model))
         .route("/v1/rerank", post(rerank::rerank))

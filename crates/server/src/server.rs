@@ -25,6 +25,9 @@ use crate::{grpc, http, mcp, metrics, net};
 /// How often keys, certificates and the folder of collections are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
+/// Time for those who watch the health of a service to hear that it ends.
+const LAST_WORD: Duration = Duration::from_millis(200);
+
 /// Why a server cannot be started.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -194,8 +197,14 @@ impl Server {
             let mut stopped = stopped.clone();
             async move {
                 if stopped.wait_for(|stop| *stop).await.is_ok() {
-                    for service in grpc::SERVICES {
+                    let mut health = health;
+                    for service in grpc::SERVICES.into_iter().chain([""]) {
                         health.set_service_status(service, tonic_health::ServingStatus::NotServing).await;
+                    }
+                    // Whoever watches has heard it by then; their streams would hold the end up.
+                    tokio::time::sleep(LAST_WORD).await;
+                    for service in grpc::SERVICES.into_iter().chain([""]) {
+                        health.clear_service_status(service).await;
                     }
                 }
             }

@@ -182,7 +182,8 @@ impl Engine {
 fn place_of_snapshot(index: &Path, called: &str) -> Result<PathBuf, Failure> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     let now = dates::of_clock(SystemTime::now()).replace(':', "");
-    let called = if called.is_empty() { now.as_str() } else { called };
+    let is_named = !called.is_empty();
+    let called = if is_named { called } else { now.as_str() };
     if called.starts_with('.') || called.len() > 128 || !called.bytes().all(plain) {
         return Err(Failure::invalid(
             "name",
@@ -191,7 +192,17 @@ fn place_of_snapshot(index: &Path, called: &str) -> Result<PathBuf, Failure> {
     }
     let mut folder = index.as_os_str().to_owned();
     folder.push(".snapshots");
-    Ok(PathBuf::from(folder).join(called))
+    let folder = PathBuf::from(folder);
+    if !folder.join(called).exists() {
+        return Ok(folder.join(called));
+    }
+    if !is_named {
+        // Two in the same second.
+        let free = (2..).map(|number| folder.join(format!("{called}-{number}"))).find(|target| !target.exists());
+        return free.ok_or_else(Failure::lost);
+    }
+    let failure = Failure::new(Code::Refused, format!("there is a snapshot '{called}' already; choose another name"));
+    Err(Failure { field: Some("name"), ..failure })
 }
 
 async fn keep(index: PathBuf, target: PathBuf) -> Result<String, Failure> {

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use berth_pipeline::{
     Call, Encoder, EncoderChoice, Error, Home, Lane, SparseEncoder, TokenEncoder, choice_for, installed, open_head,
+    settled_precision,
 };
 use berth_types::{Device, Fingerprint, Head, Precision};
 use tokio::sync::OnceCell;
@@ -82,11 +83,13 @@ pub(crate) struct Models {
     limits: Limits,
     budget_bytes: Option<u64>,
     open: Mutex<BTreeMap<ModelKey, Open>>,
+    /// What models without a precision of their own run in.
+    settled: Mutex<BTreeMap<(String, Head), Precision>>,
 }
 
 impl Models {
     pub(crate) fn new(home: Home, choice: EncoderChoice, limits: Limits, budget_bytes: Option<u64>) -> Self {
-        Self { home, choice, limits, budget_bytes, open: Mutex::default() }
+        Self { home, choice, limits, budget_bytes, open: Mutex::default(), settled: Mutex::default() }
     }
 
     pub(crate) fn home(&self) -> &Home {
@@ -120,6 +123,38 @@ impl Models {
 
     /// The model, opened when it is not.
     pub(crate) async fn get(&self, key: &ModelKey) -> Result<Arc<Model>, Failure> {
+        self.opened(key).await.map_err(|failure| {
+            // Whoever has several models wants to know which one it is about.
+            if failure.message.contains(&key.name) {
+                return failure;
+            }
+            Failure { message: format!("model '{}': {}", key.name, failure.message), ..failure }
+        })
+    }
+
+    /// The key with the precision that the machine settles on, so that a model is not opened once by that name and once
+    /// without.
+    async fn settled(&self, key: &ModelKey) -> Result<ModelKey, Failure> {
+        if key.precision.is_some() {
+            return Ok(key.clone());
+        }
+        let asked = (key.name.clone(), key.head);
+        let known = self.settled.lock().unwrap_or_else(PoisonError::into_inner).get(&asked).copied();
+        let precision = match known {
+            Some(precision) => precision,
+            None => {
+                let (home, mut choice, head) = (self.home.clone(), self.choice.clone(), key.head);
+                choice.model = Some(key.name.clone());
+                let settled = blocking(move || Ok(settled_precision(&home, &choice, head)?)).await?;
+                self.settled.lock().unwrap_or_else(PoisonError::into_inner).insert(asked, settled);
+                settled
+            }
+        };
+        Ok(ModelKey { precision: Some(precision), ..key.clone() })
+    }
+
+    async fn opened(&self, key: &ModelKey) -> Result<Arc<Model>, Failure> {
+        let key = &self.settled(key).await?;
         let slot = {
             let mut open = self.lock();
             let entry =

@@ -26,6 +26,15 @@ pub(crate) enum Input {
 }
 
 impl Input {
+    fn text(&self) -> Option<&str> {
+        if let Self::Text(text) = self { Some(text) } else { None }
+    }
+
+    /// Token ids, where it came as such.
+    fn ids(&self) -> usize {
+        if let Self::Ids(ids) = self { ids.len() } else { 0 }
+    }
+
     fn bytes(&self) -> usize {
         match self {
             Self::Text(text) => text.len(),
@@ -125,13 +134,18 @@ impl Engine {
             VectorKind::Tokens => self.models.head_of_tokens(&name).map_err(of_field)?,
         };
         let key = self.models.key(&name, head);
-        let bytes = inputs.iter().map(Input::bytes).collect();
+        let bytes: Vec<usize> = inputs.iter().map(Input::bytes).collect();
+        if let Some(number) = bytes.iter().position(|&bytes| bytes == 0) {
+            let failure = Failure::invalid("input", "it is empty; every input needs at least a character or a token");
+            return Err(failure.at("input", number));
+        }
         let run = self.begin(context, &key, ("input", bytes), "embed").await?;
         let limit = self.limits.tokens;
         run.work(move |encoder| {
             let prompt = if prompt.is_empty() { Prompt::Passage } else { encoder.prompt_named(&prompt)? };
             let dimensions = kept_dimensions(encoder, kind, dimensions)?;
-            check_tokens(encoder.tokenizer(), &inputs, limit)?;
+            check_tokens(encoder.tokenizer(), "input", inputs.iter().filter_map(Input::text), limit)?;
+            check_limit("max-tokens", "input", inputs.iter().map(Input::ids).sum(), limit)?;
             let special = encoder.tokenizer().special_tokens() as u64;
             let mut tokens = 0;
             let vectors = in_order(
@@ -188,7 +202,7 @@ impl Engine {
         let limit = self.limits.tokens;
         run.work(move |encoder| {
             let inputs: Vec<Input> = documents.into_iter().map(Input::Text).collect();
-            check_tokens(encoder.tokenizer(), &inputs, limit)?;
+            check_tokens(encoder.tokenizer(), "documents", inputs.iter().filter_map(Input::text), limit)?;
             let text = |input: &Input| if let Input::Text(text) = input { text.clone() } else { String::new() };
             let scores: Vec<(f32, usize)> = if encoder.head() == Head::Late {
                 let own = encoder.ask_late(&query, Prompt::Query, Overlong::Cut)?.wait()?;
@@ -226,17 +240,24 @@ impl Engine {
         context: &Context,
         name: &str,
         inputs: Vec<(String, Option<String>)>,
-        overlong: Overlong,
+        (overlong, raw_scores): (Overlong, bool),
     ) -> Result<(String, Vec<Labelled>), Failure> {
         context.caller.may(Scope::Embed)?;
         let key = self.models.key(name, Head::Classify);
         let length = |(text, pair): &(String, Option<String>)| text.len() + pair.as_ref().map_or(0, String::len);
         let run = self.begin(context, &key, ("inputs", inputs.iter().map(length).collect()), "predict").await?;
+        let limit = self.limits.tokens;
         run.work(move |encoder| {
+            let texts = inputs.iter().flat_map(|(text, pair)| [Some(text.as_str()), pair.as_deref()]).flatten();
+            check_tokens(encoder.tokenizer(), "inputs", texts, limit)?;
             let labelled = in_order(
                 encoder,
                 &inputs,
-                |(text, pair)| Ok(encoder.ask_class(text, pair.as_deref(), overlong)?),
+                |(text, pair)| {
+                    let pair = pair.as_deref();
+                    let ask = if raw_scores { Encoder::ask_class_raw } else { Encoder::ask_class };
+                    Ok(ask(encoder, text, pair, overlong)?)
+                },
                 |asked| {
                     let answer = asked.wait()?;
                     let labels = answer.labels.into_iter().map(|label| (label.label, label.score)).collect();
@@ -258,7 +279,9 @@ impl Engine {
         context.caller.may(Scope::Embed)?;
         self.check_inputs("inputs", &texts.iter().map(String::len).collect::<Vec<_>>())?;
         let (name, tokenizer) = self.tokenizer(name).await?;
+        let limit = self.limits.tokens;
         blocking(move || {
+            check_tokens(&tokenizer, "inputs", texts.iter().map(String::as_str), limit)?;
             let spelled = texts.iter().map(|text| tokenizer.spell(text)).collect::<Result<Vec<_>, _>>()?;
             Ok((name, spelled))
         })
@@ -275,9 +298,16 @@ impl Engine {
     ) -> Result<Vec<String>, Failure> {
         context.caller.may(Scope::Embed)?;
         self.check_inputs("ids", &inputs.iter().map(Vec::len).collect::<Vec<_>>())?;
+        check_limit("max-tokens", "ids", inputs.iter().map(Vec::len).sum(), self.limits.tokens)?;
+        if let Some(number) = inputs.iter().position(Vec::is_empty) {
+            return Err(Failure::invalid("ids", "it is empty; send at least one token").at("input", number));
+        }
         let (_, tokenizer) = self.tokenizer(name).await?;
         blocking(move || {
-            let decode = |ids: &Vec<u32>| Ok(tokenizer.decode(ids, without_special)?);
+            let decode = |ids: &Vec<u32>| match ids.iter().find(|&&id| tokenizer.piece(id).is_none()) {
+                Some(id) => Err(Failure::invalid("ids", format!("token {id} is not in the vocabulary"))),
+                None => Ok(tokenizer.decode(ids, without_special)?),
+            };
             inputs.iter().map(decode).collect()
         })
         .await
@@ -437,17 +467,19 @@ fn in_order<I, A, T>(
 }
 
 /// Refuses more tokens than the limit; texts of fewer bytes cannot have more.
-fn check_tokens(tokenizer: &TextTokenizer, inputs: &[Input], most: usize) -> Result<(), Failure> {
-    if inputs.iter().map(Input::bytes).sum::<usize>() <= most {
+fn check_tokens<'a>(
+    tokenizer: &TextTokenizer,
+    field: &'static str,
+    texts: impl Iterator<Item = &'a str> + Clone,
+    most: usize,
+) -> Result<(), Failure> {
+    if texts.clone().map(str::len).sum::<usize>() <= most {
         return Ok(());
     }
     let mut tokens = 0;
-    for input in inputs {
-        tokens += match input {
-            Input::Text(text) => tokenizer.tokenize(text)?.ids.len(),
-            Input::Ids(ids) => ids.len(),
-        };
-        check_limit("max-tokens", "input", tokens, most)?;
+    for text in texts {
+        tokens += tokenizer.tokenize(text)?.ids.len();
+        check_limit("max-tokens", field, tokens, most)?;
     }
     Ok(())
 }

@@ -49,6 +49,8 @@ enum Change {
 pub(crate) struct Written {
     /// What became of each document, in the order in which they came.
     pub(crate) outcomes: Vec<(String, GivenOutcome)>,
+    /// What of stored documents cannot be used, by id.
+    pub(crate) warnings: Vec<(String, String)>,
     /// How many of the ids that were to go were there.
     pub(crate) deleted: u64,
     /// The commit that has it.
@@ -286,7 +288,10 @@ impl Asked {
                 // Removed by a later write of the same group: it was there, as far as anybody can tell.
                 let outcome = |id: &String| report.outcomes.get(id).cloned().unwrap_or(GivenOutcome::Added);
                 let outcomes = ids.iter().map(|id| (id.clone(), outcome(id))).collect();
-                Written { outcomes, generation, ..Written::default() }
+                let problems =
+                    report.ingest.problems.iter().filter(|problem| !problem.lost && ids.contains(&problem.place));
+                let warnings = problems.map(|problem| (problem.place.clone(), problem.reason.clone())).collect();
+                Written { outcomes, warnings, generation, ..Written::default() }
             }
             Self::Remove(ids) if ids.is_empty() => Written { generation, ..Written::default() },
             Self::Remove(_) => Written { deleted: report.deleted as u64, generation, ..Written::default() },

@@ -1,12 +1,14 @@
 //! `AdminService`.
 
+use berth_types::FieldDeclaration;
 use tonic::{Request, Response, Status};
 
 use super::proto::admin_service_server::AdminService;
 use super::{Service, context, proto};
 use crate::access::keys::Scope;
-use crate::engine::documents::{Described, Listed};
+use crate::engine::documents::{Described, Listed, NewCollection};
 use crate::engine::jobs::{Job, JobKind, JobState};
+use crate::failure::Failure;
 
 #[tonic::async_trait]
 impl AdminService for Service {
@@ -23,6 +25,25 @@ impl AdminService for Service {
         };
         let collections = listed.into_iter().map(collection).collect();
         Ok(Response::new(proto::ListCollectionsResponse { collections }))
+    }
+
+    async fn create_collection(
+        &self,
+        request: Request<proto::CreateCollectionRequest>,
+    ) -> Result<Response<proto::Collection>, Status> {
+        let context = context(&request)?;
+        let proto::CreateCollectionRequest { name, model, window, overlap, fields, access_field } =
+            request.into_inner();
+        let field = |words: &String| words.parse::<FieldDeclaration>();
+        let fields = fields.iter().map(field).collect::<Result<Vec<_>, _>>();
+        let fields = fields.map_err(|error| Failure::invalid("fields", error.to_string()))?;
+        let access_field = Some(access_field).filter(|field| !field.is_empty());
+        let (window, overlap) = (window.map(|tokens| tokens as usize), overlap.map(|tokens| tokens as usize));
+        let wanted = NewCollection { name: name.clone(), model, window, overlap, fields, access_field };
+        self.0.create(&context, wanted).await?;
+        let described = self.0.describe(&context, &name).await?;
+        let (state, error, model) = ("open".to_owned(), String::new(), described.built_with.model);
+        Ok(Response::new(proto::Collection { name, state, error, documents: 0, chunks: 0, model }))
     }
 
     async fn status(&self, request: Request<proto::StatusRequest>) -> Result<Response<proto::StatusResponse>, Status> {

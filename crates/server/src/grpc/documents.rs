@@ -38,7 +38,7 @@ impl DocumentService for Service {
         let (on_their_way, arriving) = mpsc::channel(MESSAGES_AHEAD);
         let (sender, answers) = mpsc::channel(MESSAGES_AHEAD);
         let requests = request.into_inner();
-        tokio::spawn(take(Arc::clone(&self.0), context, requests, on_their_way, sender.clone()));
+        tokio::spawn(take(Arc::clone(&self.0), context, requests, on_their_way));
         tokio::spawn(acknowledge(Arc::clone(&self.0), arriving, sender));
         Ok(Response::new(Box::pin(ReceiverStream::new(answers))))
     }
@@ -65,21 +65,20 @@ async fn take(
     engine: Arc<Engine>,
     context: Context,
     mut requests: Streaming<proto::IndexRequest>,
-    on_their_way: mpsc::Sender<Putting>,
-    answers: Answers,
+    on_their_way: mpsc::Sender<Result<Putting, Status>>,
 ) {
     let mut target = None;
     loop {
         let message = tokio::select! {
             message = requests.message() => message,
             // Whoever went away hears no acknowledgement, so that nothing more of theirs is begun.
-            () = answers.closed() => return,
+            () = on_their_way.closed() => return,
         };
         let message = match message {
             Ok(Some(message)) => message,
             Ok(None) => return,
             Err(status) => {
-                let _ = answers.send(Err(understood(status, &engine.limits))).await;
+                let _ = on_their_way.send(Err(understood(status, &engine.limits))).await;
                 return;
             }
         };
@@ -93,25 +92,24 @@ async fn take(
             let documents = documents.into_iter().map(document).collect();
             engine.put(&context, collection, documents, access.clone()).await
         };
-        match handed_in.await {
-            Ok(putting) => {
-                if on_their_way.send(putting).await.is_err() {
-                    return;
-                }
-            }
-            Err(failure) => {
-                let _ = answers.send(Err(failure.into())).await;
-                return;
-            }
+        // A failure has its turn behind what was handed in before it.
+        let handed_in = handed_in.await.map_err(Status::from);
+        let is_last = handed_in.is_err();
+        if on_their_way.send(handed_in).await.is_err() || is_last {
+            return;
         }
     }
 }
 
 /// Says what is durable, as it becomes so.
-async fn acknowledge(engine: Arc<Engine>, mut arriving: mpsc::Receiver<Putting>, answers: Answers) {
+async fn acknowledge(engine: Arc<Engine>, mut arriving: mpsc::Receiver<Result<Putting, Status>>, answers: Answers) {
     let mut sum = proto::IndexResponse::default();
-    while let Some(putting) = arriving.recv().await {
-        let answer = match engine.written(putting).await {
+    while let Some(handed_in) = arriving.recv().await {
+        let written = match handed_in {
+            Ok(putting) => engine.written(putting).await.map_err(Status::from),
+            Err(status) => Err(status),
+        };
+        let answer = match written {
             Ok(written) => {
                 let counts = counted(&written.outcomes);
                 sum.durable_documents += counts["added"] + counts["changed"] + counts["unchanged"];
@@ -124,9 +122,11 @@ async fn acknowledge(engine: Arc<Engine>, mut arriving: mpsc::Receiver<Putting>,
                     _ => None,
                 };
                 let rejected = written.outcomes.into_iter().filter_map(rejected).collect();
-                Ok(proto::IndexResponse { rejected, ..sum.clone() })
+                let warning = |(id, reason)| Rejected { id, reason };
+                let warnings = written.warnings.into_iter().map(warning).collect();
+                Ok(proto::IndexResponse { rejected, warnings, ..sum.clone() })
             }
-            Err(failure) => Err(Status::from(failure)),
+            Err(status) => Err(status),
         };
         let is_last = answer.is_err();
         // What is on its way is still noted when nobody listens any more.

@@ -86,9 +86,9 @@ impl ModelService for Service {
         request: Request<proto::ClassifyRequest>,
     ) -> Result<Response<proto::ClassifyResponse>, Status> {
         let context = context(&request)?;
-        let proto::ClassifyRequest { model, inputs, truncate } = request.into_inner();
+        let proto::ClassifyRequest { model, inputs, truncate, raw_scores } = request.into_inner();
         let inputs = inputs.into_iter().map(|input| (input.text, input.pair)).collect();
-        let (model, labelled) = self.0.classify(&context, &model, inputs, overlong(truncate)).await?;
+        let (model, labelled) = self.0.classify(&context, &model, inputs, (overlong(truncate), raw_scores)).await?;
         let label = |(label, score)| classify_response::Label { label, score };
         let result = |Labelled { labels, truncated }: Labelled| classify_response::Result {
             labels: labels.into_iter().map(label).collect(),

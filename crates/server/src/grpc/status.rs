@@ -68,7 +68,9 @@ pub(crate) fn of_transport(headers: &HeaderMap, limits: &Limits) -> Option<Failu
 fn of_body(error: BodyError) -> Failure {
     match error {
         BodyError::NoRoom => Failure::overloaded("body-room", error.to_string(), Duration::from_secs(1)),
-        BodyError::Timeout(_) => Failure { limit: Some("idle-timeout"), ..Failure::deadline() },
+        BodyError::Timeout(_, limit) => {
+            Failure { limit: Some(limit), ..Failure::new(Code::DeadlineExceeded, error.to_string()) }
+        }
     }
 }
 
@@ -80,6 +82,11 @@ fn unreadable(code: GrpcCode, message: &str, limits: &Limits) -> Option<Failure>
     }
     if message.contains(&BodyError::NoRoom.to_string()) {
         return Some(of_body(BodyError::NoRoom));
+    }
+    for limit in ["body-timeout", "idle-timeout"] {
+        if message.contains("nothing of the body came for") && message.contains(limit) {
+            return Some(Failure { limit: Some(limit), ..Failure::new(Code::DeadlineExceeded, message) });
+        }
     }
     let is_garbled = code == GrpcCode::Internal && message.contains("decode Protobuf message");
     is_garbled

@@ -65,6 +65,9 @@ pub(crate) struct PutAnswer {
     unchanged: u64,
     /// Those that could not be stored.
     rejected: Vec<Rejected>,
+    /// Those that were stored with something that cannot be used, such as a year that is no number.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<Rejected>,
     /// The commit that has them.
     generation: u64,
 }
@@ -87,6 +90,7 @@ impl From<Written> for PutAnswer {
             changed: counts["changed"],
             unchanged: counts["unchanged"],
             rejected: written.outcomes.into_iter().filter_map(rejected).collect(),
+            warnings: written.warnings.into_iter().map(|(id, reason)| Rejected { id, reason }).collect(),
             generation: written.generation,
         }
     }

@@ -58,10 +58,10 @@ impl Family {
     /// By the path that was asked for.
     pub(crate) fn of(path: &str) -> Self {
         match path {
-            "/v1/embeddings" => Self::OpenAi,
+            "/v1/embeddings" | "/embeddings" => Self::OpenAi,
             "/v1/rerank" | "/v2/rerank" => Self::Cohere,
-            "/embed" | "/embed_all" | "/embed_sparse" | "/rerank" | "/predict" | "/similarity" | "/tokenize"
-            | "/decode" | "/info" | "/health" => Self::Tei,
+            "/" | "/invocations" | "/ping" | "/embed" | "/embed_all" | "/embed_sparse" | "/rerank" | "/predict"
+            | "/similarity" | "/tokenize" | "/decode" | "/info" | "/health" => Self::Tei,
             path if path.starts_with("/v1/models") => Self::OpenAi,
             _ => Self::Berth,
         }
@@ -105,6 +105,7 @@ pub(crate) fn status(failure: &Failure) -> StatusCode {
         Code::TooLarge if matches!(failure.limit, Some("max-message-bytes" | "max-inputs" | "max-tokens")) => {
             StatusCode::PAYLOAD_TOO_LARGE
         }
+        Code::TooLarge if failure.limit == Some("max-header-bytes") => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         Code::TooLarge => StatusCode::BAD_REQUEST,
         Code::NotFound => StatusCode::NOT_FOUND,
         Code::Unauthenticated => StatusCode::UNAUTHORIZED,

@@ -133,11 +133,6 @@ pub(crate) async fn embeddings(
 ) -> Result<Json<EmbeddingsAnswer>, Failure> {
     let EmbeddingsRequest { input, model, encoding_format, dimensions, prompt, truncate, .. } = request;
     let inputs = input.inputs();
-    if inputs.iter().any(|input| {
-        matches!(input, Input::Text(text) if text.is_empty()) || matches!(input, Input::Ids(ids) if ids.is_empty())
-    }) {
-        return Err(Failure::invalid("input", "an input is empty; every one needs at least a character or a token"));
-    }
     let overlong = if truncate { Overlong::Cut } else { Overlong::Refuse };
     let request = EmbedRequest { model, inputs, prompt, overlong, dimensions, kind: VectorKind::Dense };
     let Embedded { model, vectors, tokens } = engine.embed(&context, request).await?;

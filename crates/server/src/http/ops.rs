@@ -91,7 +91,7 @@ pub(crate) async fn attention(
     Body(AttentionRequest { text, model, layer }): Body<AttentionRequest>,
 ) -> Result<Json<AttentionShown>, Failure> {
     let (AttentionAnswer { tokens, layers, .. }, layer_count) =
-        engine.attention(&context, &model, (text, layer)).await?;
+        engine.attention(&context, &model, (text.clone(), layer)).await?;
     let count = tokens.len().max(1);
     // Four digits are more than anybody sees.
     let rounded = |weight: &f32| (weight * 1e4).round() / 1e4;
@@ -99,5 +99,9 @@ pub(crate) async fn attention(
     let shown =
         layers.iter().map(|layer| LayerShown { layer: layer.layer, heads: layer.heads.iter().map(lines).collect() });
     let layers = shown.collect();
-    Ok(Json(AttentionShown { tokens: tokens.into_iter().map(SimpleToken::from).collect(), layer_count, layers }))
+    Ok(Json(AttentionShown {
+        tokens: tokens.into_iter().map(|token| SimpleToken::of(token, &text)).collect(),
+        layer_count,
+        layers,
+    }))
 }

@@ -252,6 +252,9 @@ pub(crate) struct PredictRequest {
     /// `right`; nothing else.
     #[serde(default)]
     truncation_direction: Option<String>,
+    /// The classifier's own numbers instead of probabilities.
+    #[serde(default)]
+    raw_scores: bool,
     /// Berth's own: a classifier; the server's default model where it is left out.
     #[serde(default)]
     model: String,
@@ -291,7 +294,7 @@ pub(crate) async fn predict(
     Extension(context): Extension<Context>,
     Body(request): Body<PredictRequest>,
 ) -> Result<Json<Predictions>, Failure> {
-    let PredictRequest { inputs, truncate, truncation_direction, model } = request;
+    let PredictRequest { inputs, truncate, truncation_direction, raw_scores, model } = request;
     check_direction(truncation_direction.as_deref())?;
     let one_or_two = |texts: Vec<String>| {
         let mut texts = texts.into_iter();
@@ -305,7 +308,7 @@ pub(crate) async fn predict(
         PredictInputs::Pair(texts) => (vec![one_or_two(texts)?], true),
         PredictInputs::Many(many) => (many.into_iter().map(one_or_two).collect::<Result<_, _>>()?, false),
     };
-    let (_, labelled) = engine.classify(&context, &model, inputs, cut(truncate)).await?;
+    let (_, labelled) = engine.classify(&context, &model, inputs, (cut(truncate), raw_scores)).await?;
     let prediction = |labelled: Labelled| -> Vec<Prediction> {
         labelled.labels.into_iter().map(|(label, score)| Prediction { label, score }).collect()
     };
@@ -395,7 +398,10 @@ pub(crate) struct TokenizeRequest {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct SimpleToken {
     id: u32,
+    /// The part of the text; for special tokens what the vocabulary calls them.
     text: String,
+    /// The piece of the vocabulary.
+    piece: String,
     special: bool,
     /// First byte of the text that it stands for; null for special tokens.
     start: Option<usize>,
@@ -403,11 +409,14 @@ pub(crate) struct SimpleToken {
     stop: Option<usize>,
 }
 
-impl From<RowToken> for SimpleToken {
-    fn from(token: RowToken) -> Self {
+impl SimpleToken {
+    /// A token of `text`.
+    pub(crate) fn of(token: RowToken, text: &str) -> Self {
         let place = |byte| (!token.special).then_some(byte);
         let (start, stop) = (place(token.start), place(token.end));
-        Self { id: token.id, text: token.piece, special: token.special, start, stop }
+        let part = if token.special { None } else { text.get(token.bytes()) };
+        let text = part.unwrap_or(&token.piece).to_owned();
+        Self { id: token.id, text, piece: token.piece, special: token.special, start, stop }
     }
 }
 
@@ -424,11 +433,13 @@ pub(crate) async fn tokenize(
 ) -> Result<Json<Vec<Vec<SimpleToken>>>, Failure> {
     let TokenizeRequest { inputs, add_special_tokens, model, .. } = request;
     let with_special = add_special_tokens.unwrap_or(true);
-    let (_, spelled) = engine.tokenize(&context, &model, inputs.into_vec()).await?;
-    let tokens = |row: Vec<RowToken>| {
-        row.into_iter().filter(|token| with_special || !token.special).map(SimpleToken::from).collect()
+    let texts = inputs.into_vec();
+    let (_, spelled) = engine.tokenize(&context, &model, texts.clone()).await?;
+    let tokens = |(row, text): (Vec<RowToken>, &String)| {
+        let shown = row.into_iter().filter(|token| with_special || !token.special);
+        shown.map(|token| SimpleToken::of(token, text)).collect()
     };
-    Ok(Json(spelled.into_iter().map(tokens).collect()))
+    Ok(Json(spelled.into_iter().zip(&texts).map(tokens).collect()))
 }
 
 /// Token ids to be read.
