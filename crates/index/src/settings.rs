@@ -68,7 +68,7 @@ pub struct NewChunk {
 }
 
 /// What an index holds and how much room it takes.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct IndexStatus {
     /// Documents, those without text included.
     pub documents: u64,

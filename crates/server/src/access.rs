@@ -67,6 +67,11 @@ impl Caller {
         self.collections.as_ref().is_none_or(|own| own.iter().any(|name| name == collection))
     }
 
+    /// Whether the key is someone's, who may not find every document.
+    pub(crate) fn is_someone(&self) -> bool {
+        self.principals.is_some()
+    }
+
     /// The collections that the key is for; all where none.
     pub(crate) fn collections(&self) -> Option<&[String]> {
         self.collections.as_deref()

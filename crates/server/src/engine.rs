@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 use berth_pipeline::{Call, Lane};
 use berth_types::Head;
 use tokio::sync::Semaphore;
+use tracing::Instrument as _;
 
 use self::collections::{Collection, Collections};
 use self::gate::Gate;
@@ -150,13 +151,17 @@ impl Engine {
         self.searches.waiting() + of_models.sum::<usize>()
     }
 
-    /// Whether every collection that was named can be opened; opens them.
+    /// Whether every collection could be opened when that was tried last; those that were never tried are opened. Who asks need
+    /// not be anybody, so that nothing is said of which it is.
     pub(crate) async fn check_ready(&self) -> Result<(), Failure> {
         for collection in self.collections.all() {
-            collection.get().await.map_err(|failure| Failure {
-                message: format!("collection '{}': {}", collection.name, failure.message),
-                ..failure
-            })?;
+            if let Err(failure) = collection.check().await {
+                tracing::warn!(collection = %collection.name, %failure, "not ready");
+                return Err(Failure::new(
+                    Code::Unavailable,
+                    "a collection cannot be opened; the server's log says which",
+                ));
+            }
         }
         Ok(())
     }
@@ -216,6 +221,16 @@ pub(crate) async fn blocking<T: Send + 'static>(
             Err(Failure::lost())
         }
     }
+}
+
+/// Does work that has to come to its end also when nobody waits for it any more.
+pub(crate) async fn detached<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Failure>> + Send + 'static,
+) -> Result<T, Failure> {
+    tokio::spawn(work.in_current_span()).await.unwrap_or_else(|error| {
+        tracing::error!(%error, "the work on a request ended");
+        Err(Failure::lost())
+    })
 }
 
 /// Takes the rows of a request back when nobody waits for it any more.

@@ -9,6 +9,7 @@ mod engine;
 mod failure;
 mod grpc;
 mod guard;
+mod health;
 mod http;
 mod mcp;
 mod metrics;
@@ -18,8 +19,9 @@ mod server;
 mod telemetry;
 
 pub use access::keys::{Key, KeyError, NewKey, Scope, add_key, read_keys, revoke_key};
+pub use health::is_ready;
 pub use mcp::serve_stdio;
 pub use net::tls::TlsError;
 pub use options::{CollectionPlace, Limits, ServerOptions, TlsFiles};
 pub use server::{Handle, ServeError, Server, Signals};
-pub use telemetry::{LogFormat, LogOptions, Telemetry, start_telemetry};
+pub use telemetry::{LogFormat, LogOptions, Telemetry, log_line, start_telemetry};

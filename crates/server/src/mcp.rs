@@ -215,7 +215,7 @@ impl Assistant {
             Some(known) => {
                 format!("{name}: {} documents, {} passages, model {}", known.documents, known.chunks, known.model)
             }
-            None => format!("{name}: {}", error.clone().unwrap_or_default()),
+            None => format!("{name}{}", error.as_ref().map_or(String::new(), |error| format!(": {error}"))),
         };
         let text: Vec<String> = listed.iter().map(line).collect();
         let names = listed.iter().map(

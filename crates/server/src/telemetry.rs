@@ -50,6 +50,11 @@ impl FromStr for LogFormat {
     }
 }
 
+/// Writes a line of the log.
+pub fn log_line(message: &str) {
+    tracing::info!("{message}");
+}
+
 /// Sends what is left of traces when it goes.
 #[must_use = "traces end when it goes"]
 pub struct Telemetry {

@@ -1,13 +1,14 @@
 //! `berth serve`: gRPC, HTTP and a page, until a signal ends it.
 
-use std::io;
-use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use berth_pipeline::{Home, index_exists};
-use berth_server::{Handle, ServeError, Server, ServerOptions, TlsFiles, serve_stdio, start_telemetry};
+use berth_server::{
+    CollectionPlace, Handle, LogFormat, ServeError, Server, ServerOptions, TlsFiles, is_ready, log_line, serve_stdio,
+    start_telemetry,
+};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -30,7 +31,8 @@ pub(crate) fn run(home: &Home, args: &ServeArgs) -> anyhow::Result<Outcome> {
         .build()
         .context("cannot start threads")?;
     let (handle, signals) = Server::handle();
-    hear_signals(handle)?;
+    let format = args.log.options().format;
+    hear_signals(handle, format)?;
     let served = runtime.block_on(async {
         // It ends inside, where what is left of traces can still be sent.
         let _telemetry = start_telemetry(&args.log.options()).map_err(WrongUsage)?;
@@ -43,7 +45,9 @@ pub(crate) fn run(home: &Home, args: &ServeArgs) -> anyhow::Result<Outcome> {
         if !args.lazy {
             server.warm_up().await;
         }
-        announce(server.address(), args.tls_cert.is_some());
+        let scheme = if args.tls_cert.is_some() { "https" } else { "http" };
+        let address = server.address();
+        speak(format, &format!("serving on {scheme}://{address} (page and HTTP; gRPC on the same port)"));
         notify("READY=1");
         server.run(signals).await;
         notify("STOPPING=1");
@@ -65,7 +69,7 @@ pub(crate) fn run_mcp(home: &Home, args: &McpArgs) -> anyhow::Result<Outcome> {
 
 /// `berth health`: whether a server is ready, for containers that have no other client.
 pub(crate) fn run_health(args: &HealthArgs) -> anyhow::Result<Outcome> {
-    match ready(args.listen, Duration::from_secs(args.timeout)) {
+    match is_ready(args.listen, Duration::from_secs(args.timeout)) {
         Ok(true) => Ok(Outcome::Done),
         Ok(false) => {
             say(&format!("berth: the server on {} is not ready", args.listen));
@@ -76,17 +80,6 @@ pub(crate) fn run_health(args: &HealthArgs) -> anyhow::Result<Outcome> {
             Ok(Outcome::Failed)
         }
     }
-}
-
-fn ready(address: SocketAddr, timeout: Duration) -> io::Result<bool> {
-    use io::{BufRead as _, Write as _};
-    let mut stream = TcpStream::connect_timeout(&address, timeout)?;
-    stream.set_read_timeout(Some(timeout))?;
-    stream.set_write_timeout(Some(timeout))?;
-    stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
-    let mut first = String::new();
-    io::BufReader::new(stream).read_line(&mut first)?;
-    Ok(first.split(' ').nth(1) == Some("200"))
 }
 
 fn options(home: &Home, args: &ServeArgs) -> anyhow::Result<ServerOptions> {
@@ -122,21 +115,29 @@ fn served(home: &Home, args: &ServedArgs) -> anyhow::Result<ServerOptions> {
         return Err(WrongUsage(message).into());
     }
     Ok(ServerOptions {
-        collections: args.index.clone(),
-        collections_dir: args.collections.clone(),
+        // Messages to clients leave absolute paths out.
+        collections: args.index.iter().map(absolute).collect::<Result<_, _>>()?,
+        collections_dir: args.collections.as_ref().map(std::path::absolute).transpose()?,
         models: encoder_choice(&args.encoder),
         memory_budget_bytes: args.memory_budget.map(|size| size.0),
         ..ServerOptions::new(home.clone())
     })
 }
 
-fn announce(address: SocketAddr, is_tls: bool) {
-    let scheme = if is_tls { "https" } else { "http" };
-    say(&format!("berth: serving on {scheme}://{address} (page and HTTP; gRPC on the same port)"));
+fn absolute(place: &CollectionPlace) -> std::io::Result<CollectionPlace> {
+    Ok(CollectionPlace { name: place.name.clone(), path: std::path::absolute(&place.path)? })
+}
+
+/// Says something to the operator: as a line for people, or in the log where that is for machines.
+fn speak(format: LogFormat, message: &str) {
+    match format {
+        LogFormat::Text => say(&format!("berth: {message}")),
+        LogFormat::Json => log_line(message),
+    }
 }
 
 /// Lets signals stop the server, or make it read its files again. A second one that stops ends the process at once.
-fn hear_signals(handle: Handle) -> anyhow::Result<()> {
+fn hear_signals(handle: Handle, format: LogFormat) -> anyhow::Result<()> {
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).context("cannot hear signals")?;
     std::thread::Builder::new()
         .name("signals".to_owned())

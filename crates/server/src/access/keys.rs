@@ -251,6 +251,8 @@ impl Keys {
         if modified.is_some() && modified == *self.seen.read().unwrap_or_else(PoisonError::into_inner) {
             return Ok(());
         }
+        // What is broken is said once.
+        *self.seen.write().unwrap_or_else(PoisonError::into_inner) = modified;
         self.read()
     }
 

@@ -29,6 +29,8 @@ pub(crate) struct Collection {
     open: Mutex<Option<Arc<OpenCollection>>>,
     /// Milliseconds since the start of the process at which it was last used.
     last_used: AtomicU64,
+    /// What was known of it when it was last looked at.
+    known: std::sync::Mutex<Option<Known>>,
     /// What searches of it took.
     pub(crate) latency: Latency,
     /// Who writes to it.
@@ -139,6 +141,7 @@ impl Collection {
             path: place.path.clone(),
             open: Mutex::default(),
             last_used: AtomicU64::new(0),
+            known: std::sync::Mutex::default(),
             latency: Latency::default(),
             writer: Writer::default(),
         })
@@ -147,6 +150,38 @@ impl Collection {
     /// The index, opened when it is not.
     pub(crate) async fn get(&self) -> Result<Arc<OpenCollection>, Failure> {
         self.last_used.store(super::uptime_ms(), Ordering::Relaxed);
+        self.opened().await
+    }
+
+    /// Whether it could be opened when that was tried last. To ask is no use of it.
+    pub(crate) async fn check(&self) -> Result<(), Failure> {
+        if self.last_known().is_some() { Ok(()) } else { self.look().await.map(|_| ()) }
+    }
+
+    /// What is known of it, looked at anew where it is open or was never looked at. To ask is no use of it.
+    pub(crate) async fn look(&self) -> Result<Known, Failure> {
+        if self.if_open().await.is_none()
+            && let Some(known) = self.last_known()
+        {
+            return Ok(known);
+        }
+        let looked = async {
+            let (searcher, _) = self.opened().await?.fresh().await?;
+            let snapshot = searcher.reader().snapshot();
+            let (status, model) = (snapshot.status(), snapshot.settings().fingerprint.model.clone());
+            let has_access_lists = snapshot.policy().access_field.is_some();
+            Ok(Known { documents: status.documents, chunks: status.chunks, model, has_access_lists })
+        };
+        let looked = looked.await;
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = looked.as_ref().ok().cloned();
+        looked
+    }
+
+    fn last_known(&self) -> Option<Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    async fn opened(&self) -> Result<Arc<OpenCollection>, Failure> {
         let mut open = self.open.lock().await;
         if let Some(open) = &*open {
             return Ok(Arc::clone(open));
@@ -175,6 +210,16 @@ impl Collection {
     pub(crate) fn last_used(&self) -> u64 {
         self.last_used.load(Ordering::Relaxed)
     }
+}
+
+/// What is known of a collection.
+#[derive(Debug, Clone)]
+pub(crate) struct Known {
+    pub(crate) documents: u64,
+    pub(crate) chunks: u64,
+    pub(crate) model: String,
+    /// Whether it says who may find its documents.
+    pub(crate) has_access_lists: bool,
 }
 
 /// All collections of a server.
@@ -236,8 +281,10 @@ impl Collections {
             let message = "the server was started without a folder for new collections (--collections)";
             return Err(Failure::new(Code::Refused, message));
         };
-        if !is_name(name) {
-            let message = "a collection is named by letters, digits, '-', '_' and '.', and begins with no '.'";
+        // The endings are those of folders that belong to a collection.
+        if !is_name(name) || [".berth", ".snapshots"].iter().any(|ending| name.ends_with(ending)) {
+            let message = "a collection is named by letters, digits, '-', '_' and '.'; it neither begins with '.' nor ends with \
+                           .berth or .snapshots";
             return Err(Failure::invalid("collection", message));
         }
         if self.known.read().unwrap_or_else(PoisonError::into_inner).contains_key(name) {

@@ -10,10 +10,10 @@ use berth_pipeline::{
 use berth_types::{Document, FieldDeclaration, FieldKind, Head, Viewer};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::collections::{Collection, OpenCollection};
+use super::collections::{Collection, Known, OpenCollection};
 use super::models::of_field;
 use super::writing::Written;
-use super::{Context, Engine, blocking, check_limit, check_some, missing};
+use super::{Context, Engine, blocking, check_limit, check_some, detached, missing};
 use crate::access::audit::Entry;
 use crate::access::keys::Scope;
 use crate::failure::{Code, Failure};
@@ -43,13 +43,6 @@ pub(crate) struct Listed {
     pub(crate) error: Option<String>,
     /// As far as it is open.
     pub(crate) known: Option<Known>,
-}
-
-#[derive(Debug, Clone)]
-pub(crate) struct Known {
-    pub(crate) documents: u64,
-    pub(crate) chunks: u64,
-    pub(crate) model: String,
 }
 
 /// What is said of one collection.
@@ -118,24 +111,38 @@ impl Engine {
     }
 
     /// Waits until what was handed in is durable, and notes it.
-    pub(crate) async fn written(&self, putting: Putting) -> Result<Written, Failure> {
-        let Putting { caller, collection, ids, answer, .. } = putting;
-        let written = answer.await.unwrap_or_else(|_| Err(Failure::lost()));
-        let entry = Entry::new(&caller, "index", &collection.name, ids.iter().map(String::as_str));
-        self.audit.note(&entry, written.as_ref().map(|written| Some(written.generation)));
-        written
+    pub(crate) async fn written(self: &Arc<Self>, putting: Putting) -> Result<Written, Failure> {
+        let engine = Arc::clone(self);
+        detached(async move {
+            // Its room is given back at the end.
+            let Putting { caller, collection, ids, answer, _room } = putting;
+            let written = answer.await.unwrap_or_else(|_| Err(Failure::lost()));
+            let entry = Entry::new(&caller, "index", &collection.name, ids.iter().map(String::as_str));
+            engine.audit.note(&entry, written.as_ref().map(|written| Some(written.generation)));
+            written
+        })
+        .await
     }
 
     /// Removes documents; returns when that is durable.
-    pub(crate) async fn delete(&self, context: &Context, name: &str, ids: Vec<String>) -> Result<Written, Failure> {
+    pub(crate) async fn delete(
+        self: &Arc<Self>,
+        context: &Context,
+        name: &str,
+        ids: Vec<String>,
+    ) -> Result<Written, Failure> {
         let collection = self.collection(context, name, Scope::Write)?;
         check_some("ids", ids.len())?;
         check_limit("max-inputs", "ids", ids.len(), self.limits.inputs)?;
         let answer = collection.writer.remove(&collection, &self.writer_context(), ids.clone()).await?;
-        let written = answer.await.unwrap_or_else(|_| Err(Failure::lost()));
-        let entry = Entry::new(&context.caller.id, "delete", &collection.name, ids.iter().map(String::as_str));
-        self.audit.note(&entry, written.as_ref().map(|written| Some(written.generation)));
-        written
+        let (engine, caller) = (Arc::clone(self), Arc::clone(&context.caller.id));
+        detached(async move {
+            let written = answer.await.unwrap_or_else(|_| Err(Failure::lost()));
+            let entry = Entry::new(&caller, "delete", &collection.name, ids.iter().map(String::as_str));
+            engine.audit.note(&entry, written.as_ref().map(|written| Some(written.generation)));
+            written
+        })
+        .await
     }
 
     /// Stored documents, in the order of their ids; those that are not there, or not for the caller, are left out.
@@ -194,15 +201,12 @@ impl Engine {
         let mut listed = Vec::new();
         for collection in self.collections.all().into_iter().filter(|own| context.caller.sees(&own.name)) {
             let name = collection.name.clone();
-            let was_open = collection.if_open().await.is_some();
-            listed.push(match collection.get().await {
-                Ok(open) => {
-                    let (searcher, _) = open.fresh().await?;
-                    let snapshot = searcher.reader().snapshot();
-                    let status = snapshot.status();
-                    let model = snapshot.settings().fingerprint.model.clone();
-                    let known = Some(Known { documents: status.documents, chunks: status.chunks, model });
-                    Listed { name, state: if was_open { "open" } else { "closed" }, error: None, known }
+            let is_open = collection.if_open().await.is_some();
+            listed.push(match collection.look().await {
+                Ok(known) => {
+                    // How much is hidden from someone is not for them to know.
+                    let known = Some(known).filter(|known| !(known.has_access_lists && context.caller.is_someone()));
+                    Listed { name, state: if is_open { "open" } else { "closed" }, error: None, known }
                 }
                 Err(failure) => Listed { name, state: "failed", error: Some(failure.message), known: None },
             });
@@ -216,9 +220,18 @@ impl Engine {
         let (searcher, _) = collection.get().await?.fresh().await?;
         let snapshot = searcher.reader().snapshot();
         let settings = snapshot.settings();
+        let mut status = snapshot.status();
+        if snapshot.policy().access_field.is_some() && context.caller.is_someone() {
+            // How much is hidden from someone is not for them to know.
+            let viewer = context.caller.viewer(&[], false)?;
+            let view = snapshot.view(viewer.as_ref(), SystemTime::now())?;
+            let documents = view.document_numbers(None)?.len() as u64;
+            let IndexStatus { generation, format, .. } = status;
+            status = IndexStatus { documents, generation, format, ..IndexStatus::default() };
+        }
         Ok(Described {
             name: collection.name.clone(),
-            status: snapshot.status(),
+            status,
             built_with: BuiltWith::of(settings),
             dimensions: settings.dimensions,
             sparse_model: settings.sparse.as_ref().map(|SparseSettings { fingerprint }| fingerprint.model.clone()),
@@ -234,16 +247,23 @@ impl Engine {
         let collection = self.collection(context, name, Scope::Search)?;
         let open = collection.get().await?;
         let (searcher, _) = open.fresh().await?;
+        if searcher.reader().snapshot().policy().access_field.is_some() && context.caller.is_someone() {
+            return Ok(Lengths::default());
+        }
         self.reading(context, searcher, move |_| open.lengths(measured)).await
     }
 
     /// Makes a collection without documents.
-    pub(crate) async fn create(&self, context: &Context, wanted: NewCollection) -> Result<(), Failure> {
+    pub(crate) async fn create(self: &Arc<Self>, context: &Context, wanted: NewCollection) -> Result<(), Failure> {
         context.caller.may_in(Scope::Admin, &wanted.name)?;
-        let created = self.create_now(&wanted).await;
-        let entry = Entry::new(&context.caller.id, "create", &wanted.name, [].into_iter());
-        self.audit.note(&entry, created.as_ref().map(|()| None));
-        created
+        let (engine, caller) = (Arc::clone(self), Arc::clone(&context.caller.id));
+        detached(async move {
+            let created = engine.create_now(&wanted).await;
+            let entry = Entry::new(&caller, "create", &wanted.name, [].into_iter());
+            engine.audit.note(&entry, created.as_ref().map(|()| None));
+            created
+        })
+        .await
     }
 
     async fn create_now(&self, wanted: &NewCollection) -> Result<(), Failure> {

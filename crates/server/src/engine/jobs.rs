@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use berth_pipeline::{Keeping, compact, dates, keep_snapshot, purge, verify_index};
 
 use super::collections::Collection;
-use super::{Context, Engine, blocking, missing};
+use super::{Context, Engine, blocking, detached, missing};
 use crate::access::audit::Entry;
 use crate::access::keys::Scope;
 use crate::failure::{Code, Failure};
@@ -119,15 +119,24 @@ impl Jobs {
 
 impl Engine {
     /// Keeps a copy of a collection beside it, and waits until it is whole.
-    pub(crate) async fn snapshot(&self, context: &Context, name: &str, called: &str) -> Result<Job, Failure> {
+    pub(crate) async fn snapshot(
+        self: &Arc<Self>,
+        context: &Context,
+        name: &str,
+        called: &str,
+    ) -> Result<Job, Failure> {
         let collection = self.collection(context, name, Scope::Admin)?;
         let target = place_of_snapshot(&collection.path, called)?;
-        let job = self.jobs.begin(&collection.name, JobKind::Snapshot);
-        let outcome = keep(collection.path.clone(), target).await;
-        self.note(&context.caller.id, &collection, JobKind::Snapshot, outcome.as_ref());
-        let failure = outcome.as_ref().err().cloned();
-        let job = self.jobs.end(&job.id, outcome).unwrap_or(job);
-        failure.map_or(Ok(job), Err)
+        let (engine, caller) = (Arc::clone(self), Arc::clone(&context.caller.id));
+        detached(async move {
+            let job = engine.jobs.begin(&collection.name, JobKind::Snapshot);
+            let outcome = keep(collection.path.clone(), target).await;
+            engine.note(&caller, &collection, JobKind::Snapshot, outcome.as_ref());
+            let failure = outcome.as_ref().err().cloned();
+            let job = engine.jobs.end(&job.id, outcome).unwrap_or(job);
+            failure.map_or(Ok(job), Err)
+        })
+        .await
     }
 
     /// Begins work in the background.

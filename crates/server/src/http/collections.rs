@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::errors::{Body, ErrorBody};
-use crate::engine::documents::{Described, Known, Lengths, Listed, NewCollection};
+use crate::engine::collections::Known;
+use crate::engine::documents::{Described, Lengths, Listed, NewCollection};
 use crate::engine::{Context, Engine};
 use crate::failure::Failure;
 use crate::metrics::LatencyReport;
@@ -37,7 +38,7 @@ pub(crate) struct CollectionLine {
 
 impl From<Listed> for CollectionLine {
     fn from(Listed { name, state, error, known }: Listed) -> Self {
-        let Known { documents, chunks, model } = match known {
+        let Known { documents, chunks, model, .. } = match known {
             Some(known) => known,
             None => return Self { name, state, error, documents: None, chunks: None, model: None },
         };

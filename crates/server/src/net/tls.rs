@@ -61,9 +61,10 @@ impl Tls {
         if now == *self.seen.read().unwrap_or_else(PoisonError::into_inner) {
             return Ok(false);
         }
+        // What is broken is said once.
+        *self.seen.write().unwrap_or_else(PoisonError::into_inner) = now;
         let config = Arc::new(config(&self.files)?);
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
-        *self.seen.write().unwrap_or_else(PoisonError::into_inner) = now;
         Ok(true)
     }
 }
