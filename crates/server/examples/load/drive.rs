@@ -16,6 +16,8 @@ use crate::texts::Texts;
 
 /// Pause after a rejection that says nothing of when to come again.
 const PAUSE: Duration = Duration::from_millis(100);
+/// So much later than the server says a client comes back at most, as a share of that time.
+const MOST_LATER: f64 = 0.5;
 /// Requests that may be under way at a rate; those beyond are not sent and count as failed.
 const MOST_UNDER_WAY: usize = 8192;
 /// Time for the last answers at a rate.
@@ -87,8 +89,9 @@ impl Run<'_> {
         let Self { options, clients, texts, inputs, begin, end, tally } = self;
         let (texts, impatient) = (Arc::new(texts), options.impatient);
         let mut tasks = JoinSet::new();
-        for mut client in clients {
+        for (number, mut client) in clients.into_iter().enumerate() {
             let (texts, tally) = (Arc::clone(&texts), Arc::clone(&tally));
+            let mut chance = Chance::new(number as u64);
             tasks.spawn(async move {
                 loop {
                     let texts = texts.take(inputs);
@@ -99,7 +102,10 @@ impl Run<'_> {
                     }
                     match reply.outcome {
                         Outcome::Rejected { .. } if impatient => {}
-                        Outcome::Rejected { retry_after } => sleep(retry_after.unwrap_or(PAUSE)).await,
+                        // Not all at once: those who were told the same would come as a herd.
+                        Outcome::Rejected { retry_after } => {
+                            sleep(retry_after.unwrap_or(PAUSE).mul_f64(1.0 + MOST_LATER * chance.share())).await;
+                        }
                         // A server that is gone is not asked ten thousand times a second.
                         Outcome::Failed(_) => sleep(PAUSE).await,
                         Outcome::Answered { .. } => {}
@@ -119,7 +125,7 @@ impl Run<'_> {
         let places = Arc::new(Semaphore::new(clients.len()));
         let idle = Arc::new(Mutex::new(clients));
         let mut tasks = JoinSet::new();
-        let mut chance = Chance(0x9E37_79B9_7F4A_7C15);
+        let mut chance = Chance::new(0);
         let mut due = Instant::now();
         loop {
             due += Duration::from_secs_f64(chance.gap(rate));
@@ -177,13 +183,22 @@ fn taken(tally: &Mutex<Tally>) -> Tally {
 struct Chance(u64);
 
 impl Chance {
-    /// Seconds to the next of events that come `rate` a second and do not know of each other.
-    fn gap(&mut self, rate: f64) -> f64 {
+    fn new(seed: u64) -> Self {
+        // Any odd number but 0 will do; this one is 2^64 over the golden ratio.
+        Self((2 * seed + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15))
+    }
+
+    /// From 0 to below 1.
+    fn share(&mut self) -> f64 {
         // Xorshift (Marsaglia 2003).
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
-        let share = (self.0 >> 11) as f64 / (1_u64 << 53) as f64;
-        -(1.0 - share).ln() / rate
+        (self.0 >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// Seconds to the next of events that come `rate` a second and do not know of each other.
+    fn gap(&mut self, rate: f64) -> f64 {
+        -(1.0 - self.share()).ln() / rate
     }
 }

@@ -24,6 +24,8 @@ pub(crate) struct Gate {
     most_waiting: usize,
     most_wait: Duration,
     waiting: AtomicUsize,
+    /// How many were turned away so far.
+    turned_away: AtomicU64,
     /// Cost of those that wait and work, in units of the caller's choice.
     cost_inside: AtomicU64,
     /// Seconds that a unit of cost takes; none before the first was measured.
@@ -60,6 +62,7 @@ impl Gate {
             most_waiting,
             most_wait,
             waiting: AtomicUsize::new(0),
+            turned_away: AtomicU64::new(0),
             cost_inside: AtomicU64::new(0),
             pace: Mutex::new(None),
         })
@@ -83,7 +86,7 @@ impl Gate {
         let (waiting, most) = (self.waiting.fetch_add(1, Ordering::Relaxed), self.most_waiting);
         self.cost_inside.fetch_add(cost, Ordering::Relaxed);
         let counted = Waiting(self, cost);
-        let retry = wait.unwrap_or(self.most_wait).max(LEAST_RETRY);
+        let retry = self.spread(wait.unwrap_or(self.most_wait).max(LEAST_RETRY));
         if waiting >= most {
             let message = format!("{most} requests wait already, which is the limit max-queue; try again later");
             return Err(Failure::overloaded("max-queue", message, retry));
@@ -100,6 +103,13 @@ impl Gate {
         self.cost_inside.fetch_add(cost, Ordering::Relaxed);
         drop(counted);
         Ok(self.pass(cost, asked, place))
+    }
+
+    /// The wait, by up to a half longer, each time by another share: those who are turned away together do not come back together.
+    fn spread(&self, wait: Duration) -> Duration {
+        // Multiples of the golden ratio fall evenly between whole numbers.
+        let share = (self.turned_away.fetch_add(1, Ordering::Relaxed) as f64 * 0.618_033_988_749_895).fract();
+        wait.mul_f64(1.0 + share / 2.0)
     }
 
     fn pass(self: &Arc<Self>, cost: u64, asked: Instant, place: OwnedSemaphorePermit) -> Pass {
