@@ -30,6 +30,7 @@ HTTP = {
     "GET /healthz": (OPEN, "/healthz", None),
     "GET /readyz": (OPEN, "/readyz", None),
     "GET /health": (OPEN, "/health", None),
+    "GET /ping": (OPEN, "/ping", None),
     "GET /metrics": ("admin", "/metrics", None),
     "GET /search": ("search", "/search?q=ship&mode=lexical&collection={C}", None),
     "POST /search": ("search", "/search", {"query": "ship", "mode": "lexical", "collection": "{C}"}),
@@ -51,6 +52,9 @@ HTTP = {
     "GET /v1/models/{id}": (("search", "embed"), "/v1/models/all-minilm-l6-v2", None),
     "POST /v1/rerank": ("embed", "/v1/rerank", {"model": "cross", "query": "ship", "documents": ["a ship"]}),
     "POST /v2/rerank": ("embed", "/v2/rerank", {"model": "cross", "query": "ship", "documents": ["a ship"]}),
+    "POST /": ("embed", "/", {"inputs": "a ship"}),
+    "POST /invocations": ("embed", "/invocations", {"inputs": "a ship"}),
+    "POST /embeddings": ("embed", "/embeddings", {"input": "a ship"}),
     "POST /embed": ("embed", "/embed", {"inputs": "a ship"}),
     "POST /embed_all": ("embed", "/embed_all", {"inputs": "a ship"}),
     "POST /embed_sparse": ("embed", "/embed_sparse", {"inputs": "a ship", "model": "splade"}),
@@ -68,8 +72,8 @@ HTTP = {
     "POST /mcp get": ("search", "/mcp", tool("get", id="harbour", collection="{C}")),
     "POST /mcp list_collections": ("search", "/mcp", tool("list_collections")),
 }
-# Routes that the description of the interface leaves out: the page, and what speaks protocols of its own.
-UNDESCRIBED = {"/", "/docs", "/openapi.json", "/assets/{name}", "/mcp", "/v2/rerank"}
+# Routes that the description of the interface leaves out: the page, what speaks protocols of its own, and second names.
+UNDESCRIBED = {"/", "/docs", "/openapi.json", "/assets/{name}", "/mcp", "/v2/rerank", "/ping", "/invocations", "/embeddings"}
 
 # Method: scope, request.
 GRPC = {
@@ -88,6 +92,7 @@ GRPC = {
     "berth.v1.AdminService/ListCollections": ("search", {}),
     "berth.v1.AdminService/Status": ("search", {"collection": "{C}"}),
     "berth.v1.AdminService/Snapshot": ("admin", {"collection": "{C}", "name": "grpc-{N}"}),
+    "berth.v1.AdminService/CreateCollection": ("admin", {"name": "{C}", "model": "no-such-model"}),
     "berth.v1.AdminService/StartJob": ("admin", {"collection": "{C}", "kind": "verify"}),
     "berth.v1.AdminService/ListJobs": ("admin", {}),
     "berth.v1.AdminService/GetJob": ("admin", {"id": "none-1"}),

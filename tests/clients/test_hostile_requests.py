@@ -231,7 +231,7 @@ def test_names_of_models_lead_nowhere(server):
     for name in ["../all-minilm-l6-v2", "/etc/passwd", "..", ".", "all-minilm-l6-v2/../splade", "a\0b", "~", "$HOME", "x" * 100_000, "C:\\x", "\n"]:
         for path, body in [("/v1/embeddings", {"input": "a"}), ("/tokenize", {"inputs": "a"}), ("/rerank", {"query": "a", "texts": ["b"]}),
                            ("/embed_all", {"inputs": "a"}), ("/inspect/attention", {"text": "a"}), ("/v1/rerank", {"query": "a", "documents": ["b"]})]:
-            check_refused(server.post(path, {**body, "model": name}), 400, 404)
+            check_refused(server.post(path, {**body, "model": name}), 400, 404, sent=name)
     for name in ["..%2f..%2fetc%2fpasswd", "%2e%2e", "%00", "a%ff"]:
         check_refused(server.http("GET", f"/v1/models/{name}"), 400, 404)
         check_refused(server.http("GET", f"/collections/{name}"), 400, 404)

@@ -162,7 +162,7 @@ def burst(server, count, path, body, headers=(), key=None):
 @pytest.mark.parametrize("limit, options", [("max-queue", ["--max-queue", 1, "--max-wait", 600_000]), ("max-wait", ["--max-wait", 1])])
 def test_queues(place, protocol, limit, options):
     """Some work, some wait, and the others hear at once that there are too many."""
-    with serve(place, *options) as server:
+    with serve(place, *options, "--log-level", "info,berth_server=debug") as server:
         headers = {"x-priority": "bulk"}
         assert server.post("/embed", WORK, headers=headers).status == 200
         answers = burst(server, 24, "/embed", WORK, headers)

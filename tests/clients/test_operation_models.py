@@ -101,7 +101,7 @@ def closed(server):
 
 def test_what_is_not_used_is_closed_and_opened_on_demand(place):
     """Within a budget of less than all of them; the answers are the same."""
-    with Daemon(place, "--index", "room-a,room-b,room-c,room-d", "--memory-budget", "30MB", "--lazy") as server:
+    with Daemon(place, "--index", "room-a,room-b,room-c,room-d", "--memory-budget", "5MB", "--lazy") as server:
         expected = {name: find(server, name, "ship bread", "hybrid") for name in ["room-a", "room-d"]}
         for _ in range(3):
             for name, found in expected.items():

@@ -75,7 +75,7 @@ fn run(cli: &Cli) -> anyhow::Result<Outcome> {
         Command::Watch(args) => commands::watch::run(&cli.home()?, args),
         Command::Serve(args) => commands::serve::run(&cli.home()?, args),
         Command::Mcp(args) => commands::serve::run_mcp(&cli.home()?, args),
-        Command::Health(args) => commands::serve::run_health(args),
+        Command::Health(args) => Ok(commands::serve::run_health(args)),
         Command::Key(args) => commands::key::run(args),
         Command::Search(args) => commands::search::run(&cli.home()?, args, terms),
         Command::Embed(args) => commands::embed::run(&cli.home()?, args, terms),

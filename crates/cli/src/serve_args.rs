@@ -248,14 +248,13 @@ pub(crate) struct KeyRevokeArgs {
 
 /// `NAME=DIR`, or `DIR` alone under the name of the folder.
 fn parse_place(words: &str) -> Result<CollectionPlace, String> {
-    let (name, path) = match words.split_once('=') {
-        Some((name, path)) => (name.to_owned(), PathBuf::from(path)),
-        None => {
-            let path = PathBuf::from(words);
-            let stem = path.file_name().map(|name| name.to_string_lossy().into_owned());
-            let stem = stem.ok_or_else(|| format!("'{words}' has no name; write NAME={words}"))?;
-            (stem.strip_suffix(".berth").unwrap_or(&stem).to_owned(), path)
-        }
+    let (name, path) = if let Some((name, path)) = words.split_once('=') {
+        (name.to_owned(), PathBuf::from(path))
+    } else {
+        let path = PathBuf::from(words);
+        let stem = path.file_name().map(|name| name.to_string_lossy().into_owned());
+        let stem = stem.ok_or_else(|| format!("'{words}' has no name; write NAME={words}"))?;
+        (stem.strip_suffix(".berth").unwrap_or(&stem).to_owned(), path)
     };
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     if name.is_empty() || !name.bytes().all(plain) {

@@ -325,7 +325,7 @@ mod tests {
         let mut pending = vec![submit(&workers, 0).unwrap()];
         wait_for(&order, 0);
         for (id, length) in [(1, 8), (2, 1), (3, 12)] {
-            pending.push(workers.submit(Row::from(vec![id; length]), Lane::Bulk).unwrap());
+            pending.push(workers.submit(Row::from(vec![id; length]), Lane::Bulk, &Call::default()).unwrap());
         }
         go.send(()).unwrap();
         // The longest row is a batch, the two others are one, and a query comes meanwhile.
@@ -345,7 +345,7 @@ mod tests {
         let (workers, go, order) = gated(Together { rows: 8, ids: usize::MAX, ladder: Some(ladder) }, 8);
         let mut pending = vec![submit(&workers, 0).unwrap()];
         wait_for(&order, 0);
-        pending.push(workers.submit(Row::from(vec![1; 12]), Lane::Bulk).unwrap());
+        pending.push(workers.submit(Row::from(vec![1; 12]), Lane::Bulk, &Call::default()).unwrap());
         pending.push(workers.submit(row(20), Lane::Query, &Call::default()).unwrap());
         for turn in 0..3 {
             let taken = go.send_timeout((), std::time::Duration::from_secs(10));
@@ -395,11 +395,11 @@ mod tests {
         while order.lock().unwrap().is_empty() {
             thread::yield_now();
         }
-        let (taken_back, late) = (Call::default(), Call { deadline: Some(Instant::now()), ..Call::default() });
+        let (taken_back, late) = (Call::default(), Call::new(Lane::Query, Instant::now()));
         let second = workers.submit(row(1), Lane::Query, &taken_back).unwrap();
         taken_back.cancel();
         assert!(matches!(workers.submit(row(2), Lane::Query, &late), Err(Error::DeadlinePassed)));
-        let soon = Call { deadline: Some(Instant::now() + std::time::Duration::from_millis(1)), ..Call::default() };
+        let soon = Call::new(Lane::Query, Instant::now() + std::time::Duration::from_millis(1));
         let third = workers.submit(row(3), Lane::Query, &soon).unwrap();
         thread::sleep(std::time::Duration::from_millis(2));
         go.send(()).unwrap();
@@ -417,7 +417,7 @@ mod tests {
             thread::yield_now();
         }
         let waiting = submit(&workers, 1).unwrap();
-        let call = Call { lane: Some(Lane::Query), ..Call::default() };
+        let call = Call::new(Lane::Query, Instant::now() + std::time::Duration::from_secs(60));
         let before = workers.submit(row(2), Lane::Bulk, &call).unwrap();
         for _ in 0..3 {
             go.send(()).unwrap();

@@ -149,7 +149,7 @@ impl Searcher {
         tokens: Option<TokenEncoder>,
         sparse: Option<SparseEncoder>,
     ) -> Result<Self, Error> {
-        let searcher = Self { encoder, tokens, sparse, ..self };
+        let searcher = Self { encoder, sparse, tokens, ..self };
         searcher.check_token_model(searcher.reader.snapshot().settings())?;
         Ok(searcher)
     }

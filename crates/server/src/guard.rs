@@ -235,9 +235,8 @@ fn check_headers(headers: &HeaderMap, most: usize) -> Result<(), Failure> {
 /// What needs no key: whether the server lives, and the page, which asks with the key that a person gives it.
 fn is_open(method: &Method, path: &str) -> bool {
     let is_read = method == Method::GET || method == Method::HEAD;
-    is_read && matches!(path, "/" | "/docs" | "/openapi.json" | "/healthz" | "/readyz" | "/health" | "/ping")
-        || is_read && path.starts_with("/assets/")
-        || path.starts_with("/grpc.health.v1.Health/")
+    let is_page = matches!(path, "/" | "/docs" | "/openapi.json" | "/healthz" | "/readyz" | "/health" | "/ping");
+    is_read && (is_page || path.starts_with("/assets/")) || path.starts_with("/grpc.health.v1.Health/")
 }
 
 /// The key that a request shows.

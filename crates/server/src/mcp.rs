@@ -1,5 +1,6 @@
 //! The Model Context Protocol: assistants search collections and read documents.
 
+use std::fmt::Write as _;
 use std::io;
 use std::sync::Arc;
 use std::time::Instant;
@@ -163,21 +164,22 @@ impl Assistant {
         // Whoever runs an assistant on their own machine owns what is on it.
         let as_owner = self.local;
         let k = k.unwrap_or(HITS);
-        let request = SearchRequest { query, collection, k, filter, as_owner, ..SearchRequest::default() };
+        let request = SearchRequest { collection, query, k, filter, as_owner, ..SearchRequest::default() };
         let reply = self.engine.search(context, request).await?.reply;
         let mut text = String::new();
         for hit in &reply.hits {
             let title = if hit.title.is_empty() { &hit.document } else { &hit.title };
-            text.push_str(&format!(
+            let _ = write!(
+                text,
                 "{}. {title} (relevance {:.2})\nid: {}\nbytes {} to {}\n{}\n\n",
                 hit.rank, hit.relevance, hit.document, hit.chunk.start, hit.chunk.end, hit.text
-            ));
+            );
         }
         if reply.hits.is_empty() {
             text.push_str("Nothing was found.");
         }
         if let Some(suggestion) = &reply.suggestion {
-            text.push_str(&format!("Did you mean: {suggestion}\n"));
+            let _ = writeln!(text, "Did you mean: {suggestion}");
         }
         let hits = reply.hits.iter().map(|hit| {
             json!({

@@ -40,7 +40,7 @@ pub(crate) fn request(method: &str, took: Duration, failed: Option<Code>) {
     match failed {
         None => counter!("te_request_success", "method" => method.to_owned()).increment(1),
         Some(code) => {
-            counter!("te_request_failure", "method" => method.to_owned(), "err" => code.as_str()).increment(1)
+            counter!("te_request_failure", "method" => method.to_owned(), "err" => code.as_str()).increment(1);
         }
     }
     histogram!("te_request_duration", "method" => method.to_owned()).record(took.as_secs_f64());

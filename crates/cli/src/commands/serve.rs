@@ -68,16 +68,16 @@ pub(crate) fn run_mcp(home: &Home, args: &McpArgs) -> anyhow::Result<Outcome> {
 }
 
 /// `berth health`: whether a server is ready, for containers that have no other client.
-pub(crate) fn run_health(args: &HealthArgs) -> anyhow::Result<Outcome> {
+pub(crate) fn run_health(args: &HealthArgs) -> Outcome {
     match is_ready(args.listen, Duration::from_secs(args.timeout)) {
-        Ok(true) => Ok(Outcome::Done),
+        Ok(true) => Outcome::Done,
         Ok(false) => {
             say(&format!("berth: the server on {} is not ready", args.listen));
-            Ok(Outcome::Failed)
+            Outcome::Failed
         }
         Err(error) => {
             say(&format!("berth: no answer from {}: {error}", args.listen));
-            Ok(Outcome::Failed)
+            Outcome::Failed
         }
     }
 }

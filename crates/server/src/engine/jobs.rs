@@ -207,7 +207,8 @@ fn place_of_snapshot(index: &Path, called: &str) -> Result<PathBuf, Failure> {
     }
     if !is_named {
         // Two in the same second.
-        let free = (2..).map(|number| folder.join(format!("{called}-{number}"))).find(|target| !target.exists());
+        let free =
+            (2..=u16::MAX).map(|number| folder.join(format!("{called}-{number}"))).find(|target| !target.exists());
         return free.ok_or_else(Failure::lost);
     }
     let failure = Failure::new(Code::Refused, format!("there is a snapshot '{called}' already; choose another name"));

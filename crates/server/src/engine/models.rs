@@ -140,15 +140,14 @@ impl Models {
         }
         let asked = (key.name.clone(), key.head);
         let known = self.settled.lock().unwrap_or_else(PoisonError::into_inner).get(&asked).copied();
-        let precision = match known {
-            Some(precision) => precision,
-            None => {
-                let (home, mut choice, head) = (self.home.clone(), self.choice.clone(), key.head);
-                choice.model = Some(key.name.clone());
-                let settled = blocking(move || Ok(settled_precision(&home, &choice, head)?)).await?;
-                self.settled.lock().unwrap_or_else(PoisonError::into_inner).insert(asked, settled);
-                settled
-            }
+        let precision = if let Some(precision) = known {
+            precision
+        } else {
+            let (home, mut choice, head) = (self.home.clone(), self.choice.clone(), key.head);
+            choice.model = Some(key.name.clone());
+            let settled = blocking(move || Ok(settled_precision(&home, &choice, head)?)).await?;
+            self.settled.lock().unwrap_or_else(PoisonError::into_inner).insert(asked, settled);
+            settled
         };
         Ok(ModelKey { precision: Some(precision), ..key.clone() })
     }

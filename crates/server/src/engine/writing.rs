@@ -148,13 +148,13 @@ impl Writing {
         loop {
             let order = match next.take() {
                 Some(order) => Some(order),
-                None if self.open.is_some() => match tokio::time::timeout(IDLE, queue.recv()).await {
-                    Ok(order) => order,
-                    Err(_) => {
+                None if self.open.is_some() => {
+                    let Ok(order) = tokio::time::timeout(IDLE, queue.recv()).await else {
                         self.close().await;
                         continue;
-                    }
-                },
+                    };
+                    order
+                }
                 None => queue.recv().await,
             };
             match order {
@@ -192,11 +192,9 @@ impl Writing {
             order.into_iter().filter_map(|id| documents.remove(&id)).collect()
         };
         let written = self.apply(documents, gone, access).await;
-        if let Some(collection) = self.collection.upgrade() {
-            if let Ok(report) = &written {
-                let put = report.outcomes.values().filter(|outcome| !matches!(outcome, GivenOutcome::Rejected(_)));
-                metrics::written(&collection.name, put.count() as u64, report.deleted as u64);
-            }
+        if let (Some(collection), Ok(report)) = (self.collection.upgrade(), &written) {
+            let put = report.outcomes.values().filter(|outcome| !matches!(outcome, GivenOutcome::Rejected(_)));
+            metrics::written(&collection.name, put.count() as u64, report.deleted as u64);
         }
         // Who hears that a document is there must be able to find it.
         self.show().await;

@@ -38,9 +38,8 @@ pub(crate) struct CollectionLine {
 
 impl From<Listed> for CollectionLine {
     fn from(Listed { name, state, error, known }: Listed) -> Self {
-        let Known { documents, chunks, model, .. } = match known {
-            Some(known) => known,
-            None => return Self { name, state, error, documents: None, chunks: None, model: None },
+        let Some(Known { documents, chunks, model, .. }) = known else {
+            return Self { name, state, error, documents: None, chunks: None, model: None };
         };
         Self { name, state, error, documents: Some(documents), chunks: Some(chunks), model: Some(model) }
     }
