@@ -12,9 +12,10 @@ case $target in /*) ;; *) target=$root/$target ;; esac
 export BERTH=${BERTH:-$target/release/berth}
 venv=$target/clients-venv
 log=$target/safety-test.log
-tests=(test_auth_matrix.py test_auth_principals.py test_hostile.py test_hostile_requests.py test_hostile_browsers.py
-  test_kill.py test_limits.py test_limits_load.py test_tls.py test_operation.py test_operation_logs.py
-  test_operation_models.py test_soak.py)
+# The longest first: two files are under way at a time, for most of them wait most of the time.
+tests=(test_soak.py test_hostile.py test_auth_matrix.py test_limits_load.py test_tls.py test_operation_models.py test_kill.py
+  test_hostile_requests.py test_limits.py test_operation.py test_auth_principals.py test_operation_logs.py
+  test_hostile_browsers.py)
 
 failed() { # why, what to do
   printf 'serve_safety_test: %s\n  to do: %s\n' "$1" "$2" >&2
@@ -45,7 +46,7 @@ fi
 
 started=$SECONDS
 # No byte code and no cache: the tests leave nothing in the repository.
-PYTHONDONTWRITEBYTECODE=1 "$venv/bin/python" -m pytest --quiet --tb=short -p no:cacheprovider -rP "${tests[@]/#/$clients/}" "$@" >"$log" 2>&1 || {
+PYTHONDONTWRITEBYTECODE=1 "$venv/bin/python" -m pytest --quiet --tb=short -p no:cacheprovider --numprocesses=2 --dist=loadfile -rP "${tests[@]/#/$clients/}" "$@" >"$log" 2>&1 || {
   cat "$log" >&2
   failed "the server does not hold what it promises" "see above, and in $log"
 }

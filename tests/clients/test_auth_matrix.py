@@ -247,6 +247,8 @@ def test_a_refusal_reaches_whoever_sends_slowly(server, place):
 
 @pytest.mark.parametrize("how", ["revoked", "expires"])
 def test_a_key_ends_while_the_server_runs(server, place, protocol, how):
+    if how == "expires" and server.tls:
+        pytest.skip("the file is the same whatever the transport")
     options = ["--scope", "search,write,embed", "--collection", "locked"]
     key, id = create_key(place, *options)
     server.until(lambda: server.http("GET", "/search?q=ship&mode=lexical", key=key).status == 200, "the key is not known", 15)
@@ -270,6 +272,8 @@ def test_a_key_ends_while_the_server_runs(server, place, protocol, how):
 @pytest.mark.parametrize("name", ["DocumentService/Index", "ModelService/EmbedStream"])
 def test_a_stream_ends_with_its_key(server, place, protocol, name):
     """What a stream brings after its key was revoked is not taken."""
+    if server.tls:
+        pytest.skip("the stream is the same whatever the transport")
     key, id = create_key(place, "--scope", "write,embed", "--collection", "locked")
     server.until(lambda: server.post("/tokenize", {"inputs": "a"}, key=key).status == 200, "the key is not known", 15)
     requests = queue.Queue()

@@ -87,7 +87,7 @@ impl Run<'_> {
     /// Each client sends its next request when the last is answered. What is answered in the measured time counts.
     async fn closed(self) -> Result<Report, Box<dyn Error>> {
         let Self { options, clients, texts, inputs, begin, end, tally } = self;
-        let (texts, impatient) = (Arc::new(texts), options.impatient);
+        let (texts, impatient, pause) = (Arc::new(texts), options.impatient, Duration::from_millis(options.pause));
         let mut tasks = JoinSet::new();
         for (number, mut client) in clients.into_iter().enumerate() {
             let (texts, tally) = (Arc::clone(&texts), Arc::clone(&tally));
@@ -108,7 +108,8 @@ impl Run<'_> {
                         }
                         // A server that is gone is not asked ten thousand times a second.
                         Outcome::Failed(_) => sleep(PAUSE).await,
-                        Outcome::Answered { .. } => {}
+                        Outcome::Answered { .. } if pause.is_zero() => {}
+                        Outcome::Answered { .. } => sleep(pause).await,
                     }
                 }
             });

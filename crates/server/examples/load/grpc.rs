@@ -19,6 +19,7 @@ use tonic::body::Body;
 use tonic::client::Grpc;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::{Code, Status};
+use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 use tonic_prost::ProstCodec;
 use tonic_types::StatusExt as _;
 use tower::Service;
@@ -34,6 +35,7 @@ mod proto {
 
 const SEARCH: &str = "/berth.v1.SearchService/Search";
 const EMBED: &str = "/berth.v1.ModelService/Embed";
+const HEALTH: &str = "/grpc.health.v1.Health/Check";
 /// Clients on a connection unless another number of connections is asked for; a server lets so many requests run on one.
 const CLIENTS_A_CONNECTION: u32 = 64;
 
@@ -113,6 +115,10 @@ impl GrpcClient {
                 };
                 let answer = self.unary::<_, proto::EmbedResponse>(EMBED, request).await;
                 answer.map(|answer| Outcome::Answered { took_ms: None, tokens: answer.tokens })
+            }
+            What::Health => {
+                let answer = self.unary::<_, HealthCheckResponse>(HEALTH, HealthCheckRequest::default()).await;
+                answer.map(|_| Outcome::Answered { took_ms: None, tokens: 0 })
             }
         };
         let ended = Instant::now();

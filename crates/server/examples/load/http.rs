@@ -55,6 +55,7 @@ impl Target {
             }
             What::Embed => ("/embed", json!({"inputs": texts, "model": model})),
             What::Openai => (path.as_str(), json!({"input": texts, "model": model})),
+            What::Health => return Request::get("/healthz").header(HOST, &self.authority).body(Full::default()),
         };
         let mut request = Request::post(path).header(HOST, &self.authority).header(CONTENT_TYPE, "application/json");
         if let Some(key) = key {
@@ -98,6 +99,9 @@ impl HttpClient {
         let answered = self.exchange(texts).await;
         let ended = Instant::now();
         let outcome = match answered {
+            Ok((StatusCode::OK, ..)) if self.target.options.what == What::Health => {
+                Outcome::Answered { took_ms: None, tokens: 0 }
+            }
             Ok((StatusCode::OK, _, body)) => answer(&body),
             Ok((StatusCode::TOO_MANY_REQUESTS, headers, _)) => Outcome::Rejected { retry_after: retry_after(&headers) },
             Ok((status, _, body)) => {

@@ -29,6 +29,8 @@ pub(crate) enum What {
     Embed,
     /// Vectors by `/v1/embeddings`; over HTTP alone.
     Openai,
+    /// Whether the server lives: what an answer takes that needs no work.
+    Health,
 }
 
 /// What harm is tried. It is bounded by the number of clients, the rate and the time, and goes to this machine alone.
@@ -100,6 +102,9 @@ pub(crate) struct Options {
     /// Ask again at once after a rejection, instead of when the server says.
     #[arg(long)]
     pub(crate) impatient: bool,
+    /// Milliseconds between an answer and the next request of a client.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) pause: u64,
     /// Do harm instead.
     #[arg(long, value_enum)]
     pub(crate) attack: Option<Attack>,
