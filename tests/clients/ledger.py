@@ -19,7 +19,8 @@ def word(id, version):
 
 
 def document(id, version):
-    return {"id": id, "title": f"version {version}", "text": f"The {word(id, version)} is written by a writer of its own."}
+    return {"id": id, "title": f"version {version}",
+            "text": f"The {word(id, version)} is written by a writer of its own."}
 
 
 class Writer(threading.Thread):
@@ -131,7 +132,7 @@ class Ledger:
         return writers
 
     def check(self, server, everything=False):
-        """Every document that was acknowledged has the version that was, or one that was sent later; what is gone is gone."""
+        """Every document has the version that was acknowledged, or one that was sent later; what is gone is gone."""
         ids = sorted(self.acknowledged if everything else set(self.acknowledged) - self.checked)
         with server.channel() as channel:
             stored = {}
@@ -142,7 +143,7 @@ class Ledger:
                     assert found.document.text == document(found.document.id, stored[found.document.id])["text"]
             lost = [(id, self.acknowledged[id], self.sent[id], stored.get(id)) for id in ids
                     if stored.get(id) not in (self.acknowledged[id], *self.sent[id])]
-            assert not lost, f"{len(lost)} of {len(ids)} acknowledged writes are lost (id, acknowledged, sent later, found): {lost[:10]}"
+            assert not lost, f"{len(lost)} of {len(ids)} writes are lost (id, acknowledged, sent later, found): {lost[:10]}"
             self._check_words(channel, stored, ids)
         # What came to be there of what was not acknowledged is what has to stay.
         for id in ids:
@@ -152,12 +153,15 @@ class Ledger:
 
     def _check_words(self, channel, stored, ids):
         """The words of what is there find it, and those of versions that went find nothing."""
-        questions = [(id, version, version == stored.get(id)) for id in ids for version in range(1, self.versions[id] + 1)]
+        questions = [(id, version, version == stored.get(id)) for id in ids
+                     for version in range(1, self.versions[id] + 1)]
         for first in range(0, len(questions), 500):
             some = questions[first:first + 500]
-            request = lambda id, version: {"collection": self.collection, "query": word(id, version), "mode": "MODE_LEXICAL", "k": 2}
+            request = lambda id, version: {"collection": self.collection, "query": word(id, version),
+                                           "mode": "MODE_LEXICAL", "k": 2}
             fields = {"requests": [request(id, version) for id, version, _ in some]}
             answers = self.protocol.ask(channel, "SearchService/BatchSearch", fields).answers
             for (id, version, is_there), answer in zip(some, answers, strict=True):
                 found = [hit.document for hit in answer.response.hits]
-                assert found == ([id] if is_there else []), f"{word(id, version)}: found {found}, stored {stored.get(id)}; {answer}"
+                expected = [id] if is_there else []
+                assert found == expected, f"{word(id, version)}: found {found}, stored {stored.get(id)}; {answer}"

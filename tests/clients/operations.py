@@ -34,7 +34,8 @@ HTTP = {
     "GET /metrics": ("admin", "/metrics", None),
     "GET /search": ("search", "/search?q=ship&mode=lexical&collection={C}", None),
     "POST /search": ("search", "/search", {"query": "ship", "mode": "lexical", "collection": "{C}"}),
-    "POST /search/batch": ("search", "/search/batch", {"requests": [{"query": "ship", "mode": "lexical", "collection": "{C}"}]}),
+    "POST /search/batch": ("search", "/search/batch", {"requests": [{"query": "ship", "mode": "lexical",
+                                                                     "collection": "{C}"}]}),
     "GET /complete": ("search", "/complete?prefix=sh&collection={C}", None),
     "GET /documents": ("search", "/documents?collection={C}", None),
     "POST /documents": ("write", "/documents", {"collection": "{C}", "documents": [{"id": "new", "text": "a new one"}]}),
@@ -73,12 +74,14 @@ HTTP = {
     "POST /mcp list_collections": ("search", "/mcp", tool("list_collections")),
 }
 # Routes that the description of the interface leaves out: the page, what speaks protocols of its own, and second names.
-UNDESCRIBED = {"/", "/docs", "/openapi.json", "/assets/{name}", "/mcp", "/v2/rerank", "/ping", "/invocations", "/embeddings"}
+UNDESCRIBED = {"/", "/docs", "/openapi.json", "/assets/{name}", "/mcp", "/v2/rerank", "/ping", "/invocations",
+               "/embeddings"}
 
 # Method: scope, request.
 GRPC = {
     "berth.v1.SearchService/Search": ("search", {"collection": "{C}", "query": "ship", "mode": "MODE_LEXICAL"}),
-    "berth.v1.SearchService/BatchSearch": ("search", {"requests": [{"collection": "{C}", "query": "ship", "mode": "MODE_LEXICAL"}]}),
+    "berth.v1.SearchService/BatchSearch": ("search", {"requests": [{"collection": "{C}", "query": "ship",
+                                                                    "mode": "MODE_LEXICAL"}]}),
     "berth.v1.SearchService/Complete": ("search", {"collection": "{C}", "prefix": "sh"}),
     "berth.v1.ModelService/Embed": ("embed", TEXT),
     "berth.v1.ModelService/EmbedStream": ("embed", TEXT),

@@ -135,7 +135,8 @@ def test_wrong_keys_open_nothing(server, place, protocol):
 def test_methods_that_no_route_takes_say_nothing(server, place):
     paths = {HTTP[name][1].split("?")[0] for name in HTTP}
     with contextlib.closing(server.connection()) as on:
-        for path, method in itertools.product(sorted(paths), ["HEAD", "PUT", "PATCH", "OPTIONS", "TRACE", "PURGE", "get"]):
+        for path, method in itertools.product(sorted(paths), ["HEAD", "PUT", "PATCH", "OPTIONS", "TRACE", "PURGE",
+                                                              "get"]):
             path = of_collection(path, "locked")
             answer = server.http(method, path, on=on)
             is_open = any(HTTP[name][0] == OPEN and HTTP[name][1] == path for name in HTTP)
@@ -147,9 +148,12 @@ def test_addresses_beside_the_routes_say_nothing(server, place):
     beside = [
         "/search/", "//search", "/./search", "/healthz/", "/healthz/../search?q=ship", "/assets", "/assets/../metrics",
         "/assets/%2e%2e/metrics", "/assets/..%2fmetrics", "/assets/%2Fetc%2Fpasswd", "/assets/../../../../etc/passwd",
-        "/%73earch?q=ship", "/SEARCH?q=ship", "/search;x?q=ship", "/metrics%00", "/metrics/", "/;/metrics", "/health/../metrics",
-        "/grpc.health.v1.Health/../metrics", "/grpc.health.v1.Health/%2e%2e/metrics", "/mcp/", "/docs/../metrics", "/nothing",
-        "http://localhost/metrics", "http://localhost/search?q=ship", "/openapi.json/../metrics", "/berth.v1.SearchService/Search",
+        "/%73earch?q=ship", "/SEARCH?q=ship", "/search;x?q=ship", "/metrics%00", "/metrics/", "/;/metrics",
+        "/health/../metrics",
+        "/grpc.health.v1.Health/../metrics", "/grpc.health.v1.Health/%2e%2e/metrics", "/mcp/", "/docs/../metrics",
+        "/nothing",
+        "http://localhost/metrics", "http://localhost/search?q=ship", "/openapi.json/../metrics",
+        "/berth.v1.SearchService/Search",
         "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
     ]
     for path in beside:
@@ -228,14 +232,15 @@ def test_no_connection_without_a_certificate(server, place, request):
 
 
 def test_a_refusal_reaches_whoever_sends_slowly(server, place):
-    """Head and body come in two pieces, as most clients send them; the answer is heard, and the connection kept or said to end."""
+    """Head and body come in two pieces, as most clients send them; the answer is heard, and the end said beforehand."""
     wrong = f"authorization: Bearer {place.keys['admin'][:-1]}0"
     body = b'{"query": "ship", "collection": "locked"}'
-    for path, header, status in [("/search", wrong, 401), ("/nothing", wrong, 401), ("/search", "origin: https://evil.example", 403),
+    for path, header, status in [("/search", wrong, 401), ("/nothing", wrong, 401),
+                                 ("/search", "origin: https://evil.example", 403),
                                  ("/nothing", f"authorization: Bearer {place.keys['admin']}", 404)]:
         with contextlib.closing(server.socket()) as connection:
-            head = f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n{header}\r\n\r\n"
-            connection.sendall(head.encode())
+            head = f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n{header}\r\n"
+            connection.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode())
             time.sleep(0.2)
             connection.sendall(body)
             answer = read_answer(connection)
@@ -251,7 +256,8 @@ def test_a_key_ends_while_the_server_runs(server, place, protocol, how):
         pytest.skip("the file is the same whatever the transport")
     options = ["--scope", "search,write,embed", "--collection", "locked"]
     key, id = create_key(place, *options)
-    server.until(lambda: server.http("GET", "/search?q=ship&mode=lexical", key=key).status == 200, "the key is not known", 15)
+    known = lambda: server.http("GET", "/search?q=ship&mode=lexical", key=key).status == 200
+    server.until(known, "the key is not known", 15)
     with server.channel(key) as channel:
         ask = lambda: protocol.ask(channel, "SearchService/Search", {"query": "ship", "mode": "MODE_LEXICAL"})
         assert ask().hits
@@ -277,14 +283,16 @@ def test_a_stream_ends_with_its_key(server, place, protocol, name):
     key, id = create_key(place, "--scope", "write,embed", "--collection", "locked")
     server.until(lambda: server.post("/tokenize", {"inputs": "a"}, key=key).status == 200, "the key is not known", 15)
     requests = queue.Queue()
-    message = {"collection": "locked", "documents": [{"id": "streamed", "text": "before"}]} if "Index" in name else {"inputs": ["a"]}
+    message = {"collection": "locked", "documents": [{"id": "streamed",
+                                                      "text": "before"}]} if "Index" in name else {"inputs": ["a"]}
     with server.channel(key) as channel:
         begin, request = protocol.begin(channel, name)
         answers = begin(iter(requests.get, None), timeout=60)
         requests.put(request(message))
         next(answers)
         place.run("key", "revoke", id, "--keys", "made.toml")
-        server.until(lambda: server.post("/tokenize", {"inputs": "a"}, key=key).status == 401, "the key still opens the server", 15)
+        server.until(lambda: server.post("/tokenize", {"inputs": "a"}, key=key).status == 401,
+                     "the key still opens the server", 15)
         time.sleep(1)
         if "Index" in name:
             message = {"documents": [{"id": "streamed", "text": "after"}]}

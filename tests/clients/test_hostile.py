@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import resource
 import socket
 import struct
 import time
@@ -15,6 +16,7 @@ from siege import Peak, ask_honestly, honest, protocol, server, unharmed
 from wire import PREFACE, SETTINGS, Http2, frame
 
 CODE = grpc.StatusCode
+HEAD = b"POST %s HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
 
 
 # Slow ones.
@@ -66,7 +68,7 @@ def test_half_open_connections(server):
 def test_bodies_that_never_come(server):
     connections = [server.socket() for _ in range(50)]
     for connection in connections:
-        connection.sendall(b"POST /search HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{")
+        connection.sendall(HEAD % b"/search" + b"content-length: 99\r\n\r\n{")
     answers = [read_answer(connection) for connection in connections]
     assert all(b"body-timeout" in answer and answer.startswith(b"HTTP/1.1 4") for answer in answers), answers[0]
 
@@ -79,7 +81,8 @@ def test_bodies_that_come_byte_by_byte(server, path):
         stream = client.request(path, [kind, ("te", "trailers")], framed(b"", 1000), end=False)
         began = time.monotonic()
         while time.monotonic() < began + REQUEST_SECONDS + 4:
-            if client.closed or client.answers.get(stream, {}).get("headers") or client.answers.get(stream, {}).get("reset"):
+            answer = client.answers.get(stream, {})
+            if client.closed or answer.get("headers") or answer.get("reset"):
                 break
             client.send(stream, b" ")
             client.pump(0.5)
@@ -92,7 +95,8 @@ def test_messages_of_streams_that_come_byte_by_byte(server, path):
     with Http2(server) as client:
         stream = client.grpc(path, framed(b"", 1000), end=False)
         began = time.monotonic()
-        while time.monotonic() < began + 2 * REQUEST_SECONDS + 4 and not (client.closed or client.answers.get(stream, {}).get("done")):
+        while time.monotonic() < began + 2 * REQUEST_SECONDS + 4 and not (client.closed
+            or client.answers.get(stream, {}).get("done")):
             client.send(stream, b" ", seconds=0)
             client.pump(0.5)
         status = client.status(stream, 1)
@@ -126,13 +130,28 @@ def test_clients_that_do_not_read(server, protocol, honest, version):
         connection.close()
 
 
+def test_more_connections_than_descriptors(server):
+    """The system gives no more of them: those that are there go on, and once some are given back all is as before."""
+    soft, hard = resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (server.descriptors() + 20, hard))
+    try:
+        with contextlib.closing(server.connection()) as first, contextlib.ExitStack() as stack:
+            assert server.http("GET", "/healthz", on=first).status == 200
+            for _ in range(100):
+                stack.enter_context(contextlib.closing(server.socket()))
+            time.sleep(1)
+            assert server.http("GET", "/healthz", on=first).status == 200
+    finally:
+        resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (soft, hard))
+    server.until(lambda: server.http("GET", "/readyz", timeout=5).status == 200, "it does not come back", 20)
+
+
 # Large ones.
 
 
 def test_a_length_that_lies(server):
     """A body that is said to be too large is refused before it comes, and the connection ends."""
-    head = (b"POST %s HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\naccept: application/json, text/event-stream\r\n"
-            b"content-length: 1073741824\r\n\r\n")
+    head = HEAD + b"accept: application/json, text/event-stream\r\ncontent-length: 1073741824\r\n\r\n"
     for path in [b"/search", b"/documents", b"/embed", b"/v1/embeddings", b"/mcp"]:
         with contextlib.closing(server.socket()) as connection:
             began = time.monotonic()
@@ -149,7 +168,7 @@ def test_a_gigabyte(server):
     for head, part in [(b"content-length: 1073741824", block), (b"transfer-encoding: chunked", chunk)]:
         for path in [b"/search", b"/documents", b"/mcp"]:
             with contextlib.closing(server.socket()) as connection, Peak(server):
-                connection.sendall(b"POST %s HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n%s\r\n\r\n" % (path, head))
+                connection.sendall(HEAD % path + head + b"\r\n\r\n")
                 sent = 0
                 with contextlib.suppress(OSError):
                     while sent < 1024:
@@ -170,7 +189,8 @@ def test_large_messages_that_are_never_whole(server):
 def test_prefixes_that_lie(server):
     with Peak(server), Http2(server) as client:
         streams = [client.grpc(path, struct.pack(">BI", flag, length), end=False)
-                   for path in [SEARCH_PATH, EMBED_STREAM, INDEX] for flag in [0, 1, 9] for length in [2**32 - 1, 31 * MIB, 0]]
+                   for path in [SEARCH_PATH, EMBED_STREAM, INDEX] for flag in [0, 1, 9]
+                   for length in [2**32 - 1, 31 * MIB, 0]]
         for stream in streams:
             status = client.status(stream, BODY_SECONDS + REQUEST_SECONDS + 5)
             assert isinstance(status, tuple) and status[1] not in (None, 0), status

@@ -62,7 +62,8 @@ def test_floods_of_frames(server, flood):
         "window updates": frame(WINDOW_UPDATE, 0, 0, b"\0\0\0\1"),
         "priorities": frame(PRIORITY, 0, 1, b"\0\0\0\0\1"),
     }
-    block = hpack.Encoder().encode([(":method", "POST"), (":scheme", "http"), (":authority", "localhost"), (":path", SEARCH_PATH)])
+    block = hpack.Encoder().encode([(":method", "POST"), (":scheme", "http"), (":authority", "localhost"),
+                                    (":path", SEARCH_PATH)])
     opens = frame(HEADERS, 0 if flood == "continuation" else 4, 1, block)
     with Peak(server), contextlib.closing(server.socket(timeout=5)) as connection:
         connection.sendall(PREFACE + frame(SETTINGS, 0, 0) + opens)
@@ -108,8 +109,10 @@ def test_frames_of_nonsense(server):
 def test_garbage(server):
     bits = random.Random(3)
     hello = bytes.fromhex("16030100d5010000d10303") + bits.randbytes(205)
-    lines = [b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"\0" * 100, b"GET  /  HTTP/1.1\r\n\r\n", b"GET /\xff\xfe HTTP/1.1\r\nhost: localhost\r\n\r\n",
-             b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n", b"CONNECT evil.example:443 HTTP/1.1\r\nhost: evil.example:443\r\n\r\n", b"\r\n" * 1000]
+    lines = [b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"\0" * 100, b"GET  /  HTTP/1.1\r\n\r\n",
+             b"GET /\xff\xfe HTTP/1.1\r\nhost: localhost\r\n\r\n",
+             b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n", b"CONNECT evil.example:443 HTTP/1.1\r\nhost: evil.example:443\r\n\r\n",
+             b"\r\n" * 1000]
     for data in [hello, *lines, *(bits.randbytes(bits.randrange(1, 3000)) for _ in range(100))]:
         with contextlib.closing(server.socket()) as connection, contextlib.suppress(OSError):
             connection.sendall(data)
@@ -146,7 +149,8 @@ SMUGGLED = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nx-request-id: smuggled\
     b"transfer-encoding: xchunked\r\ncontent-length: 2",
     b"transfer-encoding:\x0bchunked\r\ncontent-length: 2",
     b"transfer-encoding : chunked\r\ncontent-length: 2",
-    b"content-length: +2", b"content-length: 0x2", b"content-length: -1", b"content-length: 2 2", b"content-length: 18446744073709551618",
+    b"content-length: +2", b"content-length: 0x2", b"content-length: -1", b"content-length: 2 2",
+    b"content-length: 18446744073709551618",
     b"content-length: 2\r\n\tx", b"content-length: \x002", b"content-length\x00: 2",
 ])
 def test_requests_are_not_smuggled(server, framing):
@@ -160,8 +164,10 @@ def test_requests_are_not_smuggled(server, framing):
 
 
 def test_chunks_of_nonsense(server):
-    head = b"POST /search HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
-    for chunks in [b"zz\r\n{}\r\n", b"-1\r\n{}\r\n", b"ffffffffffffffff1\r\n{}", b"2;" + b"x" * 100_000 + b"\r\n{}\r\n0\r\n\r\n", b"2\r\n{}XX0\r\n\r\n",
+    head = b"POST /search HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+    head += b"transfer-encoding: chunked\r\n\r\n"
+    for chunks in [b"zz\r\n{}\r\n", b"-1\r\n{}\r\n", b"ffffffffffffffff1\r\n{}",
+                   b"2;" + b"x" * 100_000 + b"\r\n{}\r\n0\r\n\r\n", b"2\r\n{}XX0\r\n\r\n",
                    b"2\r\n{}\r\n0\r\n" + b"x: y\r\n" * 10_000 + b"\r\n"]:
         answer = sent_raw(server, head + chunks)
         assert not answer.startswith(b"HTTP/1.1 2") and b"smuggled" not in answer, (chunks[:40], answer)
@@ -170,13 +176,17 @@ def test_chunks_of_nonsense(server):
 # What is in a body.
 
 
-@pytest.mark.parametrize("path", ["/search", "/documents", "/embed", "/v1/embeddings", "/v1/rerank", "/mcp", "/predict", "/jobs"])
+@pytest.mark.parametrize("path", ["/search", "/documents", "/embed", "/v1/embeddings", "/v1/rerank", "/mcp", "/predict",
+                                  "/jobs"])
 def test_bodies_that_are_no_json(server, path):
     deep = lambda open, close: open * 100_000 + b"0" + close * 100_000
     bodies = [
-        b"", b"{", b"null", b"[]", b"\xff\xfe", b'{"query": "\xc3\x28"}', b'{"query": "\xed\xa0\x80"}', b'{"query": "\\ud800"}', b'{"query": NaN}',
-        b'{"query": Infinity}', b'{"query": 1e999}', b'{"query": -1e999}', b'{"query": ' + b"9" * 100_000 + b"}", deep(b"[", b"]"), deep(b'{"a":', b"}"),
-        b'{"query": ' + deep(b"[", b"]") + b"}", b'{"inputs": ' + deep(b"[", b"]") + b"}", b'{"query": "a", "query": "b"}', b"\0", b'{"query": "a"}{"query": "b"}',
+        b"", b"{", b"null", b"[]", b"\xff\xfe", b'{"query": "\xc3\x28"}', b'{"query": "\xed\xa0\x80"}',
+        b'{"query": "\\ud800"}', b'{"query": NaN}',
+        b'{"query": Infinity}', b'{"query": 1e999}', b'{"query": -1e999}', b'{"query": ' + b"9" * 100_000 + b"}",
+        deep(b"[", b"]"), deep(b'{"a":', b"}"),
+        b'{"query": ' + deep(b"[", b"]") + b"}", b'{"inputs": ' + deep(b"[", b"]") + b"}",
+        b'{"query": "a", "query": "b"}', b"\0", b'{"query": "a"}{"query": "b"}',
         b'{"' + b"k" * MIB + b'": 1}', b'"' + b"s" * MIB + b'"', b"\xef\xbb\xbf{}", "{}".encode("utf-16"),
     ]
     headers = {**JSON, "accept": "application/json, text/event-stream"}
@@ -185,7 +195,8 @@ def test_bodies_that_are_no_json(server, path):
 
 
 @pytest.mark.parametrize("kind", [
-    None, "", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "text/json", "application/jsonx", "application/json-patch+json",
+    None, "", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "text/json",
+    "application/jsonx", "application/json-patch+json",
     "application/octet-stream", "application/grpc-web", "\x7f",
 ])
 def test_bodies_of_another_kind(server, kind):
@@ -202,9 +213,12 @@ def test_bodies_of_another_kind(server, kind):
 
 @pytest.mark.parametrize("field, value", [
     ("k", number) for number in ["-1", "0", "1.5", "1e30", "99999999999999999999", "NaN", '"5"', "1001"]
-] + [(field, value) for field in ["diversity", "collapse", "min_relevance", "dense_weight"] for value in ["-0.1", "1.1", "1e39", "1e999", "NaN", "null5"]]
-  + [("mode", '"x"'), ("fusion", '"x"'), ("sort", '"year:up:down"'), ("facets", '["\\u0000"]'), ("rerank", '{"by": "cross", "model": "../../etc/passwd"}'),
-     ("collection", '"../hostile"'), ("collection", '"hostile\\u0000"'), ("filter", '"year:[* TO"'), ("filter", json.dumps("(" * 8000)),
+] + [(field, value) for field in ["diversity", "collapse", "min_relevance", "dense_weight"]
+     for value in ["-0.1", "1.1", "1e39", "1e999", "NaN", "null5"]]
+  + [("mode", '"x"'), ("fusion", '"x"'), ("sort", '"year:up:down"'), ("facets", '["\\u0000"]'),
+     ("rerank", '{"by": "cross", "model": "../../etc/passwd"}'),
+     ("collection", '"../hostile"'), ("collection", '"hostile\\u0000"'), ("filter", '"year:[* TO"'),
+     ("filter", json.dumps("(" * 8000)),
      ("filter", json.dumps("NOT " * 4000 + "a:b")), ("filter", json.dumps("a:b OR " * 2000 + "a:b")), ("unknown", "1")])
 def test_values_out_of_their_range(server, field, value):
     own = "" if field == "collection" else '"collection": "hostile", '
@@ -213,13 +227,15 @@ def test_values_out_of_their_range(server, field, value):
 
 
 def test_ids_and_texts_with_strange_characters(server):
-    put = lambda **document: server.post("/documents", {"collection": "hostile", "documents": [{"text": "x", **document}]})
+    put = lambda **document: server.post("/documents", {"collection": "hostile",
+                                                        "documents": [{"text": "x", **document}]})
     for id in ["", "nul\0byte", "i" * 1025]:
         check_refused(put(id=id), 400)
     strange = ["../../etc/passwd", "\u202egnp.exe", "a\nb\r\nc", "\x1b[31m", "💥" * 200, "%00", "\ufffe", "a" * 1024]
     for id in strange:
         assert put(id=id, title="\0", text="strange\0text \x07 " + id).status == 200
-        assert server.post("/documents", {"collection": "hostile", "documents": [{"id": id, "text": "y"}]}).json["changed"] == 1
+        again = server.post("/documents", {"collection": "hostile", "documents": [{"id": id, "text": "y"}]})
+        assert again.json["changed"] == 1
     assert server.post("/documents/delete", {"collection": "hostile", "ids": strange}).json["deleted"] == len(strange)
     for number in ["1e308", "-1e308", "9007199254740993", "1e-400", "18446744073709551615", "-9223372036854775808"]:
         body = '{"collection": "hostile", "documents": [{"id": "number", "text": "x", "metadata": {"big": %s}}]}' % number
@@ -228,9 +244,12 @@ def test_ids_and_texts_with_strange_characters(server):
 
 
 def test_names_of_models_lead_nowhere(server):
-    for name in ["../all-minilm-l6-v2", "/etc/passwd", "..", ".", "all-minilm-l6-v2/../splade", "a\0b", "~", "$HOME", "x" * 100_000, "C:\\x", "\n"]:
-        for path, body in [("/v1/embeddings", {"input": "a"}), ("/tokenize", {"inputs": "a"}), ("/rerank", {"query": "a", "texts": ["b"]}),
-                           ("/embed_all", {"inputs": "a"}), ("/inspect/attention", {"text": "a"}), ("/v1/rerank", {"query": "a", "documents": ["b"]})]:
+    for name in ["../all-minilm-l6-v2", "/etc/passwd", "..", ".", "all-minilm-l6-v2/../splade", "a\0b", "~", "$HOME",
+                 "x" * 100_000, "C:\\x", "\n"]:
+        for path, body in [("/v1/embeddings", {"input": "a"}), ("/tokenize", {"inputs": "a"}),
+                           ("/rerank", {"query": "a", "texts": ["b"]}),
+                           ("/embed_all", {"inputs": "a"}), ("/inspect/attention", {"text": "a"}),
+                           ("/v1/rerank", {"query": "a", "documents": ["b"]})]:
             check_refused(server.post(path, {**body, "model": name}), 400, 404, sent=name)
     for name in ["..%2f..%2fetc%2fpasswd", "%2e%2e", "%00", "a%ff"]:
         check_refused(server.http("GET", f"/v1/models/{name}"), 400, 404)
@@ -242,7 +261,8 @@ def test_names_of_models_lead_nowhere(server):
 
 
 @pytest.mark.parametrize("message", [
-    b"\x12\x02\xc3\x28", b"\x12\xff\xff\xff\xff\x0f", b"\x12\x05ab", b"\xff" * 50, b"\x0b" * 50_000, b"\x1a" + b"\x80" * 20, b"\x00\x01", b"\x07\x01",
+    b"\x12\x02\xc3\x28", b"\x12\xff\xff\xff\xff\x0f", b"\x12\x05ab", b"\xff" * 50, b"\x0b" * 50_000,
+    b"\x1a" + b"\x80" * 20, b"\x00\x01", b"\x07\x01",
 ], ids=["utf-8", "long string", "cut", "ones", "groups", "varint", "field 0", "wire type 7"])
 def test_messages_that_are_no_protobuf(server, message):
     with Http2(server) as client:

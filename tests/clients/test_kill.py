@@ -90,7 +90,7 @@ def test_nothing_acknowledged_is_lost_by_kill_9_during_jobs(place):
 
 
 def test_a_clean_stop_loses_nothing(place):
-    """SIGTERM while documents are written: health says so, what was begun is answered, and the process ends with success."""
+    """SIGTERM while documents are written: health says so, what was begun is answered, and the exit code is 0."""
     index(place, "stopped")
     audit = place.folder / "stopped.audit"
     server = Daemon(place, "--index", "stopped", "--model", "small", "--audit", audit, drain=10)
@@ -122,7 +122,8 @@ def test_a_clean_stop_loses_nothing(place):
         assert not writer.is_alive()
         if isinstance(writer, StreamWriter):
             assert writer.error is None, f"a stream that was under way was not answered to its end: {writer.error!r}"
-            assert not any(ledger.sent[id] for id in ledger.sent if id.startswith(writer.label)), "a stream that ended was not acknowledged in full"
+            assert not any(ledger.sent[id] for id in ledger.sent
+                           if id.startswith(writer.label)), "a stream that ended was not acknowledged in full"
         assert not isinstance(writer.error, AssertionError), writer.error
     watching.close()
     assert server.process.wait(20) == 0, server.said()
@@ -130,7 +131,8 @@ def test_a_clean_stop_loses_nothing(place):
     assert not server.panics(), server.said()
     check_sound(place, "stopped")
     lines = [json.loads(line) for line in audit.read_text().splitlines()]
-    assert lines and {line["outcome"] for line in lines} == {"done"}, [line for line in lines if line["outcome"] != "done"][:5]
+    assert lines and {line["outcome"] for line in lines} == {"done"}, [line for line in lines
+        if line["outcome"] != "done"][:5]
     with Daemon(place, "--index", "stopped", "--model", "small") as server:
         assert ledger.check(server, everything=True) > 20
 

@@ -24,14 +24,22 @@ def place(world):
 
 @pytest.fixture(scope="module")
 def server(place):
-    options = {"message-bytes": BYTES, "inputs": INPUTS, "tokens": TOKENS, "k": K, "query-bytes": QUERY, "filter-bytes": FILTER}
-    with Daemon(place, "--index", "limited", *[word for name, value in options.items() for word in (f"--max-{name}", value)]) as server:
+    options = {"message-bytes": BYTES, "inputs": INPUTS, "tokens": TOKENS, "k": K, "query-bytes": QUERY,
+               "filter-bytes": FILTER}
+    with Daemon(place, "--index", "limited", *[word for name,
+                                               value in options.items() for word in (f"--max-{name}", value)]) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
 def protocol(server):
     return Protocol(server)
+
+
+@pytest.fixture(scope="module")
+def channel(server):
+    with server.channel() as channel:
+        yield channel
 
 
 def check_http(answer, limit, status):
@@ -63,12 +71,6 @@ def check_grpc(refusal, limit, code=CODE.INVALID_ARGUMENT):
         assert delay.seconds + delay.nanos / 1e9 > 0
 
 
-def asks(server, protocol):
-    """What asks over gRPC."""
-    channel = server.channel()
-    return lambda name, **fields: protocol.ask(channel, name, fields)
-
-
 TEXTS = lambda count: ["a ship"] * count
 DOCUMENT = lambda number: {"id": f"limit-{number}", "text": "a ship"}
 # Limit: how many, and requests with so many of it: path or method, and what makes the body.
@@ -79,7 +81,8 @@ COUNTS = [
     ("max-inputs", 413, INPUTS, "/tokenize", lambda n: {"inputs": TEXTS(n)}),
     ("max-inputs", 413, INPUTS, "/predict", lambda n: {"inputs": [[text] for text in TEXTS(n)], "model": "classes"}),
     ("max-inputs", 413, INPUTS, "/decode", lambda n: {"ids": [[101]] * n}),
-    ("max-inputs", 413, INPUTS, "/similarity", lambda n: {"inputs": {"source_sentence": "a", "sentences": TEXTS(n - 1)}}),
+    ("max-inputs", 413, INPUTS, "/similarity",
+     lambda n: {"inputs": {"source_sentence": "a", "sentences": TEXTS(n - 1)}}),
     ("max-inputs", 413, INPUTS, "/rerank", lambda n: {"query": "ship", "texts": TEXTS(n), "model": "cross"}),
     ("max-inputs", 413, INPUTS, "/v1/rerank", lambda n: {"query": "ship", "documents": TEXTS(n), "model": "cross"}),
     ("max-inputs", 413, INPUTS, "/v1/embeddings", lambda n: {"input": TEXTS(n)}),
@@ -89,11 +92,16 @@ COUNTS = [
     ("max-inputs", 413, INPUTS, "ModelService/Embed", lambda n: {"inputs": TEXTS(n)}),
     ("max-inputs", 413, INPUTS, "ModelService/EmbedStream", lambda n: {"inputs": TEXTS(n)}),
     ("max-inputs", 413, INPUTS, "ModelService/Tokenize", lambda n: {"inputs": TEXTS(n)}),
-    ("max-inputs", 413, INPUTS, "ModelService/Rerank", lambda n: {"query": "ship", "documents": TEXTS(n), "model": "cross"}),
-    ("max-inputs", 413, INPUTS, "ModelService/Classify", lambda n: {"inputs": [{"text": text} for text in TEXTS(n)], "model": "classes"}),
-    ("max-inputs", 413, INPUTS, "SearchService/BatchSearch", lambda n: {"requests": [{"query": "a", "mode": "MODE_LEXICAL"}] * n}),
-    ("max-inputs", 413, INPUTS, "DocumentService/Index", lambda n: {"documents": [DOCUMENT(number) for number in range(n)]}),
-    ("max-inputs", 413, INPUTS, "DocumentService/Delete", lambda n: {"ids": [f"limit-{number}" for number in range(n)]}),
+    ("max-inputs", 413, INPUTS, "ModelService/Rerank",
+     lambda n: {"query": "ship", "documents": TEXTS(n), "model": "cross"}),
+    ("max-inputs", 413, INPUTS, "ModelService/Classify",
+     lambda n: {"inputs": [{"text": text} for text in TEXTS(n)], "model": "classes"}),
+    ("max-inputs", 413, INPUTS, "SearchService/BatchSearch",
+     lambda n: {"requests": [{"query": "a", "mode": "MODE_LEXICAL"}] * n}),
+    ("max-inputs", 413, INPUTS, "DocumentService/Index",
+     lambda n: {"documents": [DOCUMENT(number) for number in range(n)]}),
+    ("max-inputs", 413, INPUTS, "DocumentService/Delete",
+     lambda n: {"ids": [f"limit-{number}" for number in range(n)]}),
     ("max-inputs", 413, INPUTS, "DocumentService/Get", lambda n: {"ids": ["harbour"] * n}),
     ("max-k", 400, K, "/search", lambda n: {"query": "ship", "k": n}),
     ("max-k", 400, K, "/search?mode=lexical&q=ship&k={n}", None),
@@ -101,7 +109,8 @@ COUNTS = [
     ("max-k", 400, K, "/complete?prefix=a&limit={n}", None),
     ("max-k", 400, K, "/search", lambda n: {"query": "ship", "rerank": {"by": "cross", "model": "cross", "depth": n}}),
     ("max-k", 400, K, "SearchService/Search", lambda n: {"query": "ship", "k": n}),
-    ("max-k", 400, K, "SearchService/Search", lambda n: {"query": "ship", "rerank": {"by": "cross", "model": "cross", "depth": n}}),
+    ("max-k", 400, K, "SearchService/Search",
+     lambda n: {"query": "ship", "rerank": {"by": "cross", "model": "cross", "depth": n}}),
     ("max-k", 400, K, "SearchService/Complete", lambda n: {"prefix": "a", "limit": n}),
     ("max-query-bytes", 400, QUERY, "/search", lambda n: {"query": "é" * (n // 2) + "e" * (n % 2), "mode": "lexical"}),
     ("max-query-bytes", 400, QUERY, "/search?mode=lexical&q={x}", None),
@@ -110,31 +119,35 @@ COUNTS = [
     ("max-query-bytes", 400, QUERY, "/rerank", lambda n: {"query": "q" * n, "texts": ["a"], "model": "cross"}),
     ("max-query-bytes", 400, QUERY, "SearchService/Search", lambda n: {"query": "q" * n, "mode": "MODE_LEXICAL"}),
     ("max-query-bytes", 400, QUERY, "SearchService/Complete", lambda n: {"prefix": "q" * n}),
-    ("max-query-bytes", 400, QUERY, "ModelService/Rerank", lambda n: {"query": "q" * n, "documents": ["a"], "model": "cross"}),
+    ("max-query-bytes", 400, QUERY, "ModelService/Rerank",
+     lambda n: {"query": "q" * n, "documents": ["a"], "model": "cross"}),
     ("max-filter-bytes", 400, FILTER, "/search", lambda n: {"filter": "lang:" + "e" * (n - 5)}),
     ("max-filter-bytes", 400, FILTER, "SearchService/Search", lambda n: {"filter": "lang:" + "e" * (n - 5)}),
-    ("max-tokens", 413, TOKENS, "/v1/embeddings", lambda n: {"input": ["ship " * (n // 4)] * 3 + ["ship " * (n - 3 * (n // 4))]}),
+    ("max-tokens", 413, TOKENS, "/v1/embeddings",
+     lambda n: {"input": ["ship " * (n // 4)] * 3 + ["ship " * (n - 3 * (n // 4))]}),
     ("max-tokens", 413, TOKENS, "/embed", lambda n: {"inputs": ["ship " * n], "truncate": True}),
     ("max-tokens", 413, TOKENS, "/predict", lambda n: {"inputs": "a " * n, "truncate": True, "model": "classes"}),
     ("max-tokens", 413, TOKENS, "/tokenize", lambda n: {"inputs": "ship " * n}),
     ("max-tokens", 413, TOKENS, "/rerank", lambda n: {"query": "a", "texts": ["a " * n], "model": "cross"}),
     ("max-tokens", 413, TOKENS, "/decode", lambda n: {"ids": [2000] * n}),
     ("max-tokens", 413, TOKENS, "ModelService/Embed", lambda n: {"inputs": ["ship " * n], "truncate": True}),
-    ("max-tokens", 413, TOKENS, "ModelService/Classify", lambda n: {"inputs": [{"text": "a " * n}], "truncate": True, "model": "classes"}),
+    ("max-tokens", 413, TOKENS, "ModelService/Classify",
+     lambda n: {"inputs": [{"text": "a " * n}], "truncate": True, "model": "classes"}),
     ("max-tokens", 413, TOKENS, "ModelService/Tokenize", lambda n: {"inputs": ["ship " * n]}),
-    ("max-tokens", 413, TOKENS, "ModelService/Rerank", lambda n: {"query": "a", "documents": ["a " * n], "model": "cross"}),
+    ("max-tokens", 413, TOKENS, "ModelService/Rerank",
+     lambda n: {"query": "a", "documents": ["a " * n], "model": "cross"}),
 ]
 
 
-@pytest.mark.parametrize("limit, status, most, where, body", COUNTS, ids=[f"{limit} {where}" for limit, _, _, where, _ in COUNTS])
-def test_exactly_so_many_and_no_more(server, protocol, limit, status, most, where, body):
+@pytest.mark.parametrize("limit, status, most, where, body", COUNTS, ids=[f"{count[0]} {count[3]}" for count in COUNTS])
+def test_exactly_so_many_and_no_more(server, protocol, channel, limit, status, most, where, body):
     if where.startswith("/"):
         ask = lambda n: server.post(where, body(n)) if body else server.http("GET", where.format(n=n, x="q" * n))
         assert ask(most).status == 200, ask(most)
         check_http(ask(most + 1), limit, status)
         check_http(ask(most * 10), limit, status)
     else:
-        ask = lambda n: asks(server, protocol)(where, **body(n))
+        ask = lambda n: protocol.ask(channel, where, body(n))
         assert ask(most) is not None
         check_grpc(refused(lambda: ask(most + 1)), limit)
         check_grpc(refused(lambda: ask(most * 10)), limit)
@@ -146,7 +159,8 @@ def test_message_bytes_of_http(server):
     lines = {"content-type": "application/x-ndjson"}
     requests = [
         ("/search", kind, {"query": "ship"}), ("/embed", kind, {"inputs": "a"}), ("/v1/embeddings", kind, {"input": "a"}),
-        ("/v1/rerank", kind, {"query": "a", "documents": ["b"], "model": "cross"}), ("/documents", kind, {"documents": [DOCUMENT(0)]}),
+        ("/v1/rerank", kind, {"query": "a", "documents": ["b"], "model": "cross"}),
+        ("/documents", kind, {"documents": [DOCUMENT(0)]}),
         ("/documents", lines, DOCUMENT(0)), ("/mcp", kind, {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}),
     ]
     for path, headers, body in requests:
@@ -158,7 +172,8 @@ def test_message_bytes_of_http(server):
         # In pieces, of which none says how much is to come.
         head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         with contextlib.closing(server.socket()) as connection:
-            connection.sendall(f"POST {path} HTTP/1.1\r\nhost: localhost\r\n{head}transfer-encoding: chunked\r\n\r\n".encode())
+            head = f"POST {path} HTTP/1.1\r\nhost: localhost\r\n{head}transfer-encoding: chunked\r\n\r\n"
+            connection.sendall(head.encode())
             for piece in [padded(body, BYTES), b" "]:
                 connection.sendall(b"%x\r\n%s\r\n" % (len(piece), piece))
             answer = read_answer(connection)
@@ -168,8 +183,10 @@ def test_message_bytes_of_http(server):
 def test_message_bytes_of_grpc(server, protocol):
     with server.channel() as channel:
         for name, fields in [("SearchService/Search", {"query": "a"}), ("ModelService/Embed", {"inputs": ["a"]}),
-                             ("ModelService/EmbedStream", {"inputs": ["a"]}), ("DocumentService/Index", {"documents": [DOCUMENT(0)]})]:
-            ask = lambda size: protocol.ask(channel, name, of_size(protocol.message(name, fields).SerializeToString(), size))
+                             ("ModelService/EmbedStream", {"inputs": ["a"]}),
+                             ("DocumentService/Index", {"documents": [DOCUMENT(0)]})]:
+            ask = lambda size: protocol.ask(channel, name, of_size(protocol.message(name, fields).SerializeToString(),
+                                                                   size))
             assert ask(BYTES) is not None
             for size in [BYTES + 1, 10 * BYTES]:
                 check_grpc(refused(lambda: ask(size)), "max-message-bytes")
@@ -178,7 +195,8 @@ def test_message_bytes_of_grpc(server, protocol):
 def of_size(message, size):
     """A message made so long by a field that no version has: number 999, of bytes."""
     padding = size - len(message) - 5
-    return message + bytes([0xBA, 0x3E, padding & 0x7F | 0x80, padding >> 7 & 0x7F | 0x80, padding >> 14]) + b"x" * padding
+    return message + bytes([0xBA, 0x3E, padding & 0x7F | 0x80, padding >> 7 & 0x7F | 0x80,
+                            padding >> 14]) + b"x" * padding
 
 
 def test_header_bytes(place):
@@ -187,7 +205,9 @@ def test_header_bytes(place):
         assert ask(15 << 10).status == 200
         assert ask(17 << 10).status == 431
         with Http2(server) as client:
-            ask = lambda size: client.status(client.request("/healthz", [(f"x-{number}", "y" * (size // 4)) for number in range(4)], method="GET"))
+            ask = lambda size: client.status(client.request("/healthz",
+                                                            [(f"x-{number}", "y" * (size // 4)) for number in range(4)],
+                                                            method="GET"))
             assert ask(15 << 10) == (200, None)
             assert ask(17 << 10) == (431, None)
     # Fewer than HTTP/1.1 is read in at once.

@@ -1,4 +1,4 @@
-"""Limits of time and of load: whoever is slow is cut, whoever is too many is turned away at once, and hears by which limit."""
+"""Limits of time and of load: whoever is slow is cut, whoever is too many is turned away at once, by a limit with a name."""
 
 import concurrent.futures
 import contextlib
@@ -39,7 +39,8 @@ def test_header_timeout(place):
 def test_body_timeout(place):
     with serve(place, "--body-timeout", 1) as server:
         with contextlib.closing(server.socket()) as connection:
-            head = b"POST /search HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 20\r\n\r\n"
+            head = b"POST /search HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+            head += b"content-length: 20\r\n\r\n"
             connection.sendall(head + b'{"query":')
             time.sleep(0.5)
             connection.sendall(b' "ship"')
@@ -124,7 +125,8 @@ def test_request_timeout(place, protocol):
         assert answer.status == 504 and "deadline" in answer.json["error"], answer
         with server.channel() as channel:
             for metadata in [(), [("grpc-timeout", "100H")], [("x-timeout-ms", "3600000")]]:
-                refusal = refused(lambda: protocol.ask(channel, "ModelService/Embed", MUCH_WORK, timeout=None, metadata=metadata))
+                refusal = refused(lambda: protocol.ask(channel, "ModelService/Embed", MUCH_WORK, timeout=None,
+                                                       metadata=metadata))
                 assert refusal.code == CODE.DEADLINE_EXCEEDED and refusal.reason == "deadline_exceeded"
 
 
@@ -139,9 +141,12 @@ def test_timeouts_that_clients_name(place, protocol):
         assert server.post("/search", {"query": "ship"}, headers={"x-timeout-ms": "18446744073709551615"}).status == 200
         message = protocol.message("ModelService/Embed", MUCH_WORK).SerializeToString()
         with Http2(server) as client:
-            for timeout, code in [("1n", CODE.DEADLINE_EXCEEDED), ("50m", CODE.DEADLINE_EXCEEDED), ("50000u", CODE.DEADLINE_EXCEEDED),
-                                  ("x", CODE.INVALID_ARGUMENT), ("123456789S", CODE.INVALID_ARGUMENT), ("-1S", CODE.INVALID_ARGUMENT)]:
-                stream = client.grpc("/berth.v1.ModelService/Embed", b"\0" + len(message).to_bytes(4, "big") + message, [("grpc-timeout", timeout)])
+            for timeout, code in [("1n", CODE.DEADLINE_EXCEEDED), ("50m", CODE.DEADLINE_EXCEEDED),
+                                  ("50000u", CODE.DEADLINE_EXCEEDED),
+                                  ("x", CODE.INVALID_ARGUMENT), ("123456789S", CODE.INVALID_ARGUMENT),
+                                  ("-1S", CODE.INVALID_ARGUMENT)]:
+                stream = client.grpc("/berth.v1.ModelService/Embed", b"\0" + len(message).to_bytes(4, "big") + message,
+                                     [("grpc-timeout", timeout)])
                 assert client.status(stream) == (200, code.value[0]), timeout
         for wrong in ["urgent", "", "BULK "]:
             answer = server.post("/search", {"query": "ship"}, headers={"x-priority": wrong})
@@ -159,7 +164,8 @@ def burst(server, count, path, body, headers=(), key=None):
         return list(pool.map(ask, range(count)))
 
 
-@pytest.mark.parametrize("limit, options", [("max-queue", ["--max-queue", 1, "--max-wait", 600_000]), ("max-wait", ["--max-wait", 1])])
+@pytest.mark.parametrize("limit, options", [("max-queue", ["--max-queue", 1, "--max-wait", 600_000]),
+                                            ("max-wait", ["--max-wait", 1])])
 def test_queues(place, protocol, limit, options):
     """Some work, some wait, and the others hear at once that there are too many."""
     with serve(place, *options, "--log-level", "info,berth_server=debug") as server:
@@ -173,8 +179,10 @@ def test_queues(place, protocol, limit, options):
             check_http(answer, limit, 429)
         seen = statistics.median(seconds for _, seconds in turned_away)
         # By its own clock, which does not count how long the clients here take.
-        took = [float(found[1]) for found in map(re.compile(r"status=429 took_ms=([\d.e-]+)").search, server.log) if found]
-        print(f"{limit}: {len(done)} done in {max(done):.2f} s, {len(turned_away)} turned away in {seen * 1e3:.1f} ms as the clients see it, "
+        took = [float(found[1]) for found in map(re.compile(r"status=429 took_ms=([\d.e-]+)").search, server.log)
+                if found]
+        print(f"{limit}: {len(done)} done in {max(done):.2f} s, "
+              f"{len(turned_away)} turned away in {seen * 1e3:.1f} ms as the clients see it, "
               f"{statistics.median(took):.2f} ms in the server (medians)")
         assert len(took) == len(turned_away) and seen < SECONDS_TO_REFUSE and statistics.median(took) < 100, (seen, took)
         # The same over gRPC.

@@ -1,4 +1,4 @@
-"""What whoever runs a server relies on: its audit log, metrics, health, logs and traces, and files that change while it runs."""
+"""What whoever runs a server relies on: its audit log, metrics and health, and files that change while it runs."""
 
 import json
 import os
@@ -37,12 +37,16 @@ def test_every_write_is_noted(place):
     audit = place.folder / "audit.jsonl"
     admin, admin_id = create_key(place, "--scope", "admin", file="noted.toml")
     writer, writer_id = create_key(place, "--scope", "write", "--collection", "run", file="noted.toml")
-    with Daemon(place, "--index", "run", "--collections", "run-shelf", "--keys", "noted.toml", "--audit", audit) as server:
+    options = ["--index", "run", "--collections", "run-shelf", "--keys", "noted.toml", "--audit", audit]
+    with Daemon(place, *options) as server:
         protocol = Protocol(server, admin)
-        server.post("/documents", {"collection": "run", "documents": [{"id": "n1", "text": "a"}, {"id": "n2", "text": "b"}]}, key=writer)
-        server.http("POST", "/documents?collection=run", b'{"id": "n3", "text": "c"}\n', key=writer, headers={"content-type": "application/x-ndjson"})
+        server.post("/documents", {"collection": "run", "documents": [{"id": "n1", "text": "a"},
+                                                                      {"id": "n2", "text": "b"}]}, key=writer)
+        server.http("POST", "/documents?collection=run", b'{"id": "n3", "text": "c"}\n', key=writer,
+                    headers={"content-type": "application/x-ndjson"})
         with server.channel(writer) as channel:
-            protocol.ask(channel, "DocumentService/Index", {"collection": "run", "documents": [{"id": "n4", "text": "d"}]})
+            protocol.ask(channel, "DocumentService/Index", {"collection": "run",
+                                                            "documents": [{"id": "n4", "text": "d"}]})
             protocol.ask(channel, "DocumentService/Delete", {"collection": "run", "ids": ["n4"]})
         server.post("/documents/delete", {"collection": "run", "ids": ["n1", "n2"]}, key=writer)
         server.http("DELETE", "/documents?collection=run&id=n3", key=writer)
@@ -51,14 +55,19 @@ def test_every_write_is_noted(place):
         server.post("/snapshots", {"collection": "run", "name": "noted"}, key=admin)
         for kind in ["compact", "purge", "verify"]:
             job = server.post("/jobs", {"collection": "run", "kind": kind}, key=admin).json
-            server.until(lambda: server.http("GET", f"/jobs/{job['id']}", key=admin).json["state"] == "done", f"{kind} does not end")
+            server.until(lambda: server.http("GET", f"/jobs/{job['id']}", key=admin).json["state"] == "done",
+                         f"{kind} does not end")
     lines = audited(audit)
     noted = [(line["caller"], line["action"], line["collection"], line["ids"], line["outcome"]) for line in lines]
     assert noted == [
-        (writer_id, "index", "run", ["n1", "n2"], "done"), (writer_id, "index", "run", ["n3"], "done"), (writer_id, "index", "run", ["n4"], "done"),
-        (writer_id, "delete", "run", ["n4"], "done"), (writer_id, "delete", "run", ["n1", "n2"], "done"), (writer_id, "delete", "run", ["n3"], "done"),
-        (admin_id, "create", "noted", [], "done"), (admin_id, "create", "not-made", [], "not_found"), (admin_id, "snapshot", "run", [], "done"),
-        (admin_id, "compact", "run", [], "done"), (admin_id, "purge", "run", [], "done"), (admin_id, "verify", "run", [], "done"),
+        (writer_id, "index", "run", ["n1", "n2"], "done"), (writer_id, "index", "run", ["n3"], "done"),
+        (writer_id, "index", "run", ["n4"], "done"),
+        (writer_id, "delete", "run", ["n4"], "done"), (writer_id, "delete", "run", ["n1", "n2"], "done"),
+        (writer_id, "delete", "run", ["n3"], "done"),
+        (admin_id, "create", "noted", [], "done"), (admin_id, "create", "not-made", [], "not_found"),
+        (admin_id, "snapshot", "run", [], "done"),
+        (admin_id, "compact", "run", [], "done"), (admin_id, "purge", "run", [], "done"),
+        (admin_id, "verify", "run", [], "done"),
     ]
     assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", line["time"]) for line in lines)
     generations = [line["generation"] for line in lines if "generation" in line]
@@ -66,36 +75,41 @@ def test_every_write_is_noted(place):
 
 
 def test_writes_of_clients_that_left_are_noted(place):
-    """A write that was done is in the audit log, whether or not somebody waited for the answer; and no job stays under way."""
+    """A write that was done is in the audit log, whether or not somebody waited for it; and no job stays under way."""
     audit = place.folder / "left.jsonl"
     with Daemon(place, "--index", "run", "--audit", audit) as server, Http2(server) as client:
         kind = [("content-type", "application/json")]
         for number in range(8):
             text = "the ship waits for a free berth " * 300
-            body = {"collection": "run", "documents": [{"id": f"left-{number}-{place}", "text": text} for place in range(3)]}
+            body = {"collection": "run", "documents": [{"id": f"left-{number}-{place}", "text": text}
+                                                       for place in range(3)]}
             stream = client.request("/documents", kind, json.dumps(body).encode())
             time.sleep(0.05)
             client.h2.reset_stream(stream, 8)
-            snapshot = client.request("/snapshots", kind, json.dumps({"collection": "run", "name": f"left-{number}"}).encode())
+            snapshot = client.request("/snapshots", kind, json.dumps({"collection": "run",
+                                                                      "name": f"left-{number}"}).encode())
             time.sleep(0.002 * number)
             client.h2.reset_stream(snapshot, 8)
             client.flush()
         is_there = lambda: server.http("GET", "/documents?collection=run&id=left-7-2").status == 200
         server.until(is_there, "the last document is not there")
         time.sleep(1)
-        there = {f"left-{number}-2" for number in range(8) if server.http("GET", f"/documents?collection=run&id=left-{number}-2").status == 200}
+        there = {f"left-{number}-2" for number in range(8) if server.http("GET",
+            f"/documents?collection=run&id=left-{number}-2").status == 200}
         noted = {id for line in audited(audit) for id in line["ids"]}
         assert there <= noted, f"written and not noted: {sorted(there - noted)}"
         under_way = [job["id"] for job in server.http("GET", "/jobs").json["jobs"] if job["state"] == "running"]
         assert not under_way, f"under way for ever: {under_way}"
-        server.post("/documents/delete", {"collection": "run", "ids": [f"left-{number}-{place}" for number in range(8) for place in range(3)]})
+        server.post("/documents/delete", {"collection": "run", "ids": [f"left-{number}-{place}" for number in range(8)
+            for place in range(3)]})
 
 
 def test_hup_opens_the_audit_log_anew_and_reads_keys(place):
     audit, moved = place.folder / "moved.jsonl", place.folder / "moved.jsonl.1"
     key, _ = create_key(place, "--scope", "write", file="hup.toml")
     with Daemon(place, "--index", "run", "--keys", "hup.toml", "--audit", audit) as server:
-        put = lambda id, key=key: server.post("/documents", {"collection": "run", "documents": [{"id": id, "text": "x"}]}, key=key).status
+        put = lambda id, key=key: server.post("/documents", {"collection": "run", "documents": [{"id": id, "text": "x"}]},
+                                              key=key).status
         assert put("h1") == 200
         os.rename(audit, moved)
         assert put("h2") == 200
@@ -112,7 +126,8 @@ def test_hup_opens_the_audit_log_anew_and_reads_keys(place):
             (place.folder / "hup.toml").write_text(broken)
             server.signal(1)
             time.sleep(0.5)
-            assert put("h5") == (200 if broken else 401), "an empty file has no keys, and one that is none changes nothing"
+            # An empty file has no keys, and one that is none changes nothing.
+            assert put("h5") == (200 if broken else 401)
         (place.folder / "hup.toml").unlink()
         server.signal(1)
         time.sleep(0.5)
@@ -150,7 +165,8 @@ def test_metrics(place):
         server.post("/documents/delete", {"ids": ["m1", "m2"]})
         seen = metrics(server)
         # The parser gives counters the ending that newer formats want.
-        of = lambda name, **labels: next(seen[key] for end in ["", "_total"] if (key := (name + end, tuple(sorted(labels.items())))) in seen)
+        of = lambda name, **labels: next(seen[key] for end in ["", "_total"]
+                                         if (key := (name + end, tuple(sorted(labels.items())))) in seen)
         search = {"method": "POST /search"}
         assert of("te_request_count", **search) == 4
         assert of("te_request_success", **search) == 3 and of("te_request_failure", **search, err="invalid_input") == 1
@@ -159,17 +175,20 @@ def test_metrics(place):
         assert of("te_queue_size") == 0 and of("berth_connections") >= 1
         assert of("process_resident_memory_bytes") > 10**7
         assert of("berth_search_duration_count", collection="run") == 3
-        assert (of("berth_documents_indexed", collection="run"), of("berth_documents_deleted", collection="run")) == (2, 2)
-        for name, labels in [("te_request_duration", search), ("te_request_queue_duration", {}), ("te_request_inference_duration", {}), ("te_batch_next_size", {})]:
-            buckets = [value for (other, given), value in seen.items() if other == f"{name}_bucket" and set(labels.items()) <= set(given)]
+        assert of("berth_documents_indexed", collection="run") == of("berth_documents_deleted", collection="run") == 2
+        for name, labels in [("te_request_duration", search), ("te_request_queue_duration", {}),
+                             ("te_request_inference_duration", {}), ("te_batch_next_size", {})]:
+            buckets = [value for (other, given), value in seen.items() if other == f"{name}_bucket"
+                       and set(labels.items()) <= set(given)]
             assert buckets == sorted(buckets) and buckets[-1] == of(f"{name}_count", **labels) > 0, name
             assert of(f"{name}_sum", **labels) > 0
 
 
 def test_health(place):
-    """Ready when every collection can be opened, alive in any case; what nobody is asked a key for says no more than that."""
+    """Ready when every collection can be opened, alive in any case; whoever has no key learns no more than that."""
     place.index("hurt", DOCUMENTS[:3])
-    ask = lambda address, *more: subprocess.run([binary(), "health", "--listen", address, *more], capture_output=True, encoding="utf-8", timeout=30)
+    ask = lambda address, *more: subprocess.run([binary(), "health", "--listen", address, *more], capture_output=True,
+                                                encoding="utf-8", timeout=30)
     with Daemon(place, "--index", "run") as server:
         protocol = Protocol(server)
         with server.channel() as channel:
@@ -197,7 +216,8 @@ def test_health(place):
         # The others are served meanwhile.
         assert server.http("GET", "/search?collection=run&q=ship&mode=lexical", key=key).status == 200
         broken = server.http("GET", "/search?collection=hurt&q=ship&mode=lexical", key=key)
-        assert broken.status == 500 and broken.json["error"]["code"] == "corrupted" and str(place.folder) not in broken.text, broken
+        assert broken.status == 500 and broken.json["error"]["code"] == "corrupted", broken
+        assert str(place.folder) not in broken.text, broken
         manifest.write_bytes(whole)
         server.until(lambda: server.http("GET", "/readyz").status == 200, "it does not become ready again", 10)
 
@@ -206,7 +226,8 @@ def test_health_over_tls(place):
     """Containers have no other client than `berth health`, over TLS neither."""
     certificates = Certificates(place.folder / "health-certificates")
     with Daemon(place, "--index", "run", tls=certificates) as server:
-        ended = subprocess.run([binary(), "health", "--listen", server.address], capture_output=True, encoding="utf-8", timeout=30)
+        ended = subprocess.run([binary(), "health", "--listen", server.address], capture_output=True, encoding="utf-8",
+                               timeout=30)
         assert ended.returncode == 0, ended.stderr
 
 

@@ -24,7 +24,8 @@ def ask_everything(server, key, wrong):
     """Requests of all kinds, with questions and texts that must not be kept."""
     protocol = Protocol(server, key)
     server.http("GET", f"/search?q={SECRET_QUESTION}&collection=logged", key=key)
-    for body in [{"query": SECRET_QUESTION}, {"query": SECRET_QUESTION, "filter": f"lang:{SECRET_QUESTION}("}, {"query": SECRET_QUESTION, "k": 0}]:
+    for body in [{"query": SECRET_QUESTION}, {"query": SECRET_QUESTION, "filter": f"lang:{SECRET_QUESTION}("},
+                 {"query": SECRET_QUESTION, "k": 0}]:
         server.post("/search", body, key=key)
         server.post("/search", body, key=wrong)
     server.post("/search", {"query": SECRET_QUESTION, SECRET_QUESTION: 1}, key=key)
@@ -46,7 +47,8 @@ def ask_everything(server, key, wrong):
 def test_logs_keep_secrets(place, level):
     key, id = create_key(place, "--scope", "admin", file="logged.toml")
     wrong = key[:-1] + ("0" if key[-1] != "0" else "1")
-    with Daemon(place, "--index", "logged", "--keys", "logged.toml", "--log-format", "json", "--log-level", level) as server:
+    options = ["--keys", "logged.toml", "--log-format", "json", "--log-level", level]
+    with Daemon(place, "--index", "logged", *options) as server:
         ask_everything(server, key, wrong)
     text = "".join(server.log)
     for shown in [key, wrong, key.split("_")[2]]:
@@ -69,7 +71,8 @@ def test_logs_are_an_object_a_line(place):
             lines.append(json.loads(line))
         except ValueError:
             others.append(line)
-    assert lines and all(isinstance(line, dict) and {"timestamp", "level", "message"} <= set(line) for line in lines), lines[:3]
+    assert lines and all(isinstance(line, dict) and {"timestamp", "level", "message"} <= set(line)
+                         for line in lines), lines[:3]
     refused = [line for line in lines if line.get("code") == "invalid_input"]
     assert refused and refused[0]["status"] == 400 and "of-the-test" in json.dumps(refused[0]), lines
     assert not others, f"no objects: {others}"
@@ -106,7 +109,8 @@ def test_traces_go_to_a_collector_and_keep_their_ids(place):
             protocol = Protocol(server)
             server.post("/search", {"query": SECRET_QUESTION}, headers={"traceparent": f"00-{trace}-{span}-01"})
             with server.channel() as channel:
-                protocol.ask(channel, "SearchService/Search", {"query": "ship"}, [("traceparent", f"00-{trace[::-1]}-{span}-01")])
+                protocol.ask(channel, "SearchService/Search", {"query": "ship"},
+                             [("traceparent", f"00-{trace[::-1]}-{span}-01")])
             for wrong in ["", "nonsense", f"00-{'0' * 32}-{span}-01", "ff" * 100]:
                 assert server.post("/search", {"query": "ship"}, headers={"traceparent": wrong}).status == 200
         received = b"".join(collector.received.queue)
@@ -119,4 +123,5 @@ def test_traces_go_to_a_collector_and_keep_their_ids(place):
 
 def test_a_collector_that_is_not_there_harms_nothing(place):
     with Daemon(place, "--index", "logged", "--otlp", "http://127.0.0.1:9") as server:
-        assert server.post("/search", {"query": "ship"}, headers={"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}).status == 200
+        assert server.post("/search", {"query": "ship"},
+                           headers={"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}).status == 200

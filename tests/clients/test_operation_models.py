@@ -1,4 +1,4 @@
-"""Several collections and models in one server: made, found, closed for want of room, opened again; and work that is called off."""
+"""Several collections and models in one server: made, closed for want of room, opened again; and work that is called off."""
 
 import concurrent.futures
 import shutil
@@ -42,10 +42,12 @@ def test_collections_are_made_filled_and_there_after_a_restart(place):
         assert server.http("GET", "/collections").json == {"collections": []}
         made = server.post("/collections", {"name": "new-room", "model": "small", "fields": ["year:integer"]})
         assert made.status == 201 and made.json["status"]["documents"] == 0, made
-        put = {"collection": "new-room", "documents": [{"id": "one", "text": "a ship", "metadata": {"year": 2001}}, {"id": "two", "text": "a crane"}]}
+        put = {"collection": "new-room", "documents": [{"id": "one", "text": "a ship", "metadata": {"year": 2001}},
+                                                       {"id": "two", "text": "a crane"}]}
         assert server.post("/documents", put).json["added"] == 2
         assert find(server, "new-room") == ["one"]
-        assert server.post("/search", {"collection": "new-room", "filter": "year:[2000 TO *]"}).json["hits"][0]["document"] == "one"
+        assert server.post("/search", {"collection": "new-room",
+                                       "filter": "year:[2000 TO *]"}).json["hits"][0]["document"] == "one"
         again = server.post("/collections", {"name": "new-room"})
         assert again.status in (400, 409) and "new-room" in again.text
         # One that somebody else puts there, and takes away again.
@@ -80,16 +82,44 @@ def test_a_collection_has_the_name_that_it_was_made_with(place):
             assert server.http("GET", f"/collections/{name}").status == 200
 
 
+def test_one_name_is_given_once(place):
+    """However many ask for it at the same time."""
+    with Daemon(place, "--collections", "rooms") as server, concurrent.futures.ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda _: server.post("/collections", {"name": "wanted", "model": "small"}), range(8)))
+        assert sorted(answer.status == 201 for answer in made) == [False] * 7 + [True], made
+        assert {answer.status for answer in made} <= {201, 400, 409, 503}, made
+        put = {"collection": "wanted", "documents": [{"id": "one", "text": "a ship"}]}
+        assert server.post("/documents", put).status == 200 and find(server, "wanted") == ["one"]
+
+
+def test_two_servers_write_one_after_the_other(place):
+    """While one has an index open for writing the other says so, with a time to come again; both find what is written."""
+    place.index("shared", DOCUMENTS[:3], "--model", "small")
+    with Daemon(place, "--index", "shared") as one, Daemon(place, "--index", "shared") as other:
+        put = lambda server, id: server.post("/documents", {"documents": [{"id": id, "text": f"written {id}"}]})
+        assert put(one, "first").status == 200
+        refused = put(other, "second")
+        assert refused.status == 503 and "another process" in refused.json["error"]["message"], refused
+        assert int(refused.headers["retry-after"]) >= 1
+        other.until(lambda: put(other, "second").status == 200, "the other one is never let in", 20)
+        for server in [one, other]:
+            server.until(lambda: sorted(find(server, "shared", "written")) == ["first", "second"], "what is written is not found", 10)
+    place.run("verify", "--index", "shared")
+
+
 def test_several_models_at_once(place):
     with Daemon(place, "--index", "room-a,room-d,named=room-b") as server:
-        assert [line["name"] for line in server.http("GET", "/collections").json["collections"]] == ["named", "room-a", "room-d"]
+        names = [line["name"] for line in server.http("GET", "/collections").json["collections"]]
+        assert names == ["named", "room-a", "room-d"]
         assert find(server, "room-d", "how do I renew the certificate", "hybrid")[0] == "cert"
         assert find(server, "room-a", "bread", "hybrid") and find(server, "named", "bread", "hybrid")
-        sizes = {model: len(server.post("/v1/embeddings", {"input": "a", "model": model}).json["data"][0]["embedding"]) for model in ["small", "all-minilm-l6-v2"]}
+        sizes = {model: len(server.post("/v1/embeddings", {"input": "a", "model": model}).json["data"][0]["embedding"])
+                 for model in ["small", "all-minilm-l6-v2"]}
         assert sizes["all-minilm-l6-v2"] == 384 != sizes["small"]
         assert server.post("/v1/rerank", {"query": "a", "documents": ["b"], "model": "cross"}).status == 200
         with server.channel() as channel:
-            loaded = {model.name for model in Protocol(server).ask(channel, "ModelService/ListModels", {}).models if model.loaded}
+            loaded = {model.name for model in Protocol(server).ask(channel, "ModelService/ListModels", {}).models
+                      if model.loaded}
         assert loaded >= {"small", "all-minilm-l6-v2", "cross"}
         unnamed = server.post("/search", {"query": "ship"})
         assert unnamed.status == 400 and unnamed.json["error"]["field"] == "collection"
@@ -109,7 +139,8 @@ def test_what_is_not_used_is_closed_and_opened_on_demand(place):
             # Another model, which does not fit beside the first.
             assert server.post("/embed", {"inputs": "a"}).status == 200
             time.sleep(2.5)
-        assert any("model closed" in line for line in closed(server)) or any("collection closed" in line for line in closed(server)), server.said()
+        assert any("model closed" in line for line in closed(server)) or any("collection closed" in line
+            for line in closed(server)), server.said()
         put = server.post("/documents", {"collection": "room-c", "documents": [{"id": "late", "text": "a late ship"}]})
         assert put.status == 200 and "late" in find(server, "room-c")
         server.post("/documents/delete", {"collection": "room-c", "ids": ["late"]})
@@ -187,5 +218,6 @@ def test_work_in_quantity_does_not_delay_those_who_wait(place):
             for done in working:
                 done.result()
         of_bulk = statistics.median(bulk)
-        print(f"one text: {alone * 1e3:.0f} ms alone, {beside * 1e3:.0f} ms beside work of which a request takes {of_bulk * 1e3:.0f} ms (medians)")
+        print(f"one text: {alone * 1e3:.0f} ms alone, {beside * 1e3:.0f} ms beside work of which a request takes "
+              f"{of_bulk * 1e3:.0f} ms (medians)")
         assert beside < of_bulk / 2, f"{beside:.2f} s beside work of {of_bulk:.2f} s"

@@ -79,7 +79,8 @@ def test_what_is_spoken_inside(place, certificates):
                 assert connection.version() == "TLSv1.3"
         context = ssl.create_default_context(cafile=certificates.ca)
         context.maximum_version = ssl.TLSVersion.TLSv1_2
-        with socket.create_connection((server.host, server.port)) as plain, context.wrap_socket(plain, server_hostname="localhost") as connection:
+        with socket.create_connection((server.host, server.port)) as plain, context.wrap_socket(plain,
+            server_hostname="localhost") as connection:
             assert connection.version() == "TLSv1.2"
         old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         old.check_hostname, old.verify_mode = False, ssl.CERT_NONE
@@ -108,7 +109,8 @@ def test_a_certificate_that_is_replaced(place, certificates):
         with contextlib.closing(server.socket()) as before, server.channel() as channel:
             assert Reflection(channel, "v1").services()
             certificates.renew("second")
-            server.until(lambda: name_shown(server) == "second", "new connections get the old certificate", SECONDS_TO_NOTICE)
+            server.until(lambda: name_shown(server) == "second", "new connections get the old certificate",
+                         SECONDS_TO_NOTICE)
             # Whoever was connected goes on.
             assert name_of(before) == "first" and still_answers(before)
             assert Reflection(channel, "v1").services()
@@ -145,7 +147,8 @@ def test_what_is_broken_is_said_once(place, certificates):
         certificates.certificate.write_text("nonsense")
         (place.folder / "said.toml").write_text("nonsense")
         told = lambda what: sum(f"{what} as" in line for line in server.log)
-        server.until(lambda: told("certificate stays") and told("keys stay"), "the log does not say what is broken", SECONDS_TO_NOTICE)
+        server.until(lambda: told("certificate stays") and told("keys stay"), "the log does not say what is broken",
+                     SECONDS_TO_NOTICE)
         time.sleep(6)
         assert (told("certificate stays"), told("keys stay")) == (1, 1), server.said()
 
@@ -169,7 +172,8 @@ def test_clients_need_a_certificate(place, certificates):
         assert server.http("GET", "/collections").status == 200
         (certificates.folder / "clients.pem").write_bytes(stranger.ca.read_bytes())
         server.client = stranger.client()
-        server.until(lambda: server.http("GET", "/healthz", timeout=5).status == 200, "the new authority is not taken", SECONDS_TO_NOTICE)
+        server.until(lambda: server.http("GET", "/healthz", timeout=5).status == 200, "the new authority is not taken",
+                     SECONDS_TO_NOTICE)
         server.client = own
         with pytest.raises((ssl.SSLError, ConnectionError)):
             server.http("GET", "/healthz", timeout=5)
@@ -178,7 +182,8 @@ def test_clients_need_a_certificate(place, certificates):
 def refused_to_start(place, *options):
     """What a server says that does not start, and its exit code."""
     words = [str(word) for word in [binary(), "serve", "--index", "sealed", *options]]
-    ended = subprocess.run(words, cwd=place.folder, env=place.environment, capture_output=True, encoding="utf-8", timeout=30)
+    ended = subprocess.run(words, cwd=place.folder, env=place.environment, capture_output=True, encoding="utf-8",
+                           timeout=30)
     return ended.returncode, ended.stderr
 
 
@@ -186,11 +191,15 @@ def test_files_of_tls_that_are_wrong_from_the_start(place, certificates):
     nonsense = certificates.folder / "nonsense.pem"
     nonsense.write_text("nonsense")
     other = Certificates(certificates.folder / "other")
-    for certificate, key, more in [(nonsense, certificates.key, []), (certificates.certificate, nonsense, []), (certificates.certificate, other.key, []),
-                                   (certificates.folder / "none.pem", certificates.key, []), (certificates.certificate, certificates.key, ["--client-ca", nonsense])]:
-        code, said = refused_to_start(place, "--listen", "127.0.0.1:0", "--tls-cert", certificate, "--tls-key", key, *more)
+    for certificate, key, more in [(nonsense, certificates.key, []), (certificates.certificate, nonsense, []),
+                                   (certificates.certificate, other.key, []),
+                                   (certificates.folder / "none.pem", certificates.key, []),
+                                   (certificates.certificate, certificates.key, ["--client-ca", nonsense])]:
+        code, said = refused_to_start(place, "--listen", "127.0.0.1:0", "--tls-cert", certificate, "--tls-key", key,
+                                      *more)
         assert code in (1, 2) and "panicked" not in said and ".pem" in said, (code, said)
-    for half in [["--tls-cert", certificates.certificate], ["--tls-key", certificates.key], ["--client-ca", certificates.ca]]:
+    for half in [["--tls-cert", certificates.certificate], ["--tls-key", certificates.key],
+                 ["--client-ca", certificates.ca]]:
         code, said = refused_to_start(place, "--listen", "127.0.0.1:0", *half)
         assert code == 2 and "--tls-" in said, (code, said)
 

@@ -45,7 +45,8 @@ class Http2:
     def request(self, path, headers=(), body=None, method="POST", end=True, authority=None):
         """Begins a request; the number of its stream."""
         stream = self.h2.get_next_available_stream_id()
-        pseudo = [(":method", method), (":scheme", self.scheme), (":authority", authority or self.authority), (":path", path)]
+        pseudo = [(":method", method), (":scheme", self.scheme), (":authority", authority or self.authority),
+                  (":path", path)]
         self.h2.send_headers(stream, [*pseudo, *headers], end_stream=end and body is None)
         self.flush()
         if body is not None:

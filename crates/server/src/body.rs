@@ -5,7 +5,7 @@ use std::error::Error;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -35,13 +35,16 @@ struct State {
     held: Vec<OwnedSemaphorePermit>,
     /// Where the messages of gRPC begin and end; a message that is whole is its reader's, and its room free again.
     messages: Option<Messages>,
+    /// Since when a message is on its way, and for how long it may be.
+    message_since: Option<Instant>,
+    message_timeout: Duration,
     ended: bool,
 }
 
 /// Why a body cannot be read further.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BodyError {
-    #[error("nothing of the body came for {} s, which is the limit {}", .0.as_secs_f64(), .1)]
+    #[error("the body did not come on for {} s, which is the limit {}", .0.as_secs_f64(), .1)]
     Timeout(Duration, &'static str),
     #[error("too many large requests are being sent at once; try again later")]
     NoRoom,
@@ -62,15 +65,23 @@ impl BodyError {
 }
 
 impl Watched {
-    /// Watches over `body`: some of it has to come within `timeout`, a limit of that name, and what of it is held has to find place in `room`, in KiB.
-    pub(crate) fn new(body: Body, timeout: (Duration, &'static str), room: &Arc<Semaphore>, is_grpc: bool) -> Self {
+    /// Watches over `body`: some of it has to come within `timeout`, a limit of that name, and what of it is held has to find
+    /// place in `room`, in KiB. Of gRPC, a message that has begun has to be whole within the time given.
+    pub(crate) fn new(
+        body: Body,
+        timeout: (Duration, &'static str),
+        room: &Arc<Semaphore>,
+        grpc_message: Option<Duration>,
+    ) -> Self {
         let state = State {
             body,
             timeout,
             sleep: None,
             room: Arc::clone(room),
             held: Vec::new(),
-            messages: is_grpc.then(Messages::default),
+            messages: grpc_message.map(|_| Messages::default()),
+            message_since: None,
+            message_timeout: grpc_message.unwrap_or(Duration::MAX),
             ended: false,
         };
         Self { state: Arc::new(Mutex::new(state)) }
@@ -113,6 +124,10 @@ impl hyper::body::Body for Watched {
                 {
                     return Poll::Ready(Some(Err(Box::new(BodyError::NoRoom))));
                 }
+                if state.message_since.is_some_and(|since| since.elapsed() > state.message_timeout) {
+                    let error = BodyError::Timeout(state.message_timeout, "request-timeout");
+                    return Poll::Ready(Some(Err(Box::new(error))));
+                }
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(error.into()))),
@@ -150,6 +165,10 @@ impl State {
                 let open = messages.read(data);
                 if messages.has_ended {
                     self.held.clear();
+                    self.message_since = None;
+                }
+                if messages.is_open() {
+                    self.message_since.get_or_insert_with(Instant::now);
                 }
                 open.min(data.len())
             }
@@ -181,6 +200,11 @@ struct Messages {
 }
 
 impl Messages {
+    /// Whether a message, or the bytes before it, have begun and are not whole.
+    fn is_open(&self) -> bool {
+        self.missing > 0 || !self.prefix.is_empty()
+    }
+
     /// Follows `data`; returns how many bytes of a message that is not whole yet have come.
     fn read(&mut self, data: &[u8]) -> usize {
         self.has_ended = false;
@@ -248,12 +272,12 @@ mod tests {
         run(async {
             let room = Arc::new(Semaphore::new(16));
             let whole =
-                Watched::new(Body::from(vec![0; 10 << 10]), (Duration::from_secs(9), "body-timeout"), &room, false);
+                Watched::new(Body::from(vec![0; 10 << 10]), (Duration::from_secs(9), "body-timeout"), &room, None);
             let kept = whole.clone();
             assert_eq!(whole.collect().await.unwrap().to_bytes().len(), 10 << 10);
             assert_eq!(room.available_permits(), 6);
             let other =
-                Watched::new(Body::from(vec![0; 10 << 10]), (Duration::from_secs(9), "body-timeout"), &room, false);
+                Watched::new(Body::from(vec![0; 10 << 10]), (Duration::from_secs(9), "body-timeout"), &room, None);
             let error = other.collect().await.unwrap_err();
             assert_eq!(BodyError::of(error.as_ref()), Some(&BodyError::NoRoom));
             drop(kept);
@@ -275,7 +299,7 @@ mod tests {
     fn what_nobody_reads_is_read_to_its_end_when_it_is_little() {
         run(async {
             let room = Arc::new(Semaphore::new(1 << 20));
-            let little = Watched::new(Body::from("abc"), (Duration::from_secs(9), "body-timeout"), &room, false);
+            let little = Watched::new(Body::from("abc"), (Duration::from_secs(9), "body-timeout"), &room, None);
             drop(little.body());
             assert!(little.drop_rest().await);
         });

@@ -89,7 +89,12 @@ impl Failure {
 
     /// Says the same of one of several things.
     pub(crate) fn at(self, what: &str, number: usize) -> Self {
-        Self { message: shortened(format!("{what} {number}: {}", self.message)), ..self }
+        self.about(&format!("{what} {number}"))
+    }
+
+    /// Says what it is about.
+    pub(crate) fn about(self, what: &str) -> Self {
+        Self { message: shortened(format!("{what}: {}", self.message)), ..self }
     }
 }
 

@@ -41,9 +41,10 @@ const REFLECTION: [&str; 2] = ["grpc.reflection.v1.ServerReflection", "grpc.refl
 /// Answers the calls of one service.
 struct Service(Arc<Engine>);
 
-/// Whether a request is of gRPC.
+/// Whether a request is of gRPC: `application/grpc`, alone or with an encoding such as `+proto`.
 pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
-    headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
+    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.as_bytes().strip_prefix(b"application/grpc"));
+    kind.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"+") || rest.starts_with(b";"))
 }
 
 /// Paths of all methods that there are, and whether each is a stream.

@@ -8,9 +8,9 @@ use axum::extract::{MatchedPath, Request};
 use axum::middleware::Next;
 use axum::response::Response;
 use berth_pipeline::Lane;
+use http::Method;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::Authority;
-use http::{Method, StatusCode};
 use tokio::sync::Semaphore;
 use tracing::Instrument as _;
 
@@ -141,7 +141,8 @@ pub(crate) async fn guard(guard: Arc<Guard>, mut request: Request, next: Next) -
     } else {
         (guard.limits.body_timeout, "body-timeout")
     };
-    let body = Watched::new(body, body_timeout, &guard.room, is_grpc);
+    let message_timeout = is_grpc.then_some(guard.limits.request_timeout);
+    let body = Watched::new(body, body_timeout, &guard.room, message_timeout);
     *request.body_mut() = body.body();
     let response = async {
         match guard.admit(&request) {
@@ -170,10 +171,6 @@ pub(crate) async fn guard(guard: Arc<Guard>, mut request: Request, next: Next) -
     .instrument(span.clone())
     .await;
     let mut response = finish(response, (family, is_grpc), &guard.limits);
-    if path == "/mcp" && response.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        let message = format!("the body is larger than the limit max-message-bytes of {}", guard.limits.message_bytes);
-        response = answer(&Failure::limit("max-message-bytes", "body", message), family);
-    }
     let failed = response.status().is_client_error() || response.status().is_server_error();
     // A client that is still sending would not see the answer before its connection ends.
     if failed && !is_grpc && !body.drop_rest().await {

@@ -6,6 +6,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::Response;
+use axum::routing::any;
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, ErrorData, Implementation, ListToolsResult,
     PaginatedRequestParams, ServerCapabilities, ServerConfig, Tool, ToolAnnotations,
@@ -17,6 +21,7 @@ use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, Stream
 use rmcp::{ServerHandler, ServiceExt};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tower::ServiceExt as _;
 
 use crate::access::Caller;
 use crate::access::audit::Audit;
@@ -24,6 +29,7 @@ use crate::engine::documents::{Listed, the_one};
 use crate::engine::search::SearchRequest;
 use crate::engine::{Context, Engine, Renewal, blocking};
 use crate::failure::Failure;
+use crate::http::errors::bytes;
 use crate::options::ServerOptions;
 
 /// Hits unless another number is asked for: assistants read all of them.
@@ -54,7 +60,22 @@ pub(crate) fn routes(engine: &Arc<Engine>) -> Router {
         .with_max_request_body_bytes(engine.limits.message_bytes);
     let service =
         StreamableHttpService::new(move || Ok(assistant.clone()), Arc::new(NeverSessionManager::default()), config);
-    Router::new().route_service("/mcp", service)
+    // The body is read here, so that its limits are said in words like those of other routes.
+    let answer = move |request: Request| {
+        let service = service.clone();
+        async move {
+            let (parts, body) = request.into_parts();
+            let limits = parts.extensions.clone();
+            let mut whole = Request::new(body);
+            *whole.extensions_mut() = limits;
+            let body = bytes(whole).await?;
+            let answer = service.oneshot(Request::from_parts(parts, Body::from(body))).await;
+            let answer: Result<Response, Failure> =
+                answer.map(|response| response.map(Body::new)).map_err(|never| match never {});
+            answer
+        }
+    };
+    Router::new().route("/mcp", any(answer))
 }
 
 /// Answers an assistant on standard input and output until it goes away.

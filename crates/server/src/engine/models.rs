@@ -128,7 +128,7 @@ impl Models {
             if failure.message.contains(&key.name) {
                 return failure;
             }
-            Failure { message: format!("model '{}': {}", key.name, failure.message), ..failure }
+            failure.about(&format!("model '{}'", key.name))
         })
     }
 

@@ -83,8 +83,8 @@ fn unreadable(code: GrpcCode, message: &str, limits: &Limits) -> Option<Failure>
     if message.contains(&BodyError::NoRoom.to_string()) {
         return Some(of_body(BodyError::NoRoom));
     }
-    for limit in ["body-timeout", "idle-timeout"] {
-        if message.contains("nothing of the body came for") && message.contains(limit) {
+    for limit in ["body-timeout", "idle-timeout", "request-timeout"] {
+        if message.contains("the body did not come on for") && message.contains(limit) {
             return Some(Failure { limit: Some(limit), ..Failure::new(Code::DeadlineExceeded, message) });
         }
     }

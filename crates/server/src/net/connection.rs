@@ -183,13 +183,15 @@ impl Drop for UnderWay {
 struct Counted {
     body: Body,
     under_way: UnderWay,
-    /// When its last piece was handed on; 0 while it waits for the next one itself.
+    /// When it was made, or its last piece handed on; 0 while it waits for the next one itself.
     handed_on_ms: Arc<AtomicU64>,
 }
 
 impl Counted {
     fn new(body: Body, under_way: UnderWay) -> Self {
-        let handed_on_ms = Arc::new(AtomicU64::new(0));
+        // It is there from now on, whether or not the client lets anybody ask for it.
+        let made_ms = (under_way.1.elapsed().as_millis() as u64).max(1);
+        let handed_on_ms = Arc::new(AtomicU64::new(made_ms));
         let mut answers = under_way.0.answers.lock().unwrap_or_else(PoisonError::into_inner);
         answers.push(Arc::downgrade(&handed_on_ms));
         drop(answers);
