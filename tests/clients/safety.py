@@ -90,6 +90,9 @@ class Answer:
 class Daemon:
     """`berth serve` with whatever options, over TLS where `tls` is a Certificates; may be killed and started again."""
 
+    # Processes that were started, for whoever has to be sure that none is left.
+    started = []
+
     def __init__(self, world, *options, tls=None, listen="127.0.0.1:0", client=None, environment=(), drain=5, wait=True):
         self.world, self.options, self.tls, self.client = world, options, tls, client
         self.environment, self.drain, self.log = {**world.environment, **dict(environment)}, drain, []
@@ -103,6 +106,7 @@ class Daemon:
             [str(word) for word in words], cwd=self.world.folder, env=self.environment, stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, encoding="utf-8", errors="replace",
         )
+        self.started.append(self.process)
         self.address, self.announced = None, threading.Event()
         self.reading = threading.Thread(target=self._read, args=[self.process.stderr], daemon=True)
         self.reading.start()
@@ -308,7 +312,7 @@ def is_closed(connection, seconds):
     return False
 
 
-PATHS = re.compile(r"(?:^|[\s'\"(=:`])(/(?:root|home|tmp|var|usr|opt|srv|etc|proc|work|private|Users)\b[^\s'\"]*)")
+PATHS = re.compile(r"(?:^|[\s'\"(=:`])(/(?:root|home|tmp|var|usr|opt|srv|etc|proc|private|Users)\b[^\s'\"]*)")
 
 
 def names_a_path(text):

@@ -286,7 +286,7 @@ mod tests {
                 Body::from([message(9000), message(9000)].concat()),
                 (Duration::from_secs(9), "body-timeout"),
                 &room,
-                true,
+                Some(Duration::from_secs(9)),
             );
             let kept = stream.clone();
             stream.collect().await.unwrap();
