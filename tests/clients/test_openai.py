@@ -102,7 +102,7 @@ def test_models_are_listed_and_described(client):
         ({"input": "a", "encoding_format": "hex"}, None),
         ({"input": [[-1]]}, None),
         ({"input": [[4_000_000]]}, None),
-        ({"input": "word " * 600}, None),
+        ({"input": "word " * 600}, "input"),
     ],
 )
 def test_bad_requests_are_named(client, request_, param):

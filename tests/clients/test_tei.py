@@ -126,7 +126,7 @@ def test_similarity(ask):
 def test_tokenize_and_decode(world, ask):
     rows = ask("tokenize", {"inputs": TEXTS})
     for row, text, line in zip(rows, TEXTS, world.embed(TEXTS, "--tokens"), strict=True):
-        assert [set(token) for token in row] == [{"id", "text", "special", "start", "stop"}] * len(row)
+        assert [set(token) for token in row] == [{"id", "text", "piece", "special", "start", "stop"}] * len(row)
         assert [token["text"] for token in row if token["special"]] == ["[CLS]", "[SEP]"]
         assert all((token["start"] is None) == token["special"] for token in row)
         plain = [token for token in row if not token["special"]]

@@ -25,7 +25,9 @@ class Http2:
         )
         self.h2 = h2.connection.H2Connection(config)
         if window is not None:
-            self.h2.local_settings[h2.settings.SettingCodes.INITIAL_WINDOW_SIZE] = window
+            # Not `local_settings[...] = window`, which says so only after the first settings.
+            values = {h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: window}
+            self.h2.local_settings = h2.settings.Settings(client=True, initial_values=values)
         self.h2.initiate_connection()
         self.answers, self.closed, self.reads = {}, None, True
         self.flush()

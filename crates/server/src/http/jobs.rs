@@ -116,7 +116,7 @@ pub(crate) struct SnapshotRequest {
 #[utoipa::path(post, path = "/snapshots", tag = "jobs", request_body = SnapshotRequest, responses(
     (status = 200, body = JobAnswer),
     (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody),
-    (status = 404, body = ErrorBody), (status = 429, body = ErrorBody), (status = 503, body = ErrorBody),
+    (status = 404, body = ErrorBody), (status = 409, body = ErrorBody), (status = 429, body = ErrorBody), (status = 503, body = ErrorBody),
 ))]
 pub(crate) async fn snapshot(
     State(engine): State<Arc<Engine>>,
