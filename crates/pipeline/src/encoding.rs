@@ -10,7 +10,7 @@ use crate::graphs::with_graph;
 use crate::{Error, Home, models};
 
 /// Model of a new index when none is named.
-pub(crate) const DEFAULT_MODEL: &str = "all-minilm-l6-v2";
+pub const DEFAULT_MODEL: &str = "all-minilm-l6-v2";
 
 /// What the user chose; `None` leaves the choice to the index, or to the default.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

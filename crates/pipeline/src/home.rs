@@ -66,8 +66,8 @@ impl Home {
     }
 }
 
-/// A name that stays inside the folder of models.
-pub(crate) fn is_plain_name(name: &str) -> bool {
+/// A name that stays inside its folder: letters, digits, `-`, `_` and `.`, which does not come first.
+pub fn is_plain_name(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     !name.is_empty() && !name.starts_with('.') && name.bytes().all(plain)
 }

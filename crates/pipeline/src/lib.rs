@@ -55,12 +55,12 @@ pub use calibrate::{Calibration, FittedCurve, fit_relevance};
 pub use compact::{CompactReport, compact};
 pub use curation::{pin, pins, set_synonyms, synonyms, unpin};
 pub use doctor::{Check, Verdict, examine};
-pub use encoding::{EncoderChoice, choice_for, fingerprint_hash, open_encoder, settled_precision};
+pub use encoding::{DEFAULT_MODEL, EncoderChoice, choice_for, fingerprint_hash, open_encoder, settled_precision};
 pub use error::Error;
 pub use evaluate::{EncodeCost, EvalOptions, EvalReport, ModeReport, evaluate};
 pub use export::{ExportFormat, ExportReport, export};
 pub use heads::{open_head, open_tokenizer};
-pub use home::Home;
+pub use home::{Home, is_plain_name};
 pub use import::{ImportOptions, ImportReport, import};
 pub use ingest::{
     Encoders, GivenOutcome, GivenReport, IngestOptions, IngestReport, Ingestor, Progress, ProgressState, create_index,

@@ -44,13 +44,16 @@ struct State {
 /// Why a body cannot be read further.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BodyError {
-    #[error("the body did not come on for {} s, which is the limit {}", .0.as_secs_f64(), .1)]
+    #[error("{} for {} s, which is the limit {}", Self::STALLED, .0.as_secs_f64(), .1)]
     Timeout(Duration, &'static str),
     #[error("too many large requests are being sent at once; try again later")]
     NoRoom,
 }
 
 impl BodyError {
+    /// How the message of a body that stalls begins: gRPC's own layer hands on the words alone.
+    pub(crate) const STALLED: &str = "the body did not come on";
+
     /// The one that a failure of reading comes from.
     pub(crate) fn of<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Self> {
         let mut cause = Some(error);

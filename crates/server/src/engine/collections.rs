@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use berth_pipeline::{IndexReader, Searcher, StoredWeights, index_exists, stored_weights};
+use berth_pipeline::{IndexReader, Searcher, StoredWeights, index_exists, is_plain_name, stored_weights};
 use tokio::sync::Mutex;
 
 use super::blocking;
@@ -65,6 +65,10 @@ impl OpenCollection {
         })
     }
 
+    fn base(&self) -> Base {
+        self.base.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// What searches, as of at most [`REFRESH`] ago, with the weights that the index stores.
     pub(crate) async fn fresh(self: &Arc<Self>) -> Result<(Searcher, Option<StoredWeights>), Failure> {
         let is_due = {
@@ -79,7 +83,7 @@ impl OpenCollection {
             let this = Arc::clone(self);
             blocking(move || this.refresh()).await?;
         }
-        let Base { searcher, weights } = self.base.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let Base { searcher, weights } = self.base();
         Ok((searcher, weights))
     }
 
@@ -88,7 +92,7 @@ impl OpenCollection {
         &self,
         count: impl FnOnce(&Searcher) -> Result<Lengths, Failure>,
     ) -> Result<Lengths, Failure> {
-        let searcher = self.base.read().unwrap_or_else(PoisonError::into_inner).searcher.clone();
+        let searcher = self.base().searcher;
         let generation = searcher.reader().snapshot().generation();
         let known = self.lengths.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match known {
@@ -103,7 +107,7 @@ impl OpenCollection {
 
     /// Bytes of its files.
     pub(crate) fn bytes(&self) -> u64 {
-        let reader = Arc::clone(self.base.read().unwrap_or_else(PoisonError::into_inner).searcher.reader());
+        let reader = Arc::clone(self.base().searcher.reader());
         let status = reader.snapshot().status();
         status.lexical_bytes + status.dense_bytes + status.token_bytes
     }
@@ -111,10 +115,10 @@ impl OpenCollection {
     /// Opens the last commit when there is a newer one. Weights and curves of relevance lie beside the commits and are read
     /// again too.
     pub(crate) fn refresh(&self) -> Result<(), Failure> {
-        let reader = Arc::clone(self.base.read().unwrap_or_else(PoisonError::into_inner).searcher.reader());
+        let reader = Arc::clone(self.base().searcher.reader());
         let is_newer = reader.refresh()?;
         let weights = weights_of(&self.path, &reader)?;
-        let known = self.base.read().unwrap_or_else(PoisonError::into_inner).weights;
+        let known = self.base().weights;
         if is_newer || weights != known {
             let newer = Base::over(&self.path, reader)?;
             *self.base.write().unwrap_or_else(PoisonError::into_inner) = newer;
@@ -302,8 +306,7 @@ pub(crate) fn unknown(name: &str) -> Failure {
 
 /// A name that stays inside its folder, and in an address.
 fn is_name(name: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    !name.is_empty() && name.len() <= LONGEST_NAME && !name.starts_with('.') && name.bytes().all(plain)
+    name.len() <= LONGEST_NAME && is_plain_name(name)
 }
 
 #[cfg(test)]

@@ -330,6 +330,12 @@ fn measured(searcher: &Searcher) -> Result<Lengths, Failure> {
     Ok(lengths)
 }
 
+/// Fields and their kinds, by words such as `year:integer`.
+pub(crate) fn declared(words: &[String]) -> Result<Vec<FieldDeclaration>, Failure> {
+    let fields: Result<Vec<_>, _> = words.iter().map(|words| words.parse::<FieldDeclaration>()).collect();
+    fields.map_err(|error| Failure::invalid("fields", error.to_string()))
+}
+
 /// The document of an id, or words that there is none.
 pub(crate) fn the_one(mut found: Vec<StoredDocument>, id: &str) -> Result<StoredDocument, Failure> {
     let shown: String = id.chars().take(200).collect();

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use berth_pipeline::{Keeping, compact, dates, keep_snapshot, purge, verify_index};
+use berth_pipeline::{Keeping, compact, dates, is_plain_name, keep_snapshot, purge, verify_index};
 
 use super::collections::Collection;
 use super::{Context, Engine, blocking, detached, missing};
@@ -57,7 +57,7 @@ impl FromStr for JobKind {
 
 /// How far a job is.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum JobState {
+enum JobState {
     Running,
     Done(String),
     Failed(String),
@@ -69,9 +69,25 @@ pub(crate) struct Job {
     pub(crate) id: String,
     pub(crate) collection: String,
     pub(crate) kind: JobKind,
-    pub(crate) state: JobState,
-    pub(crate) started: Instant,
-    pub(crate) took: Option<Duration>,
+    state: JobState,
+    started: Instant,
+    took: Option<Duration>,
+}
+
+impl Job {
+    /// The word for how far it is, and what came of it or why it failed.
+    pub(crate) fn words(&self) -> (&'static str, &str) {
+        match &self.state {
+            JobState::Running => ("running", ""),
+            JobState::Done(message) => ("done", message),
+            JobState::Failed(message) => ("failed", message),
+        }
+    }
+
+    /// How long it took, or takes already.
+    pub(crate) fn seconds(&self) -> f64 {
+        self.took.unwrap_or_else(|| self.started.elapsed()).as_secs_f64()
+    }
 }
 
 /// The jobs of a server, the newest first.
@@ -189,11 +205,10 @@ impl Engine {
 
 /// Where a snapshot of this name lies: in a folder beside the index. By the moment where it has no name.
 fn place_of_snapshot(index: &Path, called: &str) -> Result<PathBuf, Failure> {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     let now = dates::of_clock(SystemTime::now()).replace(':', "");
     let is_named = !called.is_empty();
     let called = if is_named { called } else { now.as_str() };
-    if called.starts_with('.') || called.len() > 128 || !called.bytes().all(plain) {
+    if called.len() > 128 || !is_plain_name(called) {
         return Err(Failure::invalid(
             "name",
             "a snapshot is named by letters, digits, '-', '_' and '.', at most 128 of them",

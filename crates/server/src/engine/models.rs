@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use berth_pipeline::{
-    Call, Encoder, EncoderChoice, Error, Home, Lane, SparseEncoder, TokenEncoder, choice_for, installed, open_head,
-    settled_precision,
+    DEFAULT_MODEL, Encoder, EncoderChoice, Error, Home, Lane, SparseEncoder, TokenEncoder, choice_for, installed,
+    open_head, settled_precision,
 };
 use berth_types::{Device, Fingerprint, Head, Precision};
 use tokio::sync::OnceCell;
@@ -51,12 +51,12 @@ impl Model {
 
     /// The model for late interaction; it must have been opened for that.
     pub(crate) fn token_encoder(&self) -> Result<TokenEncoder, Failure> {
-        prepared(&self.tokens, || TokenEncoder::over(self.encoder.for_call(&Call::default())))
+        prepared(&self.tokens, || TokenEncoder::over(self.encoder.clone()))
     }
 
     /// The model for sparse vectors; it must have been opened for that.
     pub(crate) fn sparse_encoder(&self) -> Result<SparseEncoder, Failure> {
-        prepared(&self.sparse, || SparseEncoder::over(self.encoder.for_call(&Call::default())))
+        prepared(&self.sparse, || SparseEncoder::over(self.encoder.clone()))
     }
 }
 
@@ -98,7 +98,7 @@ impl Models {
 
     /// The model that is meant where a request names none.
     pub(crate) fn default_name(&self) -> &str {
-        self.choice.model.as_deref().unwrap_or("all-minilm-l6-v2")
+        self.choice.model.as_deref().unwrap_or(DEFAULT_MODEL)
     }
 
     /// The key of a model by name; the default one where that is empty.

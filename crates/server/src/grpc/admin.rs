@@ -1,14 +1,12 @@
 //! `AdminService`.
 
-use berth_types::FieldDeclaration;
 use tonic::{Request, Response, Status};
 
 use super::proto::admin_service_server::AdminService;
 use super::{Service, context, proto};
 use crate::access::keys::Scope;
-use crate::engine::documents::{Described, Listed, NewCollection};
-use crate::engine::jobs::{Job, JobKind, JobState};
-use crate::failure::Failure;
+use crate::engine::documents::{Described, Listed, NewCollection, declared};
+use crate::engine::jobs::{Job, JobKind};
 
 #[tonic::async_trait]
 impl AdminService for Service {
@@ -34,9 +32,7 @@ impl AdminService for Service {
         let context = context(&request)?;
         let proto::CreateCollectionRequest { name, model, window, overlap, fields, access_field } =
             request.into_inner();
-        let field = |words: &String| words.parse::<FieldDeclaration>();
-        let fields = fields.iter().map(field).collect::<Result<Vec<_>, _>>();
-        let fields = fields.map_err(|error| Failure::invalid("fields", error.to_string()))?;
+        let fields = declared(&fields)?;
         let access_field = Some(access_field).filter(|field| !field.is_empty());
         let (window, overlap) = (window.map(|tokens| tokens as usize), overlap.map(|tokens| tokens as usize));
         let wanted = NewCollection { name: name.clone(), model, window, overlap, fields, access_field };
@@ -104,12 +100,7 @@ impl AdminService for Service {
 }
 
 fn job(job: Job) -> proto::Job {
-    let Job { id, collection, kind, state, started, took } = job;
-    let (state, message) = match state {
-        JobState::Running => ("running", String::new()),
-        JobState::Done(message) => ("done", message),
-        JobState::Failed(message) => ("failed", message),
-    };
-    let seconds = took.unwrap_or_else(|| started.elapsed()).as_secs_f64();
-    proto::Job { id, collection, kind: kind.as_str().to_owned(), state: state.to_owned(), message, seconds }
+    let (state, message) = job.words();
+    let (state, message, seconds) = (state.to_owned(), message.to_owned(), job.seconds());
+    proto::Job { id: job.id, collection: job.collection, kind: job.kind.as_str().to_owned(), state, message, seconds }
 }

@@ -84,7 +84,7 @@ fn unreadable(code: GrpcCode, message: &str, limits: &Limits) -> Option<Failure>
         return Some(of_body(BodyError::NoRoom));
     }
     for limit in ["body-timeout", "idle-timeout", "request-timeout"] {
-        if message.contains("the body did not come on for") && message.contains(limit) {
+        if message.contains(BodyError::STALLED) && message.contains(limit) {
             return Some(Failure { limit: Some(limit), ..Failure::new(Code::DeadlineExceeded, message) });
         }
     }

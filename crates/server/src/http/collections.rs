@@ -6,14 +6,14 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use axum::{Extension, Json};
 use berth_pipeline::{BuiltWith, IndexStatus};
-use berth_types::{FieldDeclaration, FieldKind};
+use berth_types::FieldKind;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::errors::{Body, ErrorBody};
 use crate::engine::collections::Known;
-use crate::engine::documents::{Described, Lengths, Listed, NewCollection};
+use crate::engine::documents::{Described, Lengths, Listed, NewCollection, declared};
 use crate::engine::{Context, Engine};
 use crate::failure::Failure;
 use crate::metrics::LatencyReport;
@@ -200,9 +200,7 @@ pub(crate) async fn create(
     Body(request): Body<CreateRequest>,
 ) -> Result<(StatusCode, Json<CollectionAnswer>), Failure> {
     let CreateRequest { name, model, window, overlap, fields, access_field } = request;
-    let field = |words: &String| words.parse::<FieldDeclaration>();
-    let fields = fields.iter().map(field).collect::<Result<Vec<_>, _>>();
-    let fields = fields.map_err(|error| Failure::invalid("fields", error.to_string()))?;
+    let fields = declared(&fields)?;
     engine.create(&context, NewCollection { name: name.clone(), model, window, overlap, fields, access_field }).await?;
     let described = collection(State(engine), Extension(context), Path(name)).await?;
     Ok((StatusCode::CREATED, described))

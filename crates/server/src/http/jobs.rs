@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::errors::{Body, ErrorBody};
 use crate::access::keys::Scope;
-use crate::engine::jobs::{Job, JobKind, JobState};
+use crate::engine::jobs::{Job, JobKind};
 use crate::engine::{Context, Engine};
 use crate::failure::Failure;
 
@@ -30,14 +30,9 @@ pub(crate) struct JobAnswer {
 
 impl From<Job> for JobAnswer {
     fn from(job: Job) -> Self {
-        let Job { id, collection, kind, state, started, took } = job;
-        let (state, message) = match state {
-            JobState::Running => ("running", String::new()),
-            JobState::Done(message) => ("done", message),
-            JobState::Failed(message) => ("failed", message),
-        };
-        let seconds = took.unwrap_or_else(|| started.elapsed()).as_secs_f64();
-        Self { id, collection, kind: kind.as_str(), state, message, seconds }
+        let (state, message) = job.words();
+        let (message, seconds, kind) = (message.to_owned(), job.seconds(), job.kind.as_str());
+        Self { id: job.id, collection: job.collection, kind, state, message, seconds }
     }
 }
 

@@ -20,7 +20,7 @@ use super::{collections, documents, jobs, openai, ops, rerank, search, tei};
         jobs::start_job, jobs::jobs, jobs::job, jobs::snapshot,
         openai::embeddings, openai::models, openai::model,
         rerank::rerank,
-        tei::embed, tei::embed_all, tei::embed_sparse, tei::rerank, tei::predict, tei::similarity, tei::tokenize, tei::decode,
+        tei::embed, tei::embed_all, tei::embed_sparse, tei::scores::rerank, tei::scores::predict, tei::similarity, tei::tokens::tokenize, tei::tokens::decode,
         tei::info, tei::health,
         ops::healthz, ops::readyz, ops::metrics, ops::attention,
     ),

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::errors::{Body, ErrorBody};
-use super::tei::SimpleToken;
+use super::tei::tokens::SimpleToken;
 use crate::access::keys::Scope;
 use crate::engine::{Context, Engine};
 use crate::failure::{Code, Failure};
