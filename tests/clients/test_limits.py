@@ -214,3 +214,31 @@ def test_header_bytes(place):
     with Daemon(place, "--index", "limited", "--max-header-bytes", 2000) as server:
         assert server.http("GET", "/healthz", headers={"x": "y" * 1500}).status == 200
         assert server.http("GET", "/healthz", headers={"x": "y" * 2500}).status == 431
+
+
+def test_limits_change_while_it_serves(place):
+    """On SIGHUP, from the configuration file; those who are connected need not come again."""
+    file = place.folder / "limits.toml"
+    file.write_text("[serve]\nmax-k = 5\nmax-message-bytes = '2KiB'\n")
+    with Daemon(place, "--index", "limited", environment={"BERTH_CONFIG": str(file)}) as server:
+        protocol = Protocol(server)
+        ask = lambda k, query="a": server.post("/search", {"query": query, "k": k})
+        with server.channel() as channel:
+            find = lambda k, query="a": protocol.ask(channel, "SearchService/Search", {"query": query, "k": k})
+            check_http(ask(6), "max-k", 400)
+            check_http(ask(5, "a" * 3000), "max-message-bytes", 413)
+            check_grpc(refused(lambda: find(6)), "max-k")
+            check_grpc(refused(lambda: find(5, "a" * 3000)), "max-message-bytes")
+            file.write_text("[serve]\nmax-k = 7\nmax-message-bytes = '64KiB'\n")
+            server.signal(1)
+            server.until(lambda: ask(7).status == 200, "the limits stay as they were", 5)
+            assert ask(5, "a" * 3000).status == 200
+            find(7), find(5, "a" * 3000)
+            check_http(ask(8), "max-k", 400)
+            for broken in ["[serve]\nmax-k = [", "[serve]\nmax-k = 'many'\n", "[serve]\nmax-q = 1\n"]:
+                told = len(server.log)
+                file.write_text(broken)
+                server.signal(1)
+                server.until(lambda: any("the limits stay as they were" in line for line in server.log[told:]),
+                             "nobody is told of a broken file", 5)
+                assert ask(7).status == 200 and ask(8).status == 400

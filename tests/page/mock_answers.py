@@ -301,7 +301,7 @@ def explained(one, places, highest, body):
 
 def tokens_of(text):
     """Pieces of at most six letters, with the special tokens around them."""
-    tokens = [{"id": 101, "text": "[CLS]", "special": True, "start": None, "stop": None}]
+    tokens = [{"id": 101, "text": "[CLS]", "piece": "[CLS]", "special": True, "start": None, "stop": None}]
     for match in re.finditer(r"\w+|[^\w\s]", text):
         for at in range(match.start(), match.end(), 6):
             end = min(match.end(), at + 6)
@@ -309,13 +309,14 @@ def tokens_of(text):
             tokens.append(
                 {
                     "id": 1000 + sum(map(ord, piece)) % 29000,
-                    "text": piece,
+                    "text": text[at:end],
+                    "piece": piece,
                     "special": False,
                     "start": byte(text, at),
                     "stop": byte(text, end),
                 }
             )
-    return [*tokens, {"id": 102, "text": "[SEP]", "special": True, "start": None, "stop": None}]
+    return [*tokens, {"id": 102, "text": "[SEP]", "piece": "[SEP]", "special": True, "start": None, "stop": None}]
 
 
 def attention(text, layer):

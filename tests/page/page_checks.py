@@ -192,8 +192,9 @@ def inspector_shows_tokens_and_attention(page, api):
     page.wait_for(".tokens .token")
     tokens = api.call("/tokenize", {"inputs": text, "model": api.info["model"]["name"]})[0]
     page.wait("all tokens are there", lambda: len(page.all(".token")) == len(tokens))
-    own = [token["text"] for token in tokens if not token["special"]]
-    assert page.texts(".token:not(.special) .token-text") == own
+    own = [token["piece"] for token in tokens if not token["special"]]
+    shown = page.texts(".token:not(.special) .token-text")
+    assert shown == own, f"the page shows {shown}, not {own}"
     assert page.texts(".token:not(.special) .token-id")[0].endswith(str(next(t["id"] for t in tokens if not t["special"])))
     page.wait_for("canvas.heat")
     colours = page.js("""const heat = document.querySelector('canvas.heat'); const pixels = heat.getContext('2d')

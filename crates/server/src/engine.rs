@@ -32,7 +32,7 @@ use crate::access::Caller;
 use crate::access::audit::Audit;
 use crate::access::keys::Scope;
 use crate::failure::{Code, Failure};
-use crate::options::{Limits, ServerOptions};
+use crate::options::{CurrentLimits, ServerOptions};
 
 /// Searches under way for each core: while one waits for the model another looks into the index.
 const SEARCHES_A_CORE: usize = 2;
@@ -81,7 +81,7 @@ impl fmt::Debug for Renewal {
 pub(crate) struct Engine {
     pub(crate) models: Arc<Models>,
     pub(crate) collections: Collections,
-    pub(crate) limits: Limits,
+    pub(crate) limits: CurrentLimits,
     pub(crate) audit: Audit,
     pub(crate) jobs: Jobs,
     pub(crate) log_queries: bool,
@@ -94,17 +94,18 @@ pub(crate) struct Engine {
 
 impl Engine {
     pub(crate) fn new(options: &ServerOptions, audit: Audit) -> Arc<Self> {
-        let ServerOptions { home, collections, collections_dir, models, memory_budget_bytes, limits, .. } = options;
+        let ServerOptions { home, collections, collections_dir, models, memory_budget_bytes, .. } = options;
+        let limits = CurrentLimits::new(options.limits.clone());
         let cores = thread::available_parallelism().map_or(1, usize::from);
         Arc::new(Self {
             models: Arc::new(Models::new(home.clone(), models.clone(), limits.clone(), *memory_budget_bytes)),
             collections: Collections::new(collections.clone(), collections_dir.clone()),
-            limits: limits.clone(),
             audit,
             jobs: Jobs::default(),
             log_queries: options.log_queries,
             tokenizers: texts::Tokenizers::default(),
-            searches: Gate::new(SEARCHES_A_CORE * cores, limits.queue, limits.wait),
+            searches: Gate::new(SEARCHES_A_CORE * cores, limits.clone()),
+            limits,
             write_room: Arc::new(Semaphore::new(documents::WRITE_ROOM_KIB)),
             cancel: Arc::default(),
         })

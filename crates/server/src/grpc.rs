@@ -16,12 +16,14 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use axum::Router;
-use http::HeaderMap;
+use axum::body::Body;
 use http::header::CONTENT_TYPE;
+use http::{HeaderMap, Request};
 use prost::Message as _;
 use prost_types::FileDescriptorSet;
 use tonic::Status;
 use tonic_health::server::HealthReporter;
+use tower::{Service as _, service_fn};
 
 use self::proto::admin_service_server::AdminServiceServer;
 use self::proto::document_service_server::DocumentServiceServer;
@@ -79,32 +81,30 @@ pub(crate) fn is_stream(path: &str) -> bool {
 
 /// All services, and who says whether they serve.
 pub(crate) fn routes(engine: &Arc<Engine>) -> Result<(Router, HealthReporter), tonic_reflection::server::Error> {
-    let most = engine.limits.message_bytes;
-    let service = || Service(Arc::clone(engine));
     let (reporter, health) = tonic_health::server::health_reporter();
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
-    // What is sent is bounded by k and by the inputs.
+    // A service is made for each call, with the limits of its moment.
+    macro_rules! service {
+        ($server:ident) => {{
+            let (service, limits) = (Arc::new(Service(Arc::clone(engine))), engine.limits.clone());
+            service_fn(move |request: Request<Body>| {
+                // What is sent is bounded by k and by the inputs.
+                $server::from_arc(Arc::clone(&service))
+                    .max_decoding_message_size(limits.get().message_bytes)
+                    .max_encoding_message_size(usize::MAX)
+                    .call(request)
+            })
+        }};
+    }
     let router = Router::new()
-        .route_service(
-            "/berth.v1.SearchService/{rpc}",
-            SearchServiceServer::new(service()).max_decoding_message_size(most).max_encoding_message_size(usize::MAX),
-        )
-        .route_service(
-            "/berth.v1.ModelService/{rpc}",
-            ModelServiceServer::new(service()).max_decoding_message_size(most).max_encoding_message_size(usize::MAX),
-        )
-        .route_service(
-            "/berth.v1.DocumentService/{rpc}",
-            DocumentServiceServer::new(service()).max_decoding_message_size(most).max_encoding_message_size(usize::MAX),
-        )
-        .route_service(
-            "/berth.v1.AdminService/{rpc}",
-            AdminServiceServer::new(service()).max_decoding_message_size(most),
-        )
+        .route_service("/berth.v1.SearchService/{rpc}", service!(SearchServiceServer))
+        .route_service("/berth.v1.ModelService/{rpc}", service!(ModelServiceServer))
+        .route_service("/berth.v1.DocumentService/{rpc}", service!(DocumentServiceServer))
+        .route_service("/berth.v1.AdminService/{rpc}", service!(AdminServiceServer))
         .route_service("/grpc.health.v1.Health/{rpc}", health)
         .route_service("/grpc.reflection.v1.ServerReflection/{rpc}", reflection().build_v1()?)
         .route_service("/grpc.reflection.v1alpha.ServerReflection/{rpc}", reflection().build_v1alpha()?);

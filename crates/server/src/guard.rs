@@ -1,7 +1,8 @@
 //! What every request passes before it is answered: who asks, how often, for how long, and from where.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use axum::extract::{MatchedPath, Request};
@@ -23,7 +24,7 @@ use crate::failure::{Code, Failure};
 use crate::grpc;
 use crate::http::errors::{Family, answer};
 use crate::metrics;
-use crate::options::Limits;
+use crate::options::{CurrentLimits, Limits};
 use crate::telemetry::continue_trace;
 
 /// Names the request in answers and in the log.
@@ -40,7 +41,7 @@ pub(crate) struct Guard {
     /// None: whoever comes may do everything.
     pub(crate) keys: Option<Keys>,
     pub(crate) rates: Rates,
-    pub(crate) limits: Limits,
+    pub(crate) limits: CurrentLimits,
     /// Origins whose pages may ask.
     pub(crate) cors_origins: Vec<String>,
     /// Whether the server can be reached from this machine alone, without keys: a page of somebody else's must then not pass
@@ -58,14 +59,24 @@ pub(crate) const LARGE_BODIES: usize = 8;
 pub(crate) struct Peer(pub(crate) SocketAddr);
 
 impl Guard {
+    /// Has other limits hold from now on.
+    pub(crate) fn set_limits(&self, limits: Limits) {
+        let kib = |limits: &Limits| LARGE_BODIES * (limits.message_bytes / 1024 + 1);
+        let now = kib(&limits);
+        let before = kib(&self.limits.set(limits));
+        self.room.add_permits(now.saturating_sub(before));
+        // What is held of it by bodies on their way is given back to a larger room than there should be; it is bounded all the same.
+        self.room.forget_permits(before.saturating_sub(now));
+    }
+
     /// Lets a request through, or says why not.
-    fn admit(self: &Arc<Self>, request: &Request) -> Result<Option<Context>, Failure> {
+    fn admit(self: &Arc<Self>, request: &Request, limits: &Limits) -> Result<Option<Context>, Failure> {
         let headers = request.headers();
-        check_headers(headers, self.limits.header_bytes as usize)?;
+        check_headers(headers, limits.header_bytes as usize)?;
         self.check_origin(request)?;
         let asked = Instant::now();
-        let deadline = asked
-            + timeout(headers)?.map_or(self.limits.request_timeout, |timeout| timeout.min(self.limits.request_timeout));
+        let deadline =
+            asked + timeout(headers)?.map_or(limits.request_timeout, |timeout| timeout.min(limits.request_timeout));
         if is_open(request.method(), request.uri().path()) {
             return Ok(None);
         }
@@ -93,7 +104,7 @@ impl Guard {
                 (Caller::of_key(&key), key.rate)
             }
         };
-        if let Some(per_second) = rate.or(self.limits.rate) {
+        if let Some(per_second) = rate.or(self.limits.get().rate) {
             self.rates.take(&caller.id, per_second, Instant::now()).map_err(|wait| {
                 let message = format!("more than {per_second} requests a second, which is the limit rate; slow down");
                 Failure::overloaded("rate", message, wait)
@@ -135,19 +146,17 @@ pub(crate) async fn guard(guard: Arc<Guard>, mut request: Request, next: Next) -
     let family = Family::of(&path);
     let body = std::mem::take(request.body_mut());
     let is_stream = is_grpc && grpc::is_stream(&path);
+    let limits = guard.limits.get();
     // Between the messages of a stream a client may be silent for longer than inside of a body.
-    let body_timeout = if is_stream {
-        (guard.limits.idle_timeout, "idle-timeout")
-    } else {
-        (guard.limits.body_timeout, "body-timeout")
-    };
-    let message_timeout = is_grpc.then_some(guard.limits.request_timeout);
+    let body_timeout =
+        if is_stream { (limits.idle_timeout, "idle-timeout") } else { (limits.body_timeout, "body-timeout") };
+    let message_timeout = is_grpc.then_some(limits.request_timeout);
     let body = Watched::new(body, body_timeout, &guard.room, message_timeout);
     *request.body_mut() = body.body();
     let response = async {
-        match guard.admit(&request) {
+        match guard.admit(&request, &limits) {
             Ok(context) => {
-                request.extensions_mut().insert(guard.limits.clone());
+                request.extensions_mut().insert(Arc::clone(&limits));
                 if is_grpc && !grpc::is_known(&path) {
                     let message = "there is no such service or method";
                     return grpc::status::refused(&Failure::new(Code::Unimplemented, message));
@@ -170,7 +179,7 @@ pub(crate) async fn guard(guard: Arc<Guard>, mut request: Request, next: Next) -
     }
     .instrument(span.clone())
     .await;
-    let mut response = finish(response, (family, is_grpc), &guard.limits);
+    let mut response = finish(response, (family, is_grpc), &limits);
     let failed = response.status().is_client_error() || response.status().is_server_error();
     // A client that is still sending would not see the answer before its connection ends.
     if failed && !is_grpc && !body.drop_rest().await {
@@ -300,10 +309,15 @@ fn request_id(headers: &HeaderMap) -> String {
     if let Some(id) = given.filter(plain) {
         return id.to_owned();
     }
-    let mut bytes = [0; 8];
-    // Without random numbers requests share a name, which costs only the reader of the log.
-    let _ = getrandom::fill(&mut bytes);
-    format!("{:016x}", u64::from_le_bytes(bytes))
+    // Multiples of an odd number, from a random one on: no two are alike, and those of two servers most likely are not.
+    static NEXT: OnceLock<AtomicU64> = OnceLock::new();
+    let next = NEXT.get_or_init(|| {
+        let mut bytes = [0; 8];
+        // Without random numbers the names of two servers are alike, which costs only the reader of their logs.
+        let _ = getrandom::fill(&mut bytes);
+        AtomicU64::new(u64::from_le_bytes(bytes))
+    });
+    format!("{:016x}", next.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed))
 }
 
 /// Whether a name leads to this machine, whoever asks.
@@ -384,7 +398,7 @@ mod tests {
         let guard = Guard {
             keys: None,
             rates: Rates::default(),
-            limits: Limits::default(),
+            limits: CurrentLimits::new(Limits::default()),
             cors_origins: vec!["https://known.example".into()],
             is_local: true,
             room: Arc::new(Semaphore::new(1)),

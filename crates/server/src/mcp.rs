@@ -57,10 +57,10 @@ pub(crate) fn routes(engine: &Arc<Engine>) -> Router {
         .with_legacy_session_mode(false)
         .with_json_response(true)
         .disable_allowed_hosts()
-        .with_max_request_body_bytes(engine.limits.message_bytes);
+        .with_max_request_body_bytes(usize::MAX);
     let service =
         StreamableHttpService::new(move || Ok(assistant.clone()), Arc::new(NeverSessionManager::default()), config);
-    // The body is read here, so that its limits are said in words like those of other routes.
+    // The body is read here, so that its limits are those of other routes, in the same words.
     let answer = move |request: Request| {
         let service = service.clone();
         async move {
@@ -172,7 +172,7 @@ impl Assistant {
         match of_http {
             Some(context) => Ok(context.clone()),
             None if self.local => {
-                let deadline = Instant::now() + self.engine.limits.request_timeout;
+                let deadline = Instant::now() + self.engine.limits.get().request_timeout;
                 let renewal = Renewal::new(|| Ok(Caller::anyone("local")));
                 Ok(Context { caller: Caller::anyone("local"), deadline, lane: None, renewal })
             }
@@ -186,7 +186,7 @@ impl Assistant {
         let as_owner = self.local;
         let k = k.unwrap_or(HITS);
         let request = SearchRequest { collection, query, k, filter, as_owner, ..SearchRequest::default() };
-        let reply = self.engine.search(context, request).await?.reply;
+        let reply = self.engine.search(context, request, |searched| searched.reply).await?;
         let mut text = String::new();
         for hit in &reply.hits {
             let title = if hit.title.is_empty() { &hit.document } else { &hit.title };

@@ -1,11 +1,12 @@
 //! What is counted and timed. Names of text-embeddings-inference where they mean the same, `berth_` for what is Berth's own.
 
-use std::sync::OnceLock;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use berth_pipeline::CallTimes;
-use metrics::{counter, gauge, histogram};
+use metrics::{Counter, Histogram, counter, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -34,16 +35,36 @@ pub(crate) fn recorder() -> &'static PrometheusHandle {
     })
 }
 
+/// What is counted of the requests of one method. To find a counter by its labels costs more than to count.
+struct OfMethod {
+    all: Counter,
+    success: Counter,
+    duration: Histogram,
+}
+
 /// Counts a request that has ended. `method` is the word of its protocol: a route, or the name of an RPC.
 pub(crate) fn request(method: &str, took: Duration, failed: Option<Code>) {
-    counter!("te_request_count", "method" => method.to_owned()).increment(1);
-    match failed {
-        None => counter!("te_request_success", "method" => method.to_owned()).increment(1),
-        Some(code) => {
-            counter!("te_request_failure", "method" => method.to_owned(), "err" => code.as_str()).increment(1);
+    // Of methods there are as many as the server has.
+    static METHODS: RwLock<BTreeMap<String, OfMethod>> = RwLock::new(BTreeMap::new());
+    let count = |of: &OfMethod| {
+        of.all.increment(1);
+        match failed {
+            None => of.success.increment(1),
+            Some(code) => {
+                counter!("te_request_failure", "method" => method.to_owned(), "err" => code.as_str()).increment(1);
+            }
         }
+        of.duration.record(took.as_secs_f64());
+    };
+    if let Some(of) = METHODS.read().unwrap_or_else(PoisonError::into_inner).get(method) {
+        return count(of);
     }
-    histogram!("te_request_duration", "method" => method.to_owned()).record(took.as_secs_f64());
+    let mut methods = METHODS.write().unwrap_or_else(PoisonError::into_inner);
+    count(methods.entry(method.to_owned()).or_insert_with(|| OfMethod {
+        all: counter!("te_request_count", "method" => method.to_owned()),
+        success: counter!("te_request_success", "method" => method.to_owned()),
+        duration: histogram!("te_request_duration", "method" => method.to_owned()),
+    }));
 }
 
 /// Counts what a request took of a model: `waited` for the door, and what its rows took behind that.
@@ -62,11 +83,6 @@ pub(crate) fn model_run(what: &'static str, inputs: usize, waited: Duration, tim
 /// How many wait for models, as last seen.
 pub(crate) fn queue_size(waiting: usize) {
     gauge!("te_queue_size").set(waiting as f64);
-}
-
-/// Counts a search of a collection.
-pub(crate) fn search(collection: &str, took: Duration) {
-    histogram!("berth_search_duration", "collection" => collection.to_owned()).record(took.as_secs_f64());
 }
 
 /// Counts documents that became durable or went.
@@ -102,6 +118,22 @@ pub(crate) struct Latency {
 impl Default for Latency {
     fn default() -> Self {
         Self { buckets: (0..BUCKETS).map(|_| AtomicU64::new(0)).collect() }
+    }
+}
+
+/// Times of the searches of one collection.
+#[derive(Default)]
+pub(crate) struct SearchTimes {
+    pub(crate) latency: Latency,
+    histogram: OnceLock<Histogram>,
+}
+
+impl SearchTimes {
+    /// Counts a search of the collection of this name.
+    pub(crate) fn record(&self, collection: &str, took: Duration) {
+        self.latency.record(took);
+        let made = || histogram!("berth_search_duration", "collection" => collection.to_owned());
+        self.histogram.get_or_init(made).record(took.as_secs_f64());
     }
 }
 

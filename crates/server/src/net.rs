@@ -3,20 +3,21 @@
 pub(crate) mod connection;
 pub(crate) mod tls;
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use self::connection::{Connection, serve_connection};
 use self::tls::Tls;
 use crate::metrics;
-use crate::options::Limits;
+use crate::options::CurrentLimits;
 
+/// How often a server that is full looks whether it may take more.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long no connection is accepted after the system had no room for one.
 const NO_ROOM: Duration = Duration::from_millis(100);
 
@@ -25,15 +26,15 @@ pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
     tls: Option<Arc<Tls>>,
-    limits: Limits,
+    limits: CurrentLimits,
     (mut stop, drain): (watch::Receiver<bool>, Duration),
 ) {
-    let places = Arc::new(Semaphore::new(limits.connections));
-    let limits = Arc::new(limits);
     let mut connections = JoinSet::new();
     loop {
+        let is_full = connections.len() >= limits.get().connections;
         let accepted = tokio::select! {
-            accepted = accept(&listener, &places) => accepted,
+            accepted = listener.accept(), if !is_full => accepted,
+            () = tokio::time::sleep(LOOK_EVERY), if is_full => continue,
             _ = stop.wait_for(|stop| *stop) => break,
             Some(_) = connections.join_next(), if !connections.is_empty() => {
                 metrics::connections(connections.len());
@@ -41,20 +42,17 @@ pub(crate) async fn serve(
             }
         };
         match accepted {
-            Ok((stream, peer, place)) => {
+            Ok((stream, peer)) => {
                 // Small answers go out at once.
                 let _ = stream.set_nodelay(true);
                 let connection = Connection {
                     router: router.clone(),
                     tls: tls.clone(),
-                    limits: Arc::clone(&limits),
+                    limits: limits.get(),
                     stop: stop.clone(),
                     peer,
                 };
-                connections.spawn(async move {
-                    serve_connection(connection, stream).await;
-                    drop(place);
-                });
+                connections.spawn(serve_connection(connection, stream));
                 metrics::connections(connections.len());
             }
             Err(error) => {
@@ -69,13 +67,4 @@ pub(crate) async fn serve(
     if tokio::time::timeout(drain, all_ended).await.is_err() {
         tracing::warn!("connections were cut: their requests took longer than the time to drain");
     }
-}
-
-type Accepted = (tokio::net::TcpStream, std::net::SocketAddr, tokio::sync::OwnedSemaphorePermit);
-
-/// Accepts one when there is a place for it.
-async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> io::Result<Accepted> {
-    let place = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, peer) = listener.accept().await?;
-    Ok((stream, peer, place))
 }

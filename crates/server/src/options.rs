@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use berth_pipeline::{EncoderChoice, Home};
@@ -121,6 +122,25 @@ impl Default for Limits {
             wait: Duration::from_secs(2),
             rate: None,
         }
+    }
+}
+
+/// The limits that hold now; all parts of a server look here, so that they can be changed while it serves.
+#[derive(Debug, Clone)]
+pub(crate) struct CurrentLimits(Arc<RwLock<Arc<Limits>>>);
+
+impl CurrentLimits {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self(Arc::new(RwLock::new(Arc::new(limits))))
+    }
+
+    pub(crate) fn get(&self) -> Arc<Limits> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Has others hold from now on; returns those that held.
+    pub(crate) fn set(&self, limits: Limits) -> Arc<Limits> {
+        std::mem::replace(&mut *self.0.write().unwrap_or_else(PoisonError::into_inner), Arc::new(limits))
     }
 }
 

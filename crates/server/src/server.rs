@@ -19,7 +19,7 @@ use crate::access::rates::Rates;
 use crate::engine::{Engine, uptime_ms};
 use crate::guard::{Guard, LARGE_BODIES, guard};
 use crate::net::tls::{Tls, TlsError};
-use crate::options::ServerOptions;
+use crate::options::{Limits, ServerOptions};
 use crate::{grpc, http, mcp, metrics, net};
 
 /// How often keys, certificates and the folder of collections are looked at.
@@ -90,7 +90,7 @@ pub struct Server {
 #[derive(Debug, Clone)]
 pub struct Handle {
     stop: watch::Sender<bool>,
-    reload: watch::Sender<u64>,
+    reload: watch::Sender<Option<Limits>>,
 }
 
 impl Handle {
@@ -99,9 +99,10 @@ impl Handle {
         self.stop.send_replace(true);
     }
 
-    /// Reads API keys and certificates again, looks for collections that came or went, and opens the audit log anew.
-    pub fn reload(&self) {
-        self.reload.send_modify(|count| *count += 1);
+    /// Reads API keys and certificates again, looks for collections that came or went, opens the audit log anew, and has
+    /// `limits` hold from now on, where there are some; connections keep those that they began with.
+    pub fn reload(&self, limits: Option<Limits>) {
+        self.reload.send_replace(limits);
     }
 }
 
@@ -142,7 +143,7 @@ impl Server {
         let guarded = Guard {
             keys,
             rates: Rates::default(),
-            limits: options.limits.clone(),
+            limits: engine.limits.clone(),
             cors_origins: options.cors_origins.clone(),
             is_local,
             room: Arc::new(Semaphore::new(LARGE_BODIES * (options.limits.message_bytes / 1024 + 1))),
@@ -177,7 +178,7 @@ impl Server {
     /// What stops it and makes it read its files again.
     pub fn handle() -> (Handle, Signals) {
         let (stop, stopped) = watch::channel(false);
-        let (reload, reloaded) = watch::channel(0);
+        let (reload, reloaded) = watch::channel(None);
         (Handle { stop, reload }, Signals { stopped, reloaded })
     }
 
@@ -209,7 +210,7 @@ impl Server {
                 }
             }
         });
-        net::serve(listener, router, tls, options.limits, (stopped, options.drain)).await;
+        net::serve(listener, router, tls, engine.limits.clone(), (stopped, options.drain)).await;
         engine.stop();
         looking.abort();
         draining.abort();
@@ -220,13 +221,13 @@ impl Server {
 #[derive(Debug, Clone)]
 pub struct Signals {
     stopped: watch::Receiver<bool>,
-    reloaded: watch::Receiver<u64>,
+    reloaded: watch::Receiver<Option<Limits>>,
 }
 
 /// Reads files that have changed, and keeps to the memory budget.
 async fn look_after(
     (engine, guard, tls): (Arc<Engine>, Arc<Guard>, Option<Arc<Tls>>),
-    mut reloaded: watch::Receiver<u64>,
+    mut reloaded: watch::Receiver<Option<Limits>>,
     memory_budget_bytes: Option<u64>,
 ) {
     loop {
@@ -234,6 +235,11 @@ async fn look_after(
             () = tokio::time::sleep(LOOK_EVERY) => false,
             changed = reloaded.changed() => changed.is_ok(),
         };
+        let limits = if asked { reloaded.borrow_and_update().clone() } else { None };
+        if let Some(limits) = limits.filter(|limits| *limits != *guard.limits.get()) {
+            tracing::info!(?limits, "other limits hold from now on");
+            guard.set_limits(limits);
+        }
         let (looking, guard, tls) = (Arc::clone(&engine), Arc::clone(&guard), tls.clone());
         let looked = tokio::task::spawn_blocking(move || {
             looking.collections.look_around();

@@ -6,14 +6,17 @@ use std::time::Duration;
 use anyhow::Context as _;
 use berth_pipeline::{Home, index_exists};
 use berth_server::{
-    CollectionPlace, Handle, LogFormat, ServeError, Server, ServerOptions, TlsFiles, is_ready, log_line, serve_stdio,
-    start_telemetry,
+    CollectionPlace, Handle, Limits, LogFormat, ServeError, Server, ServerOptions, TlsFiles, is_ready, log_line,
+    serve_stdio, start_telemetry,
 };
+use clap::FromArgMatches as _;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::Outcome;
+use crate::args::{Cli, Command};
 use crate::commands::index::encoder_choice;
+use crate::config::layered_command;
 use crate::output::{WrongUsage, say};
 use crate::serve_args::{HealthArgs, McpArgs, ServeArgs, ServedArgs};
 
@@ -145,7 +148,13 @@ fn hear_signals(handle: Handle, format: LogFormat) -> anyhow::Result<()> {
             let mut stopping = false;
             for signal in signals.forever() {
                 match signal {
-                    SIGHUP => handle.reload(),
+                    SIGHUP => {
+                        let limits = limits_now();
+                        if let Err(error) = &limits {
+                            speak(format, &format!("the limits stay as they were: {}", error.trim()));
+                        }
+                        handle.reload(limits.ok());
+                    }
                     _ if stopping => std::process::exit(130),
                     _ => {
                         stopping = true;
@@ -159,6 +168,16 @@ fn hear_signals(handle: Handle, format: LogFormat) -> anyhow::Result<()> {
         })
         .context("cannot hear signals")?;
     Ok(())
+}
+
+/// The limits as the configuration file has them by now, below the options that the server was started with.
+fn limits_now() -> Result<Limits, String> {
+    let command = layered_command(std::env::args_os())?;
+    let given = command.try_get_matches_from(std::env::args_os()).and_then(|matches| Cli::from_arg_matches(&matches));
+    match given.map_err(|error| error.to_string())?.command {
+        Command::Serve(args) => Ok(args.limits.limits()),
+        _ => Err("the server was not started by `berth serve`".to_owned()),
+    }
 }
 
 /// Tells systemd, where it started the server and asks to be told.

@@ -14,7 +14,7 @@ use super::blocking;
 use super::documents::Lengths;
 use super::writing::Writer;
 use crate::failure::{Code, Failure};
-use crate::metrics::Latency;
+use crate::metrics::SearchTimes;
 use crate::options::CollectionPlace;
 
 /// How old the knowledge of an index's last commit may be. What this server commits is seen at once.
@@ -32,7 +32,7 @@ pub(crate) struct Collection {
     /// What was known of it when it was last looked at.
     known: std::sync::Mutex<Option<Known>>,
     /// What searches of it took.
-    pub(crate) latency: Latency,
+    pub(crate) searches: SearchTimes,
     /// Who writes to it.
     pub(crate) writer: Writer,
 }
@@ -146,7 +146,7 @@ impl Collection {
             open: Mutex::default(),
             last_used: AtomicU64::new(0),
             known: std::sync::Mutex::default(),
-            latency: Latency::default(),
+            searches: SearchTimes::default(),
             writer: Writer::default(),
         })
     }
@@ -233,12 +233,14 @@ pub(crate) struct Collections {
     /// Where others lie, and new ones are made.
     folder: Option<PathBuf>,
     known: RwLock<BTreeMap<String, Arc<Collection>>>,
+    /// Held while one is made.
+    pub(crate) making: Mutex<()>,
 }
 
 impl Collections {
     pub(crate) fn new(named: Vec<CollectionPlace>, folder: Option<PathBuf>) -> Self {
         let known = named.iter().map(|place| (place.name.clone(), Collection::new(place))).collect();
-        let collections = Self { named, folder, known: RwLock::new(known) };
+        let collections = Self { named, folder, known: RwLock::new(known), making: Mutex::default() };
         collections.look_around();
         collections
     }

@@ -93,7 +93,7 @@ impl Engine {
     ) -> Result<Putting, Failure> {
         context.caller.may_in(Scope::Write, &collection.name)?;
         check_some("documents", documents.len())?;
-        check_limit("max-inputs", "documents", documents.len(), self.limits.inputs)?;
+        check_limit("max-inputs", "documents", documents.len(), self.limits.get().inputs)?;
         for (number, document) in documents.iter().enumerate() {
             check_id(&document.id).map_err(|failure| failure.at("document", number))?;
         }
@@ -102,7 +102,7 @@ impl Engine {
         let room = tokio::time::timeout_at(context.deadline.into(), room).await;
         let Ok(Ok(room)) = room else {
             let message = "writes come faster than they can be stored; send again what was not acknowledged";
-            return Err(Failure::overloaded("write-room", message, self.limits.wait));
+            return Err(Failure::overloaded("write-room", message, self.limits.get().wait));
         };
         let ids = documents.iter().map(|document| document.id.clone()).collect();
         let answer = collection.writer.put(collection, &self.writer_context(), documents, access).await?;
@@ -133,7 +133,7 @@ impl Engine {
     ) -> Result<Written, Failure> {
         let collection = self.collection(context, name, Scope::Write)?;
         check_some("ids", ids.len())?;
-        check_limit("max-inputs", "ids", ids.len(), self.limits.inputs)?;
+        check_limit("max-inputs", "ids", ids.len(), self.limits.get().inputs)?;
         let answer = collection.writer.remove(&collection, &self.writer_context(), ids.clone()).await?;
         let (engine, caller) = (Arc::clone(self), Arc::clone(&context.caller.id));
         detached(async move {
@@ -155,7 +155,7 @@ impl Engine {
     ) -> Result<Vec<StoredDocument>, Failure> {
         let (open, viewer) = self.opened_for(context, name, principals, as_owner).await?;
         check_some("ids", ids.len())?;
-        check_limit("max-inputs", "ids", ids.len(), self.limits.inputs)?;
+        check_limit("max-inputs", "ids", ids.len(), self.limits.get().inputs)?;
         self.reading(context, open, move |open| {
             let snapshot = open.reader().snapshot();
             let view = snapshot.view(viewer.as_ref(), SystemTime::now())?;
@@ -177,7 +177,7 @@ impl Engine {
         (principals, as_owner): (&[String], bool),
     ) -> Result<Vec<(String, String)>, Failure> {
         let (open, viewer) = self.opened_for(context, name, principals, as_owner).await?;
-        check_limit("max-k", "limit", limit, self.limits.k)?;
+        check_limit("max-k", "limit", limit, self.limits.get().k)?;
         self.reading(context, open, move |open| {
             let snapshot = open.reader().snapshot();
             let view = snapshot.view(viewer.as_ref(), SystemTime::now())?;
@@ -238,7 +238,7 @@ impl Engine {
             has_token_rows: settings.tokens.is_some(),
             needs_viewer: snapshot.policy().access_field.is_some(),
             fields: snapshot.fields().clone(),
-            latency: collection.latency.report(),
+            latency: collection.searches.latency.report(),
         })
     }
 
@@ -267,7 +267,7 @@ impl Engine {
     }
 
     async fn create_now(&self, wanted: &NewCollection) -> Result<(), Failure> {
-        let place = self.collections.place_for(&wanted.name)?;
+        self.collections.place_for(&wanted.name)?;
         let key = self.models.key(&wanted.model, Head::Sentence);
         let model = self.models.get(&key).await.map_err(of_field)?;
         let mut options = IngestOptions {
@@ -277,6 +277,9 @@ impl Engine {
             ..IngestOptions::default()
         };
         options.policy.access_field.clone_from(&wanted.access_field);
+        // One after the other, so that of those who ask for one name together the second finds it taken.
+        let _turn = self.collections.making.lock().await;
+        let place = self.collections.place_for(&wanted.name)?;
         blocking(move || Ok(create_index(Encoders::of(model.encoder()), &place.path, &options)?)).await?;
         self.collections.look_around();
         Ok(())

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::failure::Failure;
+use crate::options::CurrentLimits;
 
 /// Weight of the newest request in the measured pace.
 const NEWEST: f64 = 0.1;
@@ -21,8 +22,7 @@ const LEAST_RETRY: Duration = Duration::from_millis(100);
 pub(crate) struct Gate {
     places: Arc<Semaphore>,
     all_places: usize,
-    most_waiting: usize,
-    most_wait: Duration,
+    limits: CurrentLimits,
     waiting: AtomicUsize,
     /// How many were turned away so far.
     turned_away: AtomicU64,
@@ -54,13 +54,12 @@ impl Drop for Waiting<'_> {
 }
 
 impl Gate {
-    /// `places` at work at a time, `most_waiting` that wait, none longer than `most_wait` as far as that can be foreseen.
-    pub(crate) fn new(places: usize, most_waiting: usize, most_wait: Duration) -> Arc<Self> {
+    /// `places` at work at a time; as many wait as `limits` let, none longer than these say as far as that can be foreseen.
+    pub(crate) fn new(places: usize, limits: CurrentLimits) -> Arc<Self> {
         Arc::new(Self {
             places: Arc::new(Semaphore::new(places)),
             all_places: places,
-            most_waiting,
-            most_wait,
+            limits,
             waiting: AtomicUsize::new(0),
             turned_away: AtomicU64::new(0),
             cost_inside: AtomicU64::new(0),
@@ -83,16 +82,18 @@ impl Gate {
             return Ok(self.pass(cost, asked, place));
         }
         let wait = self.foreseen_wait();
-        let (waiting, most) = (self.waiting.fetch_add(1, Ordering::Relaxed), self.most_waiting);
+        let limits = self.limits.get();
+        let waiting = self.waiting.fetch_add(1, Ordering::Relaxed);
         self.cost_inside.fetch_add(cost, Ordering::Relaxed);
         let counted = Waiting(self, cost);
-        let retry = self.spread(wait.unwrap_or(self.most_wait).max(LEAST_RETRY));
-        if waiting >= most {
+        let retry = self.spread(wait.unwrap_or(limits.wait).max(LEAST_RETRY));
+        if waiting >= limits.queue {
+            let most = limits.queue;
             let message = format!("{most} requests wait already, which is the limit max-queue; try again later");
             return Err(Failure::overloaded("max-queue", message, retry));
         }
-        if let Some(wait) = wait.filter(|wait| *wait > self.most_wait) {
-            let (wait, most) = (wait.as_millis(), self.most_wait.as_millis());
+        if let Some(wait) = wait.filter(|wait| *wait > limits.wait) {
+            let (wait, most) = (wait.as_millis(), limits.wait.as_millis());
             let message =
                 format!("the wait would be {wait} ms, above the limit max-wait of {most} ms; try again later");
             return Err(Failure::overloaded("max-wait", message, retry));
@@ -153,6 +154,11 @@ impl Drop for Pass {
 mod tests {
     use super::*;
     use crate::failure::Code;
+    use crate::options::Limits;
+
+    fn gate(places: usize, queue: usize, wait: Duration) -> Arc<Gate> {
+        Gate::new(places, CurrentLimits::new(Limits { queue, wait, ..Limits::default() }))
+    }
 
     fn soon() -> Instant {
         Instant::now() + Duration::from_secs(5)
@@ -165,7 +171,7 @@ mod tests {
     #[test]
     fn so_many_work_so_many_wait_and_the_rest_is_turned_away() {
         run(async {
-            let gate = Gate::new(1, 1, Duration::from_secs(100));
+            let gate = gate(1, 1, Duration::from_secs(100));
             let first = gate.enter(1, soon()).await.unwrap();
             let second = tokio::spawn({
                 let gate = Arc::clone(&gate);
@@ -185,7 +191,7 @@ mod tests {
     #[test]
     fn whoever_gives_up_is_out_of_the_queue() {
         run(async {
-            let gate = Gate::new(1, 1, Duration::from_secs(100));
+            let gate = gate(1, 1, Duration::from_secs(100));
             let _first = gate.enter(1, soon()).await.unwrap();
             let late = gate.enter(1, Instant::now() + Duration::from_millis(5)).await.unwrap_err();
             assert_eq!(late.code, Code::DeadlineExceeded);
@@ -199,7 +205,7 @@ mod tests {
     #[test]
     fn a_wait_that_would_be_too_long_is_not_begun() {
         run(async {
-            let gate = Gate::new(1, 100, Duration::from_millis(50));
+            let gate = gate(1, 100, Duration::from_millis(50));
             gate.learn(10, Duration::from_millis(100), 1);
             // Ten milliseconds a unit: nobody waits at an open door, whatever it costs.
             let first = gate.enter(6, soon()).await.unwrap();

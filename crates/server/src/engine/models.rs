@@ -14,7 +14,7 @@ use tokio::sync::OnceCell;
 use super::blocking;
 use super::gate::Gate;
 use crate::failure::{Code, Failure};
-use crate::options::Limits;
+use crate::options::CurrentLimits;
 
 /// What one open model answers.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -80,7 +80,7 @@ struct Open {
 pub(crate) struct Models {
     home: Home,
     choice: EncoderChoice,
-    limits: Limits,
+    limits: CurrentLimits,
     budget_bytes: Option<u64>,
     open: Mutex<BTreeMap<ModelKey, Open>>,
     /// What models without a precision of their own run in.
@@ -88,7 +88,7 @@ pub(crate) struct Models {
 }
 
 impl Models {
-    pub(crate) fn new(home: Home, choice: EncoderChoice, limits: Limits, budget_bytes: Option<u64>) -> Self {
+    pub(crate) fn new(home: Home, choice: EncoderChoice, limits: CurrentLimits, budget_bytes: Option<u64>) -> Self {
         Self { home, choice, limits, budget_bytes, open: Mutex::default(), settled: Mutex::default() }
     }
 
@@ -187,7 +187,7 @@ impl Models {
             // Enough rows for the model never to wait, from requests of one text each.
             let places = (2 * encoder.rows_under_way()).max(16);
             let bulk_places = if encoder.device() == Device::Cpu { 4 } else { 16 };
-            let gate = |places| Gate::new(places, limits.queue, limits.wait);
+            let gate = |places| Gate::new(places, limits.clone());
             let (interactive, bulk) = (gate(places), gate(bulk_places));
             let (tokens, sparse) = (OnceLock::new(), OnceLock::new());
             Ok(Arc::new(Model { encoder, interactive, bulk, tokens, sparse, bytes }))

@@ -14,7 +14,6 @@ use super::models::{Model, Models, of_field};
 use super::{Cancelling, Context, Engine, blocking, check_limit, check_some};
 use crate::access::keys::Scope;
 use crate::failure::Failure;
-use crate::metrics;
 
 /// Questions of a batch that are under way at once.
 const BATCH_AT_ONCE: usize = 4;
@@ -138,8 +137,14 @@ struct Needed {
 }
 
 impl Engine {
-    /// Answers a question.
-    pub(crate) async fn search(&self, context: &Context, request: SearchRequest) -> Result<Searched, Failure> {
+    /// Answers a question, in the shape that `shape` gives the answer on the thread that found it: there its words are at
+    /// hand, and the threads that send answers are not kept busy.
+    pub(crate) async fn search<T: Send + 'static>(
+        &self,
+        context: &Context,
+        request: SearchRequest,
+        shape: impl FnOnce(Searched) -> T + Send + 'static,
+    ) -> Result<T, Failure> {
         let collection = self.collection(context, &request.collection, Scope::Search)?;
         let viewer = context.caller.viewer(&request.principals, request.as_owner)?;
         let mut query = self.query(&request, viewer)?;
@@ -152,22 +157,21 @@ impl Engine {
         let needed = self.models_for(&searcher, &query, &request).await?;
         let call = Call::new(Lane::Query, context.deadline);
         let cancelling = Cancelling(call.clone());
-        let (path, log) = (collection.path.clone(), self.log_queries && !query.text.is_empty());
-        let reply = blocking(move || {
+        let log = self.log_queries && !query.text.is_empty();
+        let answer = blocking(move || {
             // It leaves its place when it is done, also when nobody waits for it any more.
             let _pass = pass;
             call.check()?;
             let reply = needed.attach(searcher)?.for_call(&call).search(&query)?;
-            if log && let Err(error) = log_query(&path, &reply, SystemTime::now()) {
+            if log && let Err(error) = log_query(&collection.path, &reply, SystemTime::now()) {
                 tracing::warn!(%error, "the question is not logged");
             }
-            Ok(reply)
+            collection.searches.record(&collection.name, asked.elapsed());
+            Ok(shape(Searched { collection: collection.name.clone(), reply }))
         })
         .await?;
         drop(cancelling);
-        collection.latency.record(asked.elapsed());
-        metrics::search(&collection.name, asked.elapsed());
-        Ok(Searched { collection: collection.name.clone(), reply })
+        Ok(answer)
     }
 
     /// Answers several questions, in their order; one that fails says so in its place.
@@ -178,7 +182,7 @@ impl Engine {
     ) -> Result<Vec<Result<Searched, Failure>>, Failure> {
         context.caller.may(Scope::Search)?;
         check_some("requests", requests.len())?;
-        check_limit("max-inputs", "requests", requests.len(), self.limits.inputs)?;
+        check_limit("max-inputs", "requests", requests.len(), self.limits.get().inputs)?;
         let at_once = Arc::new(tokio::sync::Semaphore::new(BATCH_AT_ONCE));
         let mut tasks = tokio::task::JoinSet::new();
         let count = requests.len();
@@ -186,7 +190,7 @@ impl Engine {
             let (engine, context, at_once) = (Arc::clone(self), context.clone(), Arc::clone(&at_once));
             tasks.spawn(async move {
                 let _turn = at_once.acquire().await;
-                (number, engine.search(&context, request).await)
+                (number, engine.search(&context, request, |searched| searched).await)
             });
         }
         let mut answers: Vec<Result<Searched, Failure>> = (0..count).map(|_| Err(Failure::lost())).collect();
@@ -208,8 +212,8 @@ impl Engine {
     ) -> Result<Vec<WordCount>, Failure> {
         let collection = self.collection(context, name, Scope::Search)?;
         let viewer = context.caller.viewer(principals, as_owner)?;
-        check_limit("max-query-bytes", "prefix", typed.len(), self.limits.query_bytes)?;
-        check_limit("max-k", "limit", limit, self.limits.k)?;
+        check_limit("max-query-bytes", "prefix", typed.len(), self.limits.get().query_bytes)?;
+        check_limit("max-k", "limit", limit, self.limits.get().k)?;
         let open = collection.get().await?;
         let pass = self.searches.enter(1, context.deadline).await?;
         let (searcher, _) = open.fresh().await?;
@@ -223,7 +227,7 @@ impl Engine {
 
     /// What a request asks for, checked; how lists are joined is left for the index to say.
     fn query(&self, request: &SearchRequest, viewer: Option<Viewer>) -> Result<Query, Failure> {
-        let limits = &self.limits;
+        let limits = self.limits.get();
         if request.k == 0 {
             return Err(Failure::invalid("k", "k is 0; ask for at least one hit"));
         }

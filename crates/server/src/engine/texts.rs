@@ -143,7 +143,7 @@ impl Engine {
             return Err(failure.at("input", number));
         }
         let run = self.begin(context, &key, ("input", bytes), "embed").await?;
-        let limit = self.limits.tokens;
+        let limit = self.limits.get().tokens;
         run.work(move |encoder| {
             let prompt = if prompt.is_empty() { Prompt::Passage } else { encoder.prompt_named(&prompt)? };
             let dimensions = kept_dimensions(encoder, kind, dimensions)?;
@@ -193,7 +193,7 @@ impl Engine {
         raw_scores: bool,
     ) -> Result<(String, Vec<Scored>), Failure> {
         context.caller.may(Scope::Embed)?;
-        check_limit("max-query-bytes", "query", query.len(), self.limits.query_bytes)?;
+        check_limit("max-query-bytes", "query", query.len(), self.limits.get().query_bytes)?;
         check_some("query", query.len())?;
         let head = match self.models.head_of_tokens(name).map_err(of_field)? {
             Head::Late => Head::Late,
@@ -202,7 +202,7 @@ impl Engine {
         let key = self.models.key(name, head);
         let bytes = documents.iter().map(|document| document.len() + query.len()).collect();
         let run = self.begin(context, &key, ("documents", bytes), "rerank").await?;
-        let limit = self.limits.tokens;
+        let limit = self.limits.get().tokens;
         run.work(move |encoder| {
             let inputs: Vec<Input> = documents.into_iter().map(Input::Text).collect();
             check_tokens(encoder.tokenizer(), "documents", inputs.iter().filter_map(Input::text), limit)?;
@@ -249,7 +249,7 @@ impl Engine {
         let key = self.models.key(name, Head::Classify);
         let length = |(text, pair): &(String, Option<String>)| text.len() + pair.as_ref().map_or(0, String::len);
         let run = self.begin(context, &key, ("inputs", inputs.iter().map(length).collect()), "predict").await?;
-        let limit = self.limits.tokens;
+        let limit = self.limits.get().tokens;
         run.work(move |encoder| {
             let texts = inputs.iter().flat_map(|(text, pair)| [Some(text.as_str()), pair.as_deref()]).flatten();
             check_tokens(encoder.tokenizer(), "inputs", texts, limit)?;
@@ -282,7 +282,7 @@ impl Engine {
         context.caller.may(Scope::Embed)?;
         self.check_inputs("inputs", &texts.iter().map(String::len).collect::<Vec<_>>())?;
         let (name, tokenizer) = self.tokenizer(name).await?;
-        let limit = self.limits.tokens;
+        let limit = self.limits.get().tokens;
         blocking(move || {
             check_tokens(&tokenizer, "inputs", texts.iter().map(String::as_str), limit)?;
             let spelled = texts.iter().map(|text| tokenizer.spell(text)).collect::<Result<Vec<_>, _>>()?;
@@ -301,7 +301,7 @@ impl Engine {
     ) -> Result<Vec<String>, Failure> {
         context.caller.may(Scope::Embed)?;
         self.check_inputs("ids", &inputs.iter().map(Vec::len).collect::<Vec<_>>())?;
-        check_limit("max-tokens", "ids", inputs.iter().map(Vec::len).sum(), self.limits.tokens)?;
+        check_limit("max-tokens", "ids", inputs.iter().map(Vec::len).sum(), self.limits.get().tokens)?;
         if let Some(number) = inputs.iter().position(Vec::is_empty) {
             return Err(Failure::invalid("ids", "it is empty; send at least one token").at("input", number));
         }
@@ -394,8 +394,8 @@ impl Engine {
 
     fn check_inputs(&self, field: &'static str, bytes: &[usize]) -> Result<(), Failure> {
         check_some(field, bytes.len())?;
-        check_limit("max-inputs", field, bytes.len(), self.limits.inputs)?;
-        check_limit("max-message-bytes", field, bytes.iter().sum(), self.limits.message_bytes)
+        check_limit("max-inputs", field, bytes.len(), self.limits.get().inputs)?;
+        check_limit("max-message-bytes", field, bytes.iter().sum(), self.limits.get().message_bytes)
     }
 
     async fn tokenizer(&self, name: &str) -> Result<(String, TextTokenizer), Failure> {

@@ -78,7 +78,7 @@ async fn take(
             Ok(Some(message)) => message,
             Ok(None) => return,
             Err(status) => {
-                let _ = on_their_way.send(Err(understood(status, &engine.limits))).await;
+                let _ = on_their_way.send(Err(understood(status, &engine.limits.get()))).await;
                 return;
             }
         };
@@ -88,7 +88,7 @@ async fn take(
                 target = Some((engine.collection(&context, &collection, Scope::Write)?, access));
             }
             let Some((collection, access)) = &target else { return Err(Failure::lost()) };
-            let context = context.renewed(engine.limits.request_timeout)?;
+            let context = context.renewed(engine.limits.get().request_timeout)?;
             let documents = documents.into_iter().map(document).collect();
             engine.put(&context, collection, documents, access.clone()).await
         };

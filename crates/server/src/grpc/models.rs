@@ -46,10 +46,10 @@ impl ModelService for Service {
                 };
                 let answer = match next {
                     Ok(None) => return,
-                    Err(status) => Err(understood(status, &engine.limits)),
+                    Err(status) => Err(understood(status, &engine.limits.get())),
                     Ok(Some(request)) => {
                         let answered = async {
-                            let context = context.renewed(engine.limits.request_timeout)?;
+                            let context = context.renewed(engine.limits.get().request_timeout)?;
                             engine.embed(&context, asked(request)?).await
                         };
                         answered.await.map(embedded).map_err(Status::from)

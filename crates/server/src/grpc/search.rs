@@ -17,8 +17,7 @@ use crate::failure::Failure;
 impl SearchService for Service {
     async fn search(&self, request: Request<proto::SearchRequest>) -> Result<Response<proto::SearchResponse>, Status> {
         let context = context(&request)?;
-        let searched = self.0.search(&context, asked(request.into_inner())?).await?;
-        Ok(Response::new(answered(searched)))
+        Ok(Response::new(self.0.search(&context, asked(request.into_inner())?, answered).await?))
     }
 
     async fn batch_search(

@@ -1,5 +1,6 @@
 //! Failures as HTTP answers, in the shape that each family of clients reads.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
@@ -175,8 +176,8 @@ pub(crate) fn is_kind(header: &str, kind: &str) -> bool {
 
 /// The whole body, if it is not too large.
 pub(crate) async fn bytes(request: Request) -> Result<Bytes, Failure> {
-    let most =
-        request.extensions().get::<Limits>().map_or(Limits::default().message_bytes, |limits| limits.message_bytes);
+    let limits = request.extensions().get::<Arc<Limits>>().cloned().unwrap_or_default();
+    let most = limits.message_bytes;
     let too_large = || {
         let message = format!("the body is larger than the limit max-message-bytes of {most}; send it in parts");
         Failure::limit("max-message-bytes", "body", message)

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
 use berth_types::{Mode, SearchReply};
 use serde::{Deserialize, Serialize};
@@ -98,8 +99,8 @@ pub(crate) async fn search(
     State(engine): State<Arc<Engine>>,
     Extension(context): Extension<Context>,
     Body(request): Body<SearchRequest>,
-) -> Result<Json<SearchAnswer>, Failure> {
-    Ok(Json(engine.search(&context, request).await?.into()))
+) -> Result<Response, Failure> {
+    engine.search(&context, request, written).await
 }
 
 /// Ask a question in the address.
@@ -113,7 +114,7 @@ pub(crate) async fn search_by_address(
     State(engine): State<Arc<Engine>>,
     Extension(context): Extension<Context>,
     Query(params): Query<SearchParams>,
-) -> Result<Json<SearchAnswer>, Failure> {
+) -> Result<Response, Failure> {
     let SearchParams { q, collection, k, mode, filter, facets, sort, explain, principals } = params;
     let defaults = SearchRequest::default();
     let request = SearchRequest {
@@ -128,7 +129,11 @@ pub(crate) async fn search_by_address(
         principals: words(principals.as_deref()),
         ..defaults
     };
-    Ok(Json(engine.search(&context, request).await?.into()))
+    engine.search(&context, request, written).await
+}
+
+fn written(searched: Searched) -> Response {
+    Json(SearchAnswer::from(searched)).into_response()
 }
 
 /// Ask several questions.

@@ -274,7 +274,7 @@ pub(crate) async fn info(
     Extension(context): Extension<Context>,
 ) -> Result<Json<Info>, Failure> {
     let model = engine.default_model(&context).await?;
-    let (encoder, limits) = (model.encoder(), &engine.limits);
+    let (encoder, limits) = (model.encoder(), engine.limits.get());
     let card = encoder.card();
     Ok(Json(Info {
         model_id: card.name.clone(),
