@@ -46,7 +46,18 @@ run() { # name, arguments of page_test.py
 
 : >"$log"
 run mock
-"$berth" index docs --index "$work/handbook.berth" --quiet >>"$log" 2>&1
+# The handbook, each page with what can be counted about it.
+"$venv/bin/python" - docs "$work/handbook.jsonl" <<'PYTHON'
+import json, pathlib, sys
+with open(sys.argv[2], "w") as out:
+    for path in sorted(pathlib.Path(sys.argv[1]).glob("*.md")):
+        text = path.read_text()
+        size = "long" if len(text) > 12_000 else "short"
+        line = {"id": path.name, "title": text.split("\n")[0].lstrip("# "), "text": text,
+                "metadata": {"size": size, "sections": text.count("\n## ")}}
+        out.write(json.dumps(line) + "\n")
+PYTHON
+"$berth" index "$work/handbook.jsonl" --index "$work/handbook.berth" --quiet >>"$log" 2>&1
 "$berth" serve --index "$work/handbook.berth" --listen 127.0.0.1:0 2>"$work/server.log" &
 server=$!
 for _ in $(seq 300); do
@@ -55,5 +66,7 @@ for _ in $(seq 300); do
   kill -0 "$server" 2>/dev/null || { cat "$work/server.log" >&2; exit 1; }
   sleep .1
 done
+[ -n "$url" ] || { cat "$work/server.log" >&2; echo "page_test: the server does not say where it listens" >&2; exit 1; }
 run server --url "$url"
+grep '^SKIPPED' "$log" || true
 echo "page_test: $(grep -c '^ok' "$log") checks in Chromium passed, on the mock and on a real server; pictures in $shots"

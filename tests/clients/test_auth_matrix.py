@@ -2,7 +2,9 @@
 
 import contextlib
 import itertools
+import pathlib
 import queue
+import re
 import ssl
 import time
 
@@ -83,6 +85,9 @@ def test_every_route_and_method_is_known_here(server, place, protocol):
     expected = {" ".join(name.split()[:2]) for name in HTTP}
     undescribed = {name for name in expected if name.split()[1] in UNDESCRIBED}
     assert routes == expected - undescribed
+    source = pathlib.Path(__file__).parents[2] / "crates/server/src/http.rs"
+    routed = set(re.findall(r'\.route\("([^"]+)"', source.read_text()))
+    assert len(routed) > 30 and routed <= {name.split()[1] for name in expected}, routed
     assert protocol.methods() == set(GRPC)
 
 

@@ -103,7 +103,7 @@ def test_messages_of_streams_that_come_byte_by_byte(server, path):
         assert status == (200, CODE.DEADLINE_EXCEEDED.value[0]), status
 
 
-@pytest.mark.parametrize("version", ["HTTP/1.1", "HTTP/2"])
+@pytest.mark.parametrize("version", ["HTTP/1.1", "HTTP/2 without a window", "HTTP/2 with a window of one byte"])
 def test_clients_that_do_not_read(server, protocol, honest, version):
     """Answers that nobody takes do not keep their connections for ever."""
     connections, pump = [], lambda: None
@@ -118,8 +118,8 @@ def test_clients_that_do_not_read(server, protocol, honest, version):
             connections.append(connection)
     else:
         for _ in range(20):
-            # It says that it takes nothing, and answers pings as if it were honest.
-            connections.append(Http2(server, window=0))
+            # It says that it takes nothing, or next to nothing, and answers pings as if it were honest.
+            connections.append(Http2(server, window=0 if "without" in version else 1))
             connections[-1].request("/openapi.json", method="GET")
         pump = lambda: [connection.pump(0.001) for connection in connections if connection.closed is None]
     server.until(lambda: held() > 20, "the connections are not there", 10)
@@ -154,11 +154,10 @@ def test_a_length_that_lies(server):
     head = HEAD + b"accept: application/json, text/event-stream\r\ncontent-length: 1073741824\r\n\r\n"
     for path in [b"/search", b"/documents", b"/embed", b"/v1/embeddings", b"/mcp"]:
         with contextlib.closing(server.socket()) as connection:
-            began = time.monotonic()
             connection.sendall(head % path + b'{"query": "')
             answer = read_answer(connection)
+            # Whoever waits for more of it says body-timeout.
             assert b" 413 " in answer.split(b"\r\n")[0] and b"max-message-bytes" in answer, (path, answer)
-            assert time.monotonic() - began < BODY_SECONDS, f"{path} waited for what was too large"
 
 
 def test_a_gigabyte(server):

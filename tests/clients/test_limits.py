@@ -216,6 +216,25 @@ def test_header_bytes(place):
         assert server.http("GET", "/healthz", headers={"x": "y" * 2500}).status == 431
 
 
+def test_answer_bytes(place):
+    """Few words can ask for much: documents, hits of many questions, a vector for each token."""
+    with Daemon(place, "--index", "limited", "--max-answer-bytes", "8KiB", "--max-inputs", 400) as server:
+        protocol = Protocol(server)
+        long = {"documents": [{"id": "long", "text": "a long ship " * 400}]}
+        assert server.post("/documents", long).status == 200
+        with server.channel() as channel:
+            get = lambda ids: protocol.ask(channel, "DocumentService/Get", {"ids": ids})
+            assert len(get(["long"]).documents) == 1
+            check_grpc(refused(lambda: get(["long"] * 2)), "max-answer-bytes")
+            ask = lambda n: protocol.ask(channel, "SearchService/BatchSearch", {"requests": [
+                {"query": "ship", "mode": "MODE_LEXICAL"}] * n})
+            assert len(ask(1).answers) == 1
+            check_grpc(refused(lambda: ask(400)), "max-answer-bytes")
+        check_http(server.post("/embed_all", {"inputs": ["a ship in port " * 20] * 40}), "max-answer-bytes", 413)
+        assert server.post("/embed_all", {"inputs": "a ship"}).status == 200
+        server.post("/documents/delete", {"ids": ["long"]})
+
+
 def test_limits_change_while_it_serves(place):
     """On SIGHUP, from the configuration file; those who are connected need not come again."""
     file = place.folder / "limits.toml"

@@ -20,7 +20,6 @@ CODE = grpc.StatusCode
 WORK = {"inputs": ["the ship waits for a free berth and the crane is at rest " * 8] * 24}
 MUCH_WORK = {"inputs": ["the ship waits for a free berth and the crane is at rest " * 16] * 1500}
 # Every machine is slow at times; the point is that nobody waits in a queue to hear no.
-SECONDS_TO_REFUSE = 0.5
 
 
 def serve(place, *options):
@@ -179,12 +178,15 @@ def test_queues(place, protocol, limit, options):
             check_http(answer, limit, 429)
         seen = statistics.median(seconds for _, seconds in turned_away)
         # By its own clock, which does not count how long the clients here take.
-        took = [float(found[1]) for found in map(re.compile(r"status=429 took_ms=([\d.e-]+)").search, server.log)
-                if found]
+        noted = lambda: [float(found[1]) for found in
+                         map(re.compile(r"status=429 took_ms=([\d.e-]+)").search, list(server.log)) if found]
+        server.until(lambda: len(noted()) == len(turned_away), "not every refusal is in the log")
+        took = noted()
         print(f"{limit}: {len(done)} done in {max(done):.2f} s, "
               f"{len(turned_away)} turned away in {seen * 1e3:.1f} ms as the clients see it, "
               f"{statistics.median(took):.2f} ms in the server (medians)")
-        assert len(took) == len(turned_away) and seen < SECONDS_TO_REFUSE and statistics.median(took) < 100, (seen, took)
+        # On a busy machine both take longer.
+        assert max(seen, statistics.median(took) / 1e3) < statistics.median(done) / 2, (seen, took, done)
         # The same over gRPC.
         with server.channel() as channel:
             embed, request = protocol.begin(channel, "ModelService/Embed")

@@ -12,7 +12,7 @@ from hooks import COLLECTION
 from world import Server
 
 HERE = pathlib.Path(__file__).parent
-SECONDS = 90
+SECONDS = 300
 # Whether a request is one that can be answered is more than a schema can say: a collection has to be there, a filter to be
 # of the language, a text not to be empty. All else that schemathesis knows is checked.
 NOT_CHECKED = "positive_data_acceptance,negative_data_rejection"

@@ -104,6 +104,25 @@ def test_writes_of_clients_that_left_are_noted(place):
             for place in range(3)]})
 
 
+def test_what_was_begun_is_done_and_noted_before_the_end(place):
+    """Whoever sent documents and left does not keep a server that stops from storing them and saying so."""
+    audit = place.folder / "ending.jsonl"
+    texts = ["the ship waits for a free berth " * 300] * 20
+    with Daemon(place, "--index", "run", "--audit", audit, drain=20) as server:
+        with Http2(server) as client:
+            body = {"documents": [{"id": f"ending-{place}", "text": text} for place, text in enumerate(texts)]}
+            client.request("/documents", [("content-type", "application/json")], json.dumps(body).encode())
+            client.pump(0.3)
+        server.stop()
+    [line] = audited(audit)
+    assert (line["action"], line["documents"]) == ("index", len(texts)), line
+    assert line["outcome"] in ["done", "unavailable"], line
+    with Daemon(place, "--index", "run") as server:
+        there = server.http("GET", "/documents?id=ending-19").status == 200
+        assert there or line["outcome"] != "done", line
+        server.post("/documents/delete", {"ids": [f"ending-{place}" for place in range(len(texts))]})
+
+
 def test_hup_opens_the_audit_log_anew_and_reads_keys(place):
     audit, moved = place.folder / "moved.jsonl", place.folder / "moved.jsonl.1"
     key, _ = create_key(place, "--scope", "write", file="hup.toml")
@@ -161,6 +180,8 @@ def test_metrics(place):
         server.post("/search", {"query": "ship", "k": 0})
         with server.channel() as channel:
             protocol.ask(channel, "SearchService/Complete", {"prefix": "s"})
+            with pytest.raises(grpc.RpcError):
+                protocol.ask(channel, "SearchService/Complete", {"prefix": "s", "collection": "not-there"})
         server.post("/documents", {"documents": [{"id": "m1", "text": "x"}, {"id": "m2", "text": "y"}]})
         server.post("/documents/delete", {"ids": ["m1", "m2"]})
         seen = metrics(server)
@@ -170,7 +191,9 @@ def test_metrics(place):
         search = {"method": "POST /search"}
         assert of("te_request_count", **search) == 4
         assert of("te_request_success", **search) == 3 and of("te_request_failure", **search, err="invalid_input") == 1
-        assert of("te_request_count", method="berth.v1.SearchService/Complete") == 1
+        complete = {"method": "berth.v1.SearchService/Complete"}
+        assert of("te_request_count", **complete) == 2 and of("te_request_success", **complete) == 1
+        assert of("te_request_failure", **complete, err="not_found") == 1
         assert (of("te_embed_count"), of("te_rerank_count"), of("te_predict_count")) == (2, 3, 1)
         assert of("te_queue_size") == 0 and of("berth_connections") >= 1
         assert of("process_resident_memory_bytes") > 10**7

@@ -3,7 +3,7 @@
 With BERTH_LONG=1 it takes ten. What is sampled every second is judged over the last two thirds, after caches and pools have
 filled. In the long run the line through the samples may rise by at most 1 % of the memory a minute and 0.05 descriptors a
 second. In the short one pools still fill, and connections that come and go are most of what is counted: it lets 15 % and 0.25
-pass, which a leak of a few kilobytes a request does not keep to. In both all descriptors are given back in the end.
+pass, which a leak of eight kilobytes a request does not keep to. In both all descriptors are given back in the end.
 """
 
 import contextlib

@@ -94,6 +94,25 @@ def failures_say_what_to_do(page, api):
 failures_say_what_to_do.expected_statuses = (400, 404, 500)
 
 
+def what_is_wrong_is_said_again(page, api):
+    """The inspector does without a collection, and views that do not say so when they are come back to."""
+    page.open("/#c=nowhere")
+    page.wait_for(".trouble[data-code=not_found]")
+    page.js("location.hash = '#c=nowhere&tab=inspector'")
+    page.wait_for(".token")
+    assert not page.js("return document.getElementById('trouble').getClientRects().length")
+    for tab in ("status", ""):
+        page.js("location.hash = arguments[0]", f"#c=nowhere&tab={tab}")
+        page.wait_for("#trouble .trouble[data-code=not_found]")
+        page.js("location.hash = '#c=nowhere&tab=inspector'")
+        page.wait_for(".token")
+    page.js("location.hash = arguments[0]", api.address(q=api.query)[1:])
+    page.wait_for("#hits .hit")
+
+
+what_is_wrong_is_said_again.expected_statuses = (404,)
+
+
 def long_texts_come_layer_by_layer(page, api):
     page.open(api.address(tab="inspector", text="The pilot boards the ship before it berths. " * 7))
     page.wait_for("canvas.heat")
@@ -187,6 +206,7 @@ TESTS = [
     one_question_is_one_step_back,
     busy_server_is_asked_again,
     failures_say_what_to_do,
+    what_is_wrong_is_said_again,
     long_texts_come_layer_by_layer,
     suggestions_are_taken,
     nothing_found_is_said,

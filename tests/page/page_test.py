@@ -47,8 +47,8 @@ def main():
     parser.add_argument("--only", help="run the tests whose names have this in them")
     given = parser.parse_args()
     artifacts = given.artifacts or tempfile.mkdtemp(prefix="berth-page-")
-    server = None if given.url else mock.serve()
-    url = given.url or server.url
+    server = mock.serve() if given.url is None else None
+    url = server.url if server else given.url
     api = Api(url, given.key, given.query, given.collection)
     page = Page(url, artifacts, shutil.which("chromium"), shutil.which("chromedriver"))
     failed, skipped = [], []

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use berth_server::{CollectionPlace, Limits, LogFormat, LogOptions, Scope};
 use berth_types::ByteSize;
+use clap::builder::RangedU64ValueParser;
 use clap::{Args, Subcommand};
 
 use crate::args::EncoderArgs;
@@ -39,7 +40,7 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) audit: Option<PathBuf>,
     /// Seconds for requests that are under way when the server is asked to stop
-    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(..=YEAR_SECONDS))]
     pub(crate) drain: u64,
     /// Keep questions in their index's folder, for `berth queries`
     #[arg(long)]
@@ -91,6 +92,9 @@ pub(crate) struct LimitArgs {
     /// Bytes of a filter
     #[arg(long, value_name = "N", default_value_t = Limits::default().filter_bytes)]
     max_filter_bytes: usize,
+    /// Bytes of the documents, hits or vectors of an answer
+    #[arg(long, value_name = "SIZE", default_value = "64MiB")]
+    max_answer_bytes: ByteSize,
     /// Bytes of all headers of a request
     #[arg(long, value_name = "N", default_value_t = Limits::default().header_bytes)]
     max_header_bytes: u32,
@@ -101,19 +105,19 @@ pub(crate) struct LimitArgs {
     #[arg(long, value_name = "N", default_value_t = Limits::default().connections)]
     max_connections: usize,
     /// Seconds after which a connection takes no new request [default: none]
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds())]
     max_connection_age: Option<u64>,
     /// Seconds for a client's handshake, and for its first headers
-    #[arg(long, value_name = "SECONDS", default_value_t = Limits::default().header_timeout.as_secs())]
+    #[arg(long, value_name = "SECONDS", default_value_t = Limits::default().header_timeout.as_secs(), value_parser = seconds())]
     header_timeout: u64,
     /// Seconds in which some of a body has to come
-    #[arg(long, value_name = "SECONDS", default_value_t = Limits::default().body_timeout.as_secs())]
+    #[arg(long, value_name = "SECONDS", default_value_t = Limits::default().body_timeout.as_secs(), value_parser = seconds())]
     body_timeout: u64,
     /// Seconds after which a connection that asks nothing is closed
-    #[arg(long, value_name = "SECONDS", default_value_t = Limits::default().idle_timeout.as_secs())]
+    #[arg(long, value_name = "SECONDS", default_value_t = Limits::default().idle_timeout.as_secs(), value_parser = seconds())]
     idle_timeout: u64,
     /// Seconds for an answer; a client may ask for fewer
-    #[arg(long, value_name = "SECONDS", default_value_t = Limits::default().request_timeout.as_secs())]
+    #[arg(long, value_name = "SECONDS", default_value_t = Limits::default().request_timeout.as_secs(), value_parser = seconds())]
     request_timeout: u64,
     /// Requests that may wait for the same model, or for a search
     #[arg(long, value_name = "N", default_value_t = Limits::default().queue)]
@@ -126,6 +130,14 @@ pub(crate) struct LimitArgs {
     rate: Option<u32>,
 }
 
+/// Longer is none.
+const YEAR_SECONDS: u64 = 365 * 24 * 3600;
+
+/// A time of at least a second.
+fn seconds() -> RangedU64ValueParser {
+    clap::value_parser!(u64).range(1..=YEAR_SECONDS)
+}
+
 impl LimitArgs {
     pub(crate) fn limits(&self) -> Limits {
         let seconds = Duration::from_secs;
@@ -136,6 +148,7 @@ impl LimitArgs {
             k: self.max_k,
             query_bytes: self.max_query_bytes,
             filter_bytes: self.max_filter_bytes,
+            answer_bytes: usize::try_from(self.max_answer_bytes.0).unwrap_or(usize::MAX),
             header_bytes: self.max_header_bytes,
             streams: self.max_streams,
             connections: self.max_connections.max(1),
@@ -183,7 +196,7 @@ pub(crate) struct HealthArgs {
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7878")]
     pub(crate) listen: SocketAddr,
     /// Seconds to wait for an answer
-    #[arg(long, value_name = "SECONDS", default_value_t = 5)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = seconds())]
     pub(crate) timeout: u64,
 }
 

@@ -1,6 +1,6 @@
 //! Finds documents and chunks in the lexical half by their numbers and ids, and reads what their heads carry.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -168,6 +168,25 @@ impl Lookup {
         ids.sort_unstable();
         ids.truncate(limit);
         Ok(ids)
+    }
+
+    /// The first `limit` ids behind `after`, sorted. Reads a column only.
+    pub(crate) fn ids_after(&self, after: &str, limit: usize) -> Result<Vec<String>, Error> {
+        let mut first: BinaryHeap<String> = BinaryHeap::new();
+        for reader in self.searcher.segment_readers() {
+            let Some(column) = reader.fast_fields().str(column::ID)? else { continue };
+            for_each_text(&column, reader.doc_ids_alive(), |_, id| {
+                let is_full = first.len() >= limit;
+                if id > after && (!is_full || first.peek().is_some_and(|last| id < last.as_str())) {
+                    first.push(id.to_owned());
+                    if is_full {
+                        first.pop();
+                    }
+                }
+            })
+            .map_err(|error| Error::io("read", &self.folder, error))?;
+        }
+        Ok(first.into_sorted_vec())
     }
 
     /// Every document with its number and record. Reads columns only.

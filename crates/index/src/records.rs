@@ -27,6 +27,14 @@ impl Snapshot {
         Ok(self.lookup().known()?.into_iter().map(|(id, known)| (id, known.record)).collect())
     }
 
+    /// The first `limit` ids behind `after`, in their order. Reads a column only.
+    ///
+    /// # Errors
+    /// `Corrupted`, `Lexical`.
+    pub fn ids_after(&self, after: &str, limit: usize) -> Result<Vec<String>, Error> {
+        self.lookup().ids_after(after, limit)
+    }
+
     /// Whether a vector is stored under this key, be its chunk deleted or not.
     ///
     /// # Errors

@@ -106,8 +106,8 @@ pub use berth_index::dates;
 pub use berth_index::highlight::snippet;
 pub use berth_index::relevance::{Curve, Curves};
 pub use berth_index::{
-    Alternate, Error as IndexError, FieldKinds, IndexReader, IndexStatus, Keeping, KeptSnapshot, Pin, Pins, Policy,
-    PurgeReport, SparseSettings, StoredDocument, StoredWeights, VerifyReport, View, WordCount, clear_weights,
-    exists as index_exists, keep_snapshot, list_snapshots, restore_snapshot, store_weights, stored_weights,
-    verify as verify_index, verify_snapshot,
+    Alternate, Error as IndexError, FieldKinds, IndexReader, IndexSettings, IndexStatus, Keeping, KeptSnapshot, Pin,
+    Pins, Policy, PurgeReport, SparseSettings, StoredDocument, StoredWeights, VerifyReport, View, WordCount,
+    clear_weights, exists as index_exists, keep_snapshot, list_snapshots, restore_snapshot, store_weights,
+    stored_weights, verify as verify_index, verify_snapshot,
 };

@@ -1,5 +1,7 @@
 // Asks the server. Everything else of the page gets answers or an `ApiError`.
 
+import { keep, read } from './storage.js';
+
 const KEY = 'berth-api-key';
 
 // What a status means where the answer does not say it.
@@ -46,14 +48,8 @@ export function newest() {
 }
 
 // The key is kept for this tab alone and goes with it.
-export function keepKey(key) {
-  if (key) sessionStorage.setItem(KEY, key);
-  else sessionStorage.removeItem(KEY);
-}
-
-export function hasKey() {
-  return Boolean(sessionStorage.getItem(KEY));
-}
+export const keepKey = (key) => keep(KEY, key);
+export const hasKey = () => Boolean(read(KEY));
 
 export const collections = (signal) => call('/collections', { signal });
 export const collection = (name, signal) => call(`/collections/${encodeURIComponent(name)}`, { signal });
@@ -72,7 +68,7 @@ async function call(path, { asked = {}, body = null, signal = null }) {
   }
   const query = parameters.toString();
   const headers = { accept: 'application/json' };
-  const key = sessionStorage.getItem(KEY);
+  const key = read(KEY);
   if (key) headers.authorization = `Bearer ${key}`;
   if (body !== null) headers['content-type'] = 'application/json';
   const method = body === null ? 'GET' : 'POST';

@@ -43,6 +43,8 @@ const views = {
 let visible = '';
 const scrolled = { search: 0 };
 let opened = null;
+// Whether the collection could not be read when that was tried last.
+let hasFailed = false;
 
 history.scrollRestoration = 'manual';
 store.listen((state, previous) => {
@@ -75,22 +77,27 @@ function foldSide() {
 
 async function load() {
   const wanted = store.get().c;
+  const isOvertaken = () => store.get().c !== wanted; // Another one was chosen meanwhile.
   try {
     const { collections } = await api.collections();
+    if (isOvertaken()) return;
     context.collections = collections;
     const name = wanted || (collections.find((one) => !one.error) ?? collections[0])?.name;
     drawCollections(name);
-    context.info = name ? await api.collection(name) : null;
+    const info = name ? await api.collection(name) : null;
+    if (isOvertaken()) return;
+    context.info = info;
+    hasFailed = false;
   } catch (error) {
-    if (store.get().c !== wanted) return;
+    if (isOvertaken()) return;
     context.info = null;
+    hasFailed = true;
     hideAll();
     byId('trouble').hidden = false;
     put(byId('trouble'), trouble(error, load), others(wanted));
     if (store.get().tab === 'inspector' && context.collections.length > 0) show(); // It asks models, not collections.
     return;
   }
-  if (store.get().c !== wanted) return; // Another one was chosen meanwhile.
   put(byId('trouble'));
   byId('trouble').hidden = true;
   show();
@@ -130,7 +137,10 @@ function show() {
   drawTabs(tab);
   if (!info && tab !== 'inspector') {
     hideAll();
-    if (context.collections.length === 0 && byId('trouble').hidden) {
+    if (!byId('trouble').hidden) return;
+    // The inspector does without a collection, and hid what was wrong with it; that may be over.
+    if (hasFailed) load();
+    else if (context.collections.length === 0) {
       byId('trouble').hidden = false;
       put(byId('trouble'), noCollection());
     }

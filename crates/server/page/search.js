@@ -81,6 +81,7 @@ export function createSearch(context) {
       const got = await ask((signal) => (isBrowsing(state) ? browse(state, info, signal) : found(state, info, signal)));
       if (got === api.DROPPED) return;
       answer = got;
+      explanations = { key: '', promise: null };
       show(state, info);
     } catch (error) {
       answer = null;
@@ -145,15 +146,16 @@ export function createSearch(context) {
   // The arithmetic is asked for when somebody wants to see it, for all hits at once.
   async function explain(hit, host, state, info) {
     if (host.childElementCount > 0) return;
-    if (explanations.key !== asked) {
-      explanations = { key: asked, promise: api.search({ ...body(state, info), explain: true, facets: undefined }) };
+    const key = requestKey(state, info);
+    if (explanations.key !== key) {
+      explanations = { key, promise: api.search({ ...body(state, info), explain: true, facets: undefined }) };
     }
     const late = setTimeout(() => put(host, el('p', { class: 'quiet' }, 'Adding up …')), PATIENCE_MS);
     try {
       const explained = await explanations.promise;
       const same = explained.hits.find((one) => one.document === hit.document && one.chunk?.ordinal === hit.chunk?.ordinal);
       if (same?.explanation) put(host, explanationPanel(same.explanation, hit.title || hit.document));
-      else put(host, el('p', { class: 'notice' }, 'The index has changed since. Search again.'));
+      else put(host, changedSince());
     } catch (error) {
       explanations = { key: '', promise: null };
       put(
@@ -166,6 +168,11 @@ export function createSearch(context) {
     } finally {
       clearTimeout(late);
     }
+  }
+
+  function changedSince() {
+    const button = el('button', { type: 'button', class: 'link-button', onclick: again }, 'Search again');
+    return el('p', { class: 'notice' }, 'The index has changed since. ', button, '.');
   }
 
   function showDocuments(info) {

@@ -2,6 +2,7 @@
 
 import { byId, count, debounced, el, put } from './dom.js';
 import { clause, clauses, has, toggled } from './filter.js';
+import { keep, read } from './storage.js';
 
 const COUNTABLE = ['keyword', 'integer', 'date', 'boolean'];
 const SHOWN_AT_FIRST = 2;
@@ -25,7 +26,7 @@ function countableFields(info) {
 // Who asks is no part of the address: a link that is passed on must not carry it.
 export function viewers() {
   try {
-    return { principals: [], as_owner: false, ...JSON.parse(sessionStorage.getItem(VIEWERS) ?? '{}') };
+    return { principals: [], as_owner: false, ...JSON.parse(read(VIEWERS) ?? '{}') };
   } catch {
     return { principals: [], as_owner: false };
   }
@@ -201,16 +202,16 @@ function drawViewer(host, info, changed) {
     value: kept.principals.join(', '),
   });
   const owner = el('input', { type: 'checkbox', checked: kept.as_owner });
-  const keep = () => {
+  const keepNames = () => {
     const principals = names.value
       .split(',')
       .map((name) => name.trim())
       .filter(Boolean);
-    sessionStorage.setItem(VIEWERS, JSON.stringify({ principals, as_owner: owner.checked }));
+    keep(VIEWERS, JSON.stringify({ principals, as_owner: owner.checked }));
     changed();
   };
-  names.addEventListener('change', keep);
-  owner.addEventListener('change', keep);
+  names.addEventListener('change', keepNames);
+  owner.addEventListener('change', keepNames);
   put(
     host,
     el(

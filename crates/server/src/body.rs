@@ -32,7 +32,9 @@ struct State {
     timeout: (Duration, &'static str),
     sleep: Option<Pin<Box<Sleep>>>,
     room: Arc<Semaphore>,
-    held: Vec<OwnedSemaphorePermit>,
+    held: Option<OwnedSemaphorePermit>,
+    /// Bytes that are held beside, less than a KiB.
+    rest: usize,
     /// Where the messages of gRPC begin and end; a message that is whole is its reader's, and its room free again.
     messages: Option<Messages>,
     /// Since when a message is on its way, and for how long it may be.
@@ -81,7 +83,8 @@ impl Watched {
             timeout,
             sleep: None,
             room: Arc::clone(room),
-            held: Vec::new(),
+            held: None,
+            rest: 0,
             messages: grpc_message.map(|_| Messages::default()),
             message_since: None,
             message_timeout: grpc_message.unwrap_or(Duration::MAX),
@@ -167,7 +170,8 @@ impl State {
             Some(messages) => {
                 let open = messages.read(data);
                 if messages.has_ended {
-                    self.held.clear();
+                    self.held = None;
+                    self.rest = 0;
                     self.message_since = None;
                 }
                 if messages.is_open() {
@@ -176,12 +180,17 @@ impl State {
                 open.min(data.len())
             }
         };
-        // A part of a KiB is none: so that small requests cost nothing here.
+        // Small requests cost nothing here, and many small pieces as much as a large one.
+        let held = self.rest + held;
+        self.rest = held % 1024;
         match held / 1024 {
             0 => true,
             kib => match Arc::clone(&self.room).try_acquire_many_owned(kib as u32) {
                 Ok(place) => {
-                    self.held.push(place);
+                    match &mut self.held {
+                        Some(held) => held.merge(place),
+                        None => self.held = Some(place),
+                    }
                     true
                 }
                 Err(_) => false,
@@ -295,6 +304,21 @@ mod tests {
             stream.collect().await.unwrap();
             assert_eq!(room.available_permits(), 16);
             drop(kept);
+        });
+    }
+
+    #[test]
+    fn many_small_pieces_take_as_much_room_as_a_large_one() {
+        run(async {
+            let room = Arc::new(Semaphore::new(16));
+            let pieces = tokio_stream::iter((0..20).map(|_| Ok::<_, std::io::Error>(Bytes::from(vec![0; 512]))));
+            let timeout = (Duration::from_secs(9), "body-timeout");
+            let body = Watched::new(Body::from_stream(pieces), timeout, &room, None);
+            let kept = body.clone();
+            body.collect().await.unwrap();
+            assert_eq!(room.available_permits(), 6);
+            drop(kept);
+            assert_eq!(room.available_permits(), 16);
         });
     }
 

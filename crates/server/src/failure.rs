@@ -1,5 +1,8 @@
 //! Why a request was not answered, in words that may leave the machine.
 
+use std::cmp::Reverse;
+use std::path::PathBuf;
+use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use berth_pipeline::{EncoderError, Error, IndexError};
@@ -41,6 +44,21 @@ pub(crate) enum Code {
 }
 
 impl Code {
+    pub(crate) const ALL: [Self; 12] = [
+        Self::InvalidInput,
+        Self::TooLarge,
+        Self::NotFound,
+        Self::Unauthenticated,
+        Self::Forbidden,
+        Self::Refused,
+        Self::Overloaded,
+        Self::DeadlineExceeded,
+        Self::Unavailable,
+        Self::Corrupted,
+        Self::Unimplemented,
+        Self::Internal,
+    ];
+
     /// The word in JSON, in metrics and in the reason of gRPC's `ErrorInfo`.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
@@ -187,10 +205,30 @@ fn shortened(message: String) -> String {
     short
 }
 
+/// Folders of the server, which may have blanks in their names, or be named from where it was started.
+static FOLDERS: RwLock<Vec<String>> = RwLock::new(Vec::new());
+
+/// Has messages leave these folders out from now on.
+pub(crate) fn hide(folders: impl Iterator<Item = PathBuf>) {
+    let mut hidden = FOLDERS.write().unwrap_or_else(PoisonError::into_inner);
+    let named = folders.map(|folder| folder.to_string_lossy().into_owned());
+    hidden.extend(named.filter(|folder| folder.len() > 1 && folder.contains(['/', ' '])));
+    // What lies inside of another one goes first.
+    hidden.sort_unstable_by_key(|folder| Reverse(folder.len()));
+    hidden.dedup();
+}
+
 /// The message with absolute paths replaced: what lies where on the host is nobody's business.
 pub(crate) fn without_paths(message: &str) -> String {
+    let mut message = message.to_owned();
+    for folder in FOLDERS.read().unwrap_or_else(PoisonError::into_inner).iter() {
+        if message.contains(folder) {
+            // What follows it goes with it.
+            message = message.replace(folder, "/-");
+        }
+    }
     let mut clean = String::with_capacity(message.len());
-    let mut rest = message;
+    let mut rest = message.as_str();
     while let Some(at) = rest.find('/') {
         let begins =
             rest[..at].chars().next_back().is_none_or(|before| !before.is_alphanumeric() && !":/.<".contains(before));
@@ -240,5 +278,9 @@ mod tests {
         check("24/7 and and/or, 'a/b', http://x/y", "24/7 and and/or, 'a/b', http://x/y");
         check("a lone / and '/srv/q'", "a lone / and '[path]'");
         check("", "");
+        let hidden = ["/srv/My Docs", "/srv/My Docs/law", "./home"].into_iter().map(PathBuf::from);
+        hide(hidden);
+        check("no model in /srv/My Docs/law/models/x; run it", "no model in [path]; run it");
+        check("'./home/models' and '/srv/My Docs'", "'[path]' and '[path]'");
     }
 }

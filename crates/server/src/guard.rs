@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use axum::extract::{MatchedPath, Request};
@@ -28,7 +28,7 @@ use crate::options::{CurrentLimits, Limits};
 use crate::telemetry::continue_trace;
 
 /// Names the request in answers and in the log.
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// How long a client waits, in milliseconds.
 const TIMEOUT_MS: HeaderName = HeaderName::from_static("x-timeout-ms");
 /// `interactive` or `bulk`.
@@ -48,11 +48,11 @@ pub(crate) struct Guard {
     /// for a person at this machine.
     pub(crate) is_local: bool,
     /// For the bodies of all requests together, in KiB.
-    pub(crate) room: Arc<Semaphore>,
+    pub(crate) room: RwLock<Arc<Semaphore>>,
 }
 
 /// Bodies of the largest size for which there is room at the same time.
-pub(crate) const LARGE_BODIES: usize = 8;
+const LARGE_BODIES: usize = 8;
 
 /// The other end of a connection.
 #[derive(Debug, Clone, Copy)]
@@ -61,12 +61,17 @@ pub(crate) struct Peer(pub(crate) SocketAddr);
 impl Guard {
     /// Has other limits hold from now on.
     pub(crate) fn set_limits(&self, limits: Limits) {
-        let kib = |limits: &Limits| LARGE_BODIES * (limits.message_bytes / 1024 + 1);
-        let now = kib(&limits);
-        let before = kib(&self.limits.set(limits));
-        self.room.add_permits(now.saturating_sub(before));
-        // What is held of it by bodies on their way is given back to a larger room than there should be; it is bounded all the same.
-        self.room.forget_permits(before.saturating_sub(now));
+        let room = Self::room_for(&limits);
+        let before = self.limits.set(limits);
+        // Bodies that are on their way keep their place in the room that they entered.
+        if before.message_bytes != self.limits.get().message_bytes {
+            *self.room.write().unwrap_or_else(PoisonError::into_inner) = room;
+        }
+    }
+
+    /// The room for bodies, in KiB.
+    pub(crate) fn room_for(limits: &Limits) -> Arc<Semaphore> {
+        Arc::new(Semaphore::new(LARGE_BODIES * (limits.message_bytes / 1024 + 1)))
     }
 
     /// Lets a request through, or says why not.
@@ -151,7 +156,8 @@ pub(crate) async fn guard(guard: Arc<Guard>, mut request: Request, next: Next) -
     let body_timeout =
         if is_stream { (limits.idle_timeout, "idle-timeout") } else { (limits.body_timeout, "body-timeout") };
     let message_timeout = is_grpc.then_some(limits.request_timeout);
-    let body = Watched::new(body, body_timeout, &guard.room, message_timeout);
+    let room = Arc::clone(&guard.room.read().unwrap_or_else(PoisonError::into_inner));
+    let body = Watched::new(body, body_timeout, &room, message_timeout);
     *request.body_mut() = body.body();
     let response = async {
         match guard.admit(&request, &limits) {
@@ -165,11 +171,12 @@ pub(crate) async fn guard(guard: Arc<Guard>, mut request: Request, next: Next) -
                 if let Some(context) = context {
                     request.extensions_mut().insert(context);
                 }
-                match deadline.filter(|_| is_grpc && !is_stream) {
+                match deadline.filter(|_| !is_stream) {
                     None => next.run(request).await,
                     Some(deadline) => match tokio::time::timeout_at(deadline.into(), next.run(request)).await {
                         Ok(response) => response,
-                        Err(_) => grpc::status::refused(&Failure::deadline()),
+                        Err(_) if is_grpc => grpc::status::refused(&Failure::deadline()),
+                        Err(_) => answer(&Failure::deadline(), family),
                     },
                 }
             }
@@ -185,7 +192,8 @@ pub(crate) async fn guard(guard: Arc<Guard>, mut request: Request, next: Next) -
     if failed && !is_grpc && !body.drop_rest().await {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    let code = response.extensions().get::<Failure>().map(|failure| failure.code);
+    let failure = response.extensions().get::<Failure>().map(|failure| failure.code);
+    let code = failure.or_else(|| grpc::status::code_of(&response));
     metrics::request(&method, started.elapsed(), code);
     span.in_scope(|| {
         let (status, took_ms) = (response.status().as_u16(), started.elapsed().as_secs_f64() * 1e3);
@@ -401,7 +409,7 @@ mod tests {
             limits: CurrentLimits::new(Limits::default()),
             cors_origins: vec!["https://known.example".into()],
             is_local: true,
-            room: Arc::new(Semaphore::new(1)),
+            room: RwLock::new(Arc::new(Semaphore::new(1))),
         };
         let check = |pairs: &[(&'static str, &str)]| guard.check_origin(&request(pairs)).is_ok();
         assert!(

@@ -87,7 +87,7 @@ pub async fn serve_stdio(options: &ServerOptions) -> io::Result<()> {
     let assistant = Assistant { engine: Arc::clone(&engine), local: true };
     let running = assistant.serve(stdio()).await.map_err(io::Error::other)?;
     running.waiting().await.map_err(io::Error::other)?;
-    engine.stop();
+    engine.stop(Instant::now()).await;
     Ok(())
 }
 

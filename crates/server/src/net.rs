@@ -4,7 +4,7 @@ pub(crate) mod connection;
 pub(crate) mod tls;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use tokio::net::TcpListener;
@@ -21,14 +21,14 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long no connection is accepted after the system had no room for one.
 const NO_ROOM: Duration = Duration::from_millis(100);
 
-/// Accepts connections until `stop` says otherwise; then waits until all have ended, or `drain` is over.
+/// Accepts connections until `stop` says otherwise; then waits until all have ended, or `drain` is over. Returns when it is.
 pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
     tls: Option<Arc<Tls>>,
     limits: CurrentLimits,
     (mut stop, drain): (watch::Receiver<bool>, Duration),
-) {
+) -> Instant {
     let mut connections = JoinSet::new();
     loop {
         let is_full = connections.len() >= limits.get().connections;
@@ -63,8 +63,10 @@ pub(crate) async fn serve(
         }
     }
     drop(listener);
+    let end = Instant::now() + drain;
     let all_ended = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(drain, all_ended).await.is_err() {
+    if tokio::time::timeout_at(end.into(), all_ended).await.is_err() {
         tracing::warn!("connections were cut: their requests took longer than the time to drain");
     }
+    end
 }

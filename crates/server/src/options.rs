@@ -75,6 +75,8 @@ pub struct Limits {
     pub query_bytes: usize,
     /// `max-filter-bytes`: bytes of a filter.
     pub filter_bytes: usize,
+    /// `max-answer-bytes`: bytes of the documents, hits or vectors of an answer, as they are in memory.
+    pub answer_bytes: usize,
     /// `max-header-bytes`: bytes of all headers of a request.
     pub header_bytes: u32,
     /// `max-streams`: requests of a connection at the same time.
@@ -109,6 +111,7 @@ impl Default for Limits {
             k: 1000,
             query_bytes: 64 << 10,
             filter_bytes: 16 << 10,
+            answer_bytes: 64 << 20,
             header_bytes: 16 << 10,
             streams: 256,
             connections: 1024,

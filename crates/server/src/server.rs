@@ -3,13 +3,14 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
+use ::http::header::RETRY_AFTER;
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tonic_health::server::HealthReporter;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
@@ -17,7 +18,7 @@ use crate::access::audit::Audit;
 use crate::access::keys::{KeyError, Keys};
 use crate::access::rates::Rates;
 use crate::engine::{Engine, uptime_ms};
-use crate::guard::{Guard, LARGE_BODIES, guard};
+use crate::guard::{Guard, REQUEST_ID, guard};
 use crate::net::tls::{Tls, TlsError};
 use crate::options::{Limits, ServerOptions};
 use crate::{grpc, http, mcp, metrics, net};
@@ -146,7 +147,7 @@ impl Server {
             limits: engine.limits.clone(),
             cors_origins: options.cors_origins.clone(),
             is_local,
-            room: Arc::new(Semaphore::new(LARGE_BODIES * (options.limits.message_bytes / 1024 + 1))),
+            room: RwLock::new(Guard::room_for(&options.limits)),
         };
         let guarding = Arc::new(guarded);
         let (services, health) = grpc::routes(&engine).map_err(|error| ServeError::Reflection(error.to_string()))?;
@@ -195,9 +196,10 @@ impl Server {
             options.memory_budget_bytes,
         ));
         let draining = tokio::spawn({
-            let mut stopped = stopped.clone();
+            let (mut stopped, ending) = (stopped.clone(), Arc::clone(&engine));
             async move {
                 if stopped.wait_for(|stop| *stop).await.is_ok() {
+                    ending.announce_end();
                     let mut health = health;
                     for service in grpc::SERVICES.into_iter().chain([""]) {
                         health.set_service_status(service, tonic_health::ServingStatus::NotServing).await;
@@ -210,8 +212,8 @@ impl Server {
                 }
             }
         });
-        net::serve(listener, router, tls, engine.limits.clone(), (stopped, options.drain)).await;
-        engine.stop();
+        let drained_by = net::serve(listener, router, tls, engine.limits.clone(), (stopped, options.drain)).await;
+        engine.stop(drained_by).await;
         looking.abort();
         draining.abort();
     }
@@ -243,10 +245,10 @@ async fn look_after(
         let (looking, guard, tls) = (Arc::clone(&engine), Arc::clone(&guard), tls.clone());
         let looked = tokio::task::spawn_blocking(move || {
             looking.collections.look_around();
-            if let Some(Err(error)) = guard.keys.as_ref().map(Keys::reload) {
+            if let Some(Err(error)) = guard.keys.as_ref().map(|keys| keys.reload(asked)) {
                 tracing::error!(%error, "the API keys stay as they were");
             }
-            match tls.map(|tls| tls.reload()) {
+            match tls.map(|tls| tls.reload(asked)) {
                 Some(Ok(true)) => tracing::info!("the certificate was read again"),
                 Some(Err(error)) => tracing::error!(%error, "the certificate stays as it was"),
                 Some(Ok(false)) | None => {}
@@ -263,7 +265,7 @@ async fn look_after(
         if let Err(error) = looked.await {
             tracing::error!(%error, "looking after files failed");
         }
-        engine.make_room(memory_budget_bytes).await;
+        engine.make_room(memory_budget_bytes);
     }
 }
 
@@ -278,5 +280,11 @@ fn cors(origins: &[String]) -> Option<CorsLayer> {
         AllowOrigin::list(origins.iter().filter_map(|origin| origin.parse().ok()))
     };
     let methods = [::http::Method::GET, ::http::Method::POST, ::http::Method::DELETE];
-    Some(CorsLayer::new().allow_origin(allowed).allow_methods(methods).allow_headers(AllowHeaders::mirror_request()))
+    Some(
+        CorsLayer::new()
+            .allow_origin(allowed)
+            .allow_methods(methods)
+            .allow_headers(AllowHeaders::mirror_request())
+            .expose_headers([RETRY_AFTER, REQUEST_ID]),
+    )
 }

@@ -53,7 +53,6 @@ pub(crate) fn run(home: &Home, args: &ServeArgs) -> anyhow::Result<Outcome> {
         speak(format, &format!("serving on {scheme}://{address} (page and HTTP; gRPC on the same port)"));
         notify("READY=1");
         server.run(signals).await;
-        notify("STOPPING=1");
         Ok::<(), anyhow::Error>(())
     });
     runtime.shutdown_timeout(LAST_THREADS);
@@ -161,6 +160,7 @@ fn hear_signals(handle: Handle, format: LogFormat) -> anyhow::Result<()> {
                         let message =
                             "stopping; requests that are under way end first, a second signal ends them at once";
                         speak(format, message);
+                        notify("STOPPING=1");
                         handle.stop();
                     }
                 }

@@ -84,19 +84,24 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Each client sends its next request when the last is answered. What is answered in the measured time counts.
+    /// Each client sends its next request when the last is answered. What is answered in the measured time counts, and what is
+    /// open for all of it has failed.
     async fn closed(self) -> Result<Report, Box<dyn Error>> {
         let Self { options, clients, texts, inputs, begin, end, tally } = self;
         let (texts, impatient, pause) = (Arc::new(texts), options.impatient, Duration::from_millis(options.pause));
         let mut tasks = JoinSet::new();
+        let asked: Arc<Mutex<Vec<Option<Instant>>>> = Arc::new(Mutex::new(vec![None; clients.len()]));
         for (number, mut client) in clients.into_iter().enumerate() {
-            let (texts, tally) = (Arc::clone(&texts), Arc::clone(&tally));
+            let (texts, tally, asked) = (Arc::clone(&texts), Arc::clone(&tally), Arc::clone(&asked));
+            let note = move |when| asked.lock().unwrap_or_else(PoisonError::into_inner)[number] = when;
             let mut chance = Chance::new(number as u64);
             tasks.spawn(async move {
                 loop {
                     let texts = texts.take(inputs);
                     let started = Instant::now();
+                    note(Some(started));
                     let reply = client.ask(texts).await;
+                    note(None);
                     if reply.ended >= begin && reply.ended < end {
                         count(&tally, started, &reply);
                     }
@@ -116,6 +121,11 @@ impl Run<'_> {
         }
         sleep_until(end.into()).await;
         tasks.shutdown().await;
+        let open = std::mem::take(&mut *asked.lock().unwrap_or_else(PoisonError::into_inner));
+        for started in open.into_iter().flatten().filter(|started| *started < begin) {
+            let outcome = Outcome::Failed("no answer in the measured time".to_owned());
+            count(&tally, started, &Reply { ended: end, outcome });
+        }
         Ok(Report::new(options, &taken(&tally)))
     }
 

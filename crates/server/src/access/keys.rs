@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::Write;
+use std::mem;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::SystemTime;
 
 use berth_pipeline::dates;
@@ -96,7 +97,7 @@ pub enum KeyError {
     /// It cannot be read or written.
     #[error("cannot {action} {}: {cause}", path.display())]
     Io {
-        /// "read" or "write".
+        /// "read", "write" or "lock the folder of".
         action: &'static str,
         /// The file.
         path: PathBuf,
@@ -188,6 +189,7 @@ pub fn add_key(path: &Path, wanted: NewKey) -> Result<(Key, String), KeyError> {
     {
         return Err(KeyError::Date(date.clone()));
     }
+    let folder = locked(path)?;
     let mut keys = if path.exists() { read_keys(path)? } else { Vec::new() };
     let (id, secret, salt) = (random::<ID_BYTES>()?, random::<SECRET_BYTES>()?, random::<SECRET_BYTES>()?);
     let (id, secret) = (hex(&id), hex(&secret));
@@ -196,7 +198,7 @@ pub fn add_key(path: &Path, wanted: NewKey) -> Result<(Key, String), KeyError> {
     let key = Key { id, name, hash, salt: hex(&salt), scopes, collections, principals, rate, expires };
     let shown = format!("{PREFIX}{}_{secret}", key.id);
     keys.push(key.clone());
-    write_keys(path, keys)?;
+    write_keys(path, &folder, keys)?;
     Ok((key, shown))
 }
 
@@ -205,17 +207,27 @@ pub fn add_key(path: &Path, wanted: NewKey) -> Result<(Key, String), KeyError> {
 /// # Errors
 /// A file that cannot be read or written; `Unknown`.
 pub fn revoke_key(path: &Path, id: &str) -> Result<Key, KeyError> {
+    let folder = locked(path)?;
     let mut keys = read_keys(path)?;
     let Some(place) = keys.iter().position(|key| key.id == id) else {
         return Err(KeyError::Unknown { id: id.to_owned(), path: path.into() });
     };
     let revoked = keys.remove(place);
-    write_keys(path, keys)?;
+    write_keys(path, &folder, keys)?;
     Ok(revoked)
 }
 
-/// Replaces the file at once, readable by its owner alone.
-fn write_keys(path: &Path, key: Vec<Key>) -> Result<(), KeyError> {
+/// Lets one at a time change the file of keys: its folder is locked until the answer is dropped.
+fn locked(path: &Path) -> Result<File, KeyError> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let failed = |cause| KeyError::Io { action: "lock the folder of", path: path.into(), cause };
+    let folder = File::open(folder).map_err(failed)?;
+    folder.lock().map_err(failed)?;
+    Ok(folder)
+}
+
+/// Replaces the file at once. A new one can be read by its owner alone, another one by those who could before.
+fn write_keys(path: &Path, folder: &File, key: Vec<Key>) -> Result<(), KeyError> {
     let failed = |cause| KeyError::Io { action: "write", path: path.into(), cause };
     let text = toml::to_string(&KeyFile { key }).map_err(|error| failed(std::io::Error::other(error)))?;
     let mut beside = path.as_os_str().to_owned();
@@ -226,8 +238,18 @@ fn write_keys(path: &Path, key: Vec<Key>) -> Result<(), KeyError> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(&beside).map_err(failed)?;
+    #[cfg(unix)]
+    if let Ok(before) = fs::metadata(path) {
+        use std::os::unix::fs::{MetadataExt as _, fchown};
+        let own = file.metadata().map_err(failed)?;
+        if (before.uid(), before.gid()) != (own.uid(), own.gid()) {
+            fchown(&file, Some(before.uid()), Some(before.gid())).map_err(failed)?;
+        }
+        file.set_permissions(before.permissions()).map_err(failed)?;
+    }
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
-    fs::rename(&beside, path).map_err(failed)
+    fs::rename(&beside, path).map_err(failed)?;
+    folder.sync_all().map_err(failed)
 }
 
 /// The keys of a server, read again when their file changes.
@@ -236,24 +258,36 @@ pub(crate) struct Keys {
     path: PathBuf,
     by_id: RwLock<Arc<BTreeMap<String, Key>>>,
     seen: RwLock<Option<SystemTime>>,
+    /// What was wrong with the file when it was looked at last.
+    said: Mutex<Option<String>>,
 }
 
 impl Keys {
     pub(crate) fn open(path: &Path) -> Result<Self, KeyError> {
-        let keys = Self { path: path.to_path_buf(), by_id: RwLock::default(), seen: RwLock::default() };
+        let keys = Self {
+            path: path.to_path_buf(),
+            by_id: RwLock::default(),
+            seen: RwLock::default(),
+            said: Mutex::default(),
+        };
         keys.read()?;
         Ok(keys)
     }
 
-    /// Reads the file if it has changed. What cannot be read leaves the keys as they are.
-    pub(crate) fn reload(&self) -> Result<(), KeyError> {
+    /// Reads the file if it has changed, or in any case where that is `asked` for. What cannot be read leaves the keys as they
+    /// are, is said once, and is tried again each time: it may become readable without being changed.
+    pub(crate) fn reload(&self, asked: bool) -> Result<(), KeyError> {
         let modified = fs::metadata(&self.path).and_then(|file| file.modified()).ok();
-        if modified.is_some() && modified == *self.seen.read().unwrap_or_else(PoisonError::into_inner) {
+        if !asked && modified.is_some() && modified == *self.seen.read().unwrap_or_else(PoisonError::into_inner) {
             return Ok(());
         }
-        // What is broken is said once.
-        *self.seen.write().unwrap_or_else(PoisonError::into_inner) = modified;
-        self.read()
+        let read = self.read();
+        let wrong = read.as_ref().err().map(ToString::to_string);
+        let said = mem::replace(&mut *self.said.lock().unwrap_or_else(PoisonError::into_inner), wrong.clone());
+        if wrong.is_some() {
+            *self.seen.write().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+        if !asked && wrong == said { Ok(()) } else { read }
     }
 
     fn read(&self) -> Result<(), KeyError> {
@@ -334,7 +368,7 @@ mod tests {
         assert_eq!(revoke_key(&path, &first.id).unwrap(), first);
         assert!(matches!(revoke_key(&path, &first.id), Err(KeyError::Unknown { .. })));
         *keys.seen.write().unwrap() = None;
-        keys.reload().unwrap();
+        keys.reload(false).unwrap();
         assert_eq!((keys.find(&shown, now), keys.find(&other, now)), (None, Some(second)));
     }
 
@@ -377,8 +411,10 @@ mod tests {
         ] {
             fs::write(&path, bad).unwrap();
             *keys.seen.write().unwrap() = None;
-            let message = keys.reload().unwrap_err().to_string();
+            let message = keys.reload(false).unwrap_err().to_string();
             assert!(message.contains("keys.toml"), "{message}");
+            // It is said once, and to whoever asks.
+            assert!(keys.reload(false).is_ok() && keys.reload(true).is_err());
             assert!(keys.find(&shown, SystemTime::now()).is_some());
         }
         assert!(matches!(Keys::open(&dir.path().join("none")), Err(KeyError::Io { .. })));

@@ -8,15 +8,17 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use berth_pipeline::{IndexReader, Searcher, StoredWeights, index_exists, is_plain_name, stored_weights};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
 
-use super::blocking;
 use super::documents::Lengths;
 use super::writing::Writer;
+use super::{blocking, detached};
 use crate::failure::{Code, Failure};
 use crate::metrics::SearchTimes;
 use crate::options::CollectionPlace;
 
+/// How long an index that could not be opened is not tried again for those who only ask whether it can.
+const TRY_AGAIN: Duration = Duration::from_secs(2);
 /// How old the knowledge of an index's last commit may be. What this server commits is seen at once.
 const REFRESH: Duration = Duration::from_millis(100);
 /// Most bytes of a name.
@@ -26,16 +28,19 @@ const LONGEST_NAME: usize = 128;
 pub(crate) struct Collection {
     pub(crate) name: String,
     pub(crate) path: PathBuf,
-    open: Mutex<Option<Arc<OpenCollection>>>,
+    open: std::sync::Mutex<Slot>,
     /// Milliseconds since the start of the process at which it was last used.
     last_used: AtomicU64,
-    /// What was known of it when it was last looked at.
-    known: std::sync::Mutex<Option<Known>>,
+    /// What was known of it when it was last looked at, or why nothing could be, and when that was.
+    known: std::sync::Mutex<Option<(Instant, Result<Known, Failure>)>>,
     /// What searches of it took.
     pub(crate) searches: SearchTimes,
     /// Who writes to it.
     pub(crate) writer: Writer,
 }
+
+/// A place for an index; whoever comes first opens it, and the others wait for that.
+type Slot = Arc<OnceCell<Arc<OpenCollection>>>;
 
 /// An index that is in memory.
 pub(crate) struct OpenCollection {
@@ -143,7 +148,7 @@ impl Collection {
         Arc::new(Self {
             name: place.name.clone(),
             path: place.path.clone(),
-            open: Mutex::default(),
+            open: std::sync::Mutex::default(),
             last_used: AtomicU64::new(0),
             known: std::sync::Mutex::default(),
             searches: SearchTimes::default(),
@@ -159,12 +164,17 @@ impl Collection {
 
     /// Whether it could be opened when that was tried last. To ask is no use of it.
     pub(crate) async fn check(&self) -> Result<(), Failure> {
-        if self.last_known().is_some() { Ok(()) } else { self.look().await.map(|_| ()) }
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match known {
+            Some((_, Ok(_))) => Ok(()),
+            Some((looked, Err(failure))) if looked.elapsed() < TRY_AGAIN => Err(failure),
+            _ => self.look().await.map(|_| ()),
+        }
     }
 
     /// What is known of it, looked at anew where it is open or was never looked at. To ask is no use of it.
     pub(crate) async fn look(&self) -> Result<Known, Failure> {
-        if self.if_open().await.is_none()
+        if self.if_open().is_none()
             && let Some(known) = self.last_known()
         {
             return Ok(known);
@@ -177,38 +187,49 @@ impl Collection {
             Ok(Known { documents: status.documents, chunks: status.chunks, model, has_access_lists })
         };
         let looked = looked.await;
-        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = looked.as_ref().ok().cloned();
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), looked.clone()));
         looked
     }
 
     fn last_known(&self) -> Option<Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.as_ref().and_then(|(_, known)| known.as_ref().ok().cloned())
+    }
+
+    fn slot(&self) -> Slot {
+        Arc::clone(&self.open.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     async fn opened(&self) -> Result<Arc<OpenCollection>, Failure> {
-        let mut open = self.open.lock().await;
-        if let Some(open) = &*open {
+        let slot = self.slot();
+        if let Some(open) = slot.get() {
             return Ok(Arc::clone(open));
         }
-        let path = self.path.clone();
-        let opened = blocking(move || OpenCollection::open(&path)).await;
-        let opened = Arc::new(opened.map_err(|failure| match failure.code {
-            Code::NotFound => Failure::new(Code::NotFound, format!("collection '{}' has no index yet", self.name)),
-            _ => failure,
-        })?);
-        tracing::info!(collection = %self.name, "collection opened");
-        *open = Some(Arc::clone(&opened));
-        Ok(opened)
+        let (name, path) = (self.name.clone(), self.path.clone());
+        // To the end, though who asked may be gone by then.
+        detached(async move {
+            let open = || async {
+                let opened = blocking(move || OpenCollection::open(&path)).await;
+                let opened = opened.map_err(|failure| match failure.code {
+                    Code::NotFound => Failure::new(Code::NotFound, format!("collection '{name}' has no index yet")),
+                    _ => failure,
+                })?;
+                tracing::info!(collection = %name, "collection opened");
+                Ok(Arc::new(opened))
+            };
+            slot.get_or_try_init(open).await.cloned()
+        })
+        .await
     }
 
     /// The index, if it is in memory.
-    pub(crate) async fn if_open(&self) -> Option<Arc<OpenCollection>> {
-        self.open.lock().await.clone()
+    pub(crate) fn if_open(&self) -> Option<Arc<OpenCollection>> {
+        self.slot().get().cloned()
     }
 
     /// Lets go of the index until it is asked for again.
-    pub(crate) async fn close(&self) {
-        *self.open.lock().await = None;
+    pub(crate) fn close(&self) {
+        *self.open.lock().unwrap_or_else(PoisonError::into_inner) = Slot::default();
     }
 
     pub(crate) fn last_used(&self) -> u64 {
@@ -233,6 +254,8 @@ pub(crate) struct Collections {
     /// Where others lie, and new ones are made.
     folder: Option<PathBuf>,
     known: RwLock<BTreeMap<String, Arc<Collection>>>,
+    /// Held while the folder is looked through and what was found becomes known.
+    looking: std::sync::Mutex<()>,
     /// Held while one is made.
     pub(crate) making: Mutex<()>,
 }
@@ -240,7 +263,13 @@ pub(crate) struct Collections {
 impl Collections {
     pub(crate) fn new(named: Vec<CollectionPlace>, folder: Option<PathBuf>) -> Self {
         let known = named.iter().map(|place| (place.name.clone(), Collection::new(place))).collect();
-        let collections = Self { named, folder, known: RwLock::new(known), making: Mutex::default() };
+        let collections = Self {
+            named,
+            folder,
+            known: RwLock::new(known),
+            looking: std::sync::Mutex::default(),
+            making: Mutex::default(),
+        };
         collections.look_around();
         collections
     }
@@ -248,8 +277,17 @@ impl Collections {
     /// Looks into the folder of collections for such as came or went.
     pub(crate) fn look_around(&self) {
         let Some(folder) = &self.folder else { return };
+        let _looking = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
+        let entries: Vec<fs::DirEntry> = match fs::read_dir(folder).and_then(Iterator::collect) {
+            Ok(entries) => entries,
+            Err(error) => {
+                // Those that are known are most likely still there.
+                tracing::error!(path = %folder.display(), %error, "the folder of collections cannot be read");
+                return;
+            }
+        };
         let mut found = BTreeMap::new();
-        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        for entry in entries {
             let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
             let name = name.strip_suffix(".berth").unwrap_or(&name).to_owned();
             if is_name(&name) && index_exists(&path) {
@@ -294,7 +332,8 @@ impl Collections {
             return Err(Failure::invalid("collection", message));
         }
         if self.known.read().unwrap_or_else(PoisonError::into_inner).contains_key(name) {
-            return Err(Failure::invalid("collection", format!("there is a collection '{name}' already")));
+            let failure = Failure::new(Code::Refused, format!("there is a collection '{name}' already"));
+            return Err(Failure { field: Some("collection"), ..failure });
         }
         Ok(CollectionPlace { name: name.to_owned(), path: folder.join(name) })
     }

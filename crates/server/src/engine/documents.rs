@@ -12,8 +12,8 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::collections::{Collection, Known, OpenCollection};
 use super::models::of_field;
-use super::writing::Written;
-use super::{Context, Engine, blocking, check_limit, check_some, detached, missing};
+use super::writing::{Written, bytes_of, too_fast};
+use super::{Context, Engine, blocking, check_answer, check_limit, check_some, detached, missing};
 use crate::access::audit::Entry;
 use crate::access::keys::Scope;
 use crate::failure::{Code, Failure};
@@ -97,15 +97,15 @@ impl Engine {
         for (number, document) in documents.iter().enumerate() {
             check_id(&document.id).map_err(|failure| failure.at("document", number))?;
         }
-        let kib = documents.iter().map(|document| document.text.len() / 1024 + 1).sum::<usize>().min(WRITE_ROOM_KIB);
+        let kib = documents.iter().map(|document| bytes_of(document) / 1024 + 1).sum::<usize>().min(WRITE_ROOM_KIB);
         let room = Arc::clone(&self.write_room).acquire_many_owned(kib as u32);
         let room = tokio::time::timeout_at(context.deadline.into(), room).await;
         let Ok(Ok(room)) = room else {
-            let message = "writes come faster than they can be stored; send again what was not acknowledged";
-            return Err(Failure::overloaded("write-room", message, self.limits.get().wait));
+            return Err(too_fast(self.limits.get().wait));
         };
         let ids = documents.iter().map(|document| document.id.clone()).collect();
-        let answer = collection.writer.put(collection, &self.writer_context(), documents, access).await?;
+        let change = (documents, access);
+        let answer = collection.writer.put(collection, &self.writer_context(), change, context.deadline).await?;
         let caller = Arc::clone(&context.caller.id);
         Ok(Putting { caller, collection: Arc::clone(collection), ids, answer, _room: room })
     }
@@ -134,7 +134,11 @@ impl Engine {
         let collection = self.collection(context, name, Scope::Write)?;
         check_some("ids", ids.len())?;
         check_limit("max-inputs", "ids", ids.len(), self.limits.get().inputs)?;
-        let answer = collection.writer.remove(&collection, &self.writer_context(), ids.clone()).await?;
+        for (number, id) in ids.iter().enumerate() {
+            check_id(id).map_err(|failure| failure.at("id", number))?;
+        }
+        let answer =
+            collection.writer.remove(&collection, &self.writer_context(), ids.clone(), context.deadline).await?;
         let (engine, caller) = (Arc::clone(self), Arc::clone(&context.caller.id));
         detached(async move {
             let written = answer.await.unwrap_or_else(|_| Err(Failure::lost()));
@@ -155,13 +159,23 @@ impl Engine {
     ) -> Result<Vec<StoredDocument>, Failure> {
         let (open, viewer) = self.opened_for(context, name, principals, as_owner).await?;
         check_some("ids", ids.len())?;
-        check_limit("max-inputs", "ids", ids.len(), self.limits.get().inputs)?;
+        let limits = self.limits.get();
+        check_limit("max-inputs", "ids", ids.len(), limits.inputs)?;
+        let (deadline, most) = (context.deadline, limits.answer_bytes);
         self.reading(context, open, move |open| {
             let snapshot = open.reader().snapshot();
             let view = snapshot.view(viewer.as_ref(), SystemTime::now())?;
-            let mut found = Vec::new();
+            let mut found: Vec<StoredDocument> = Vec::new();
+            let mut bytes = 0;
             for id in &ids {
-                found.extend(view.document(id)?);
+                if Instant::now() >= deadline {
+                    return Err(Failure::deadline());
+                }
+                if let Some(document) = view.document(id)? {
+                    bytes += bytes_of(&document.document);
+                    check_answer("ids", bytes, most)?;
+                    found.push(document);
+                }
             }
             Ok(found)
         })
@@ -178,17 +192,27 @@ impl Engine {
     ) -> Result<Vec<(String, String)>, Failure> {
         let (open, viewer) = self.opened_for(context, name, principals, as_owner).await?;
         check_limit("max-k", "limit", limit, self.limits.get().k)?;
+        let deadline = context.deadline;
         self.reading(context, open, move |open| {
             let snapshot = open.reader().snapshot();
             let view = snapshot.view(viewer.as_ref(), SystemTime::now())?;
-            let mut page = Vec::new();
-            for id in snapshot.records()?.into_keys().filter(|id| *id > after) {
-                if page.len() == limit {
-                    break;
+            let (mut page, mut after, mut ahead) = (Vec::new(), after, limit);
+            while page.len() < limit {
+                let ids = snapshot.ids_after(&after, ahead)?;
+                let Some(last) = ids.last().cloned() else { break };
+                for id in ids {
+                    if page.len() == limit {
+                        break;
+                    }
+                    if Instant::now() >= deadline {
+                        return Err(Failure::deadline());
+                    }
+                    if let Some(stored) = view.document(&id)? {
+                        page.push((id, stored.document.title));
+                    }
                 }
-                if let Some(stored) = view.document(&id)? {
-                    page.push((id, stored.document.title));
-                }
+                // Where few are for the viewer, more are looked at each time.
+                (after, ahead) = (last, ahead.saturating_mul(4));
             }
             Ok(page)
         })
@@ -201,7 +225,7 @@ impl Engine {
         let mut listed = Vec::new();
         for collection in self.collections.all().into_iter().filter(|own| context.caller.sees(&own.name)) {
             let name = collection.name.clone();
-            let is_open = collection.if_open().await.is_some();
+            let is_open = collection.if_open().is_some();
             listed.push(match collection.look().await {
                 Ok(known) => {
                     // How much is hidden from someone is not for them to know.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use berth_pipeline::{Keeping, compact, dates, is_plain_name, keep_snapshot, purge, verify_index};
 
 use super::collections::Collection;
-use super::{Context, Engine, blocking, detached, missing};
+use super::{Context, Engine, begin, blocking, detached, missing};
 use crate::access::audit::Entry;
 use crate::access::keys::Scope;
 use crate::failure::{Code, Failure};
@@ -158,13 +158,15 @@ impl Engine {
     /// Begins work in the background.
     pub(crate) fn start_job(self: &Arc<Self>, context: &Context, name: &str, kind: JobKind) -> Result<Job, Failure> {
         let collection = self.collection(context, name, Scope::Admin)?;
-        let target = place_of_snapshot(&collection.path, "")?;
         let job = self.jobs.begin(&collection.name, kind);
         let (engine, id, caller) = (Arc::clone(self), job.id.clone(), Arc::clone(&context.caller.id));
-        tokio::spawn(async move {
+        begin(async move {
             let path = collection.path.clone();
             let outcome = match kind {
-                JobKind::Snapshot => keep(path, target).await,
+                JobKind::Snapshot => match place_of_snapshot(&path, "") {
+                    Ok(target) => keep(path, target).await,
+                    Err(failure) => Err(failure),
+                },
                 JobKind::Verify => blocking(move || verified(&path)).await,
                 JobKind::Compact => engine.maintain(&collection, move || compacted(&path)).await,
                 JobKind::Purge => engine.maintain(&collection, move || purged(&path)).await,

@@ -11,8 +11,8 @@ use berth_pipeline::{
 use berth_types::{Device, Fingerprint, Head, Precision};
 use tokio::sync::OnceCell;
 
-use super::blocking;
 use super::gate::Gate;
+use super::{blocking, detached, uptime_ms};
 use crate::failure::{Code, Failure};
 use crate::options::CurrentLimits;
 
@@ -73,7 +73,8 @@ type Slot = Arc<OnceCell<Arc<Model>>>;
 
 struct Open {
     slot: Slot,
-    last_used: Instant,
+    /// Milliseconds since the start of the process.
+    last_used_ms: u64,
 }
 
 /// All models of a server.
@@ -83,13 +84,23 @@ pub(crate) struct Models {
     limits: CurrentLimits,
     budget_bytes: Option<u64>,
     open: Mutex<BTreeMap<ModelKey, Open>>,
+    /// By which head models give tokens their vectors, as far as that was asked.
+    heads: Mutex<BTreeMap<String, Head>>,
     /// What models without a precision of their own run in.
     settled: Mutex<BTreeMap<(String, Head), Precision>>,
 }
 
 impl Models {
     pub(crate) fn new(home: Home, choice: EncoderChoice, limits: CurrentLimits, budget_bytes: Option<u64>) -> Self {
-        Self { home, choice, limits, budget_bytes, open: Mutex::default(), settled: Mutex::default() }
+        Self {
+            home,
+            choice,
+            limits,
+            budget_bytes,
+            open: Mutex::default(),
+            heads: Mutex::default(),
+            settled: Mutex::default(),
+        }
     }
 
     pub(crate) fn home(&self) -> &Home {
@@ -118,11 +129,16 @@ impl Models {
     /// The head by which a model ranks or gives tokens their vectors: late interaction where its card says how.
     pub(crate) fn head_of_tokens(&self, name: &str) -> Result<Head, Failure> {
         let name = if name.is_empty() { self.default_name() } else { name };
-        Ok(if installed(&self.home, name)?.card().late.is_some() { Head::Late } else { Head::Tokens })
+        if let Some(head) = self.heads.lock().unwrap_or_else(PoisonError::into_inner).get(name) {
+            return Ok(*head);
+        }
+        let head = if installed(&self.home, name)?.card().late.is_some() { Head::Late } else { Head::Tokens };
+        self.heads.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), head);
+        Ok(head)
     }
 
     /// The model, opened when it is not.
-    pub(crate) async fn get(&self, key: &ModelKey) -> Result<Arc<Model>, Failure> {
+    pub(crate) async fn get(self: &Arc<Self>, key: &ModelKey) -> Result<Arc<Model>, Failure> {
         self.opened(key).await.map_err(|failure| {
             // Whoever has several models wants to know which one it is about.
             if failure.message.contains(&key.name) {
@@ -152,16 +168,23 @@ impl Models {
         Ok(ModelKey { precision: Some(precision), ..key.clone() })
     }
 
-    async fn opened(&self, key: &ModelKey) -> Result<Arc<Model>, Failure> {
+    async fn opened(self: &Arc<Self>, key: &ModelKey) -> Result<Arc<Model>, Failure> {
         let key = &self.settled(key).await?;
         let slot = {
             let mut open = self.lock();
-            let entry =
-                open.entry(key.clone()).or_insert_with(|| Open { slot: Slot::default(), last_used: Instant::now() });
-            entry.last_used = Instant::now();
+            let entry = open.entry(key.clone()).or_insert_with(|| Open { slot: Slot::default(), last_used_ms: 0 });
+            entry.last_used_ms = uptime_ms();
             Arc::clone(&entry.slot)
         };
-        let opened = slot.get_or_try_init(|| self.load(key.clone())).await.cloned();
+        if let Some(model) = slot.get() {
+            return Ok(Arc::clone(model));
+        }
+        // It is opened to the end though who asked may be gone by then: else a model that takes longer to open than clients
+        // wait never would be.
+        let opened = {
+            let (models, key) = (Arc::clone(self), key.clone());
+            detached(async move { slot.get_or_try_init(|| models.load(key)).await.cloned() }).await
+        };
         match &opened {
             Ok(_) => self.make_room(key),
             // A name that is none leaves nothing behind.
@@ -204,21 +227,28 @@ impl Models {
         let Some(budget) = self.budget_bytes else { return };
         let mut open = self.lock();
         loop {
-            let sizes = open.iter().filter_map(|(key, open)| Some((key, open.last_used, open.slot.get()?.bytes)));
+            let sizes = open.iter().filter_map(|(key, open)| Some((key, open.last_used_ms, open.slot.get()?.bytes)));
             let sizes: Vec<_> = sizes.collect();
             if sizes.iter().map(|(_, _, bytes)| bytes).sum::<u64>() <= budget {
                 return;
             }
-            let oldest = sizes.iter().filter(|(key, ..)| *key != kept).min_by_key(|(_, last_used, _)| *last_used);
+            let oldest = sizes.iter().filter(|(key, ..)| *key != kept).min_by_key(|(_, last_used_ms, _)| *last_used_ms);
             let Some(key) = oldest.map(|(key, ..)| (*key).clone()) else { return };
             tracing::info!(model = %key.name, head = %key.head, "model closed to keep to the memory budget");
             open.remove(&key);
         }
     }
 
-    /// Bytes of the graphs of those that are in memory.
-    pub(crate) fn open_bytes(&self) -> u64 {
-        self.lock().values().filter_map(|open| Some(open.slot.get()?.bytes)).sum()
+    /// Those that are in memory: when each was last used, and the bytes of its graph.
+    pub(crate) fn in_memory(&self) -> Vec<(ModelKey, u64, u64)> {
+        let open = self.lock();
+        open.iter().filter_map(|(key, open)| Some((key.clone(), open.last_used_ms, open.slot.get()?.bytes))).collect()
+    }
+
+    /// Lets go of a model until it is asked for again; requests that have it keep it until they are done.
+    pub(crate) fn close(&self, key: &ModelKey) {
+        tracing::info!(model = %key.name, head = %key.head, "model closed to keep to the memory budget");
+        self.lock().remove(key);
     }
 
     /// Those that are in memory, with their doors.

@@ -10,8 +10,8 @@ use berth_types::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::models::{Model, Models, of_field};
-use super::{Cancelling, Context, Engine, blocking, check_limit, check_some};
+use super::models::{Model, of_field};
+use super::{Cancelling, Context, Engine, blocking, check_answer, check_limit, check_some};
 use crate::access::keys::Scope;
 use crate::failure::Failure;
 
@@ -194,8 +194,14 @@ impl Engine {
             });
         }
         let mut answers: Vec<Result<Searched, Failure>> = (0..count).map(|_| Err(Failure::lost())).collect();
+        let mut bytes = 0;
         while let Some(done) = tasks.join_next().await {
             if let Ok((number, answer)) = done {
+                if let Ok(searched) = &answer {
+                    bytes += searched.reply.hits.iter().map(|hit| hit.text.len() + hit.title.len()).sum::<usize>();
+                    // Those that are under way end with the tasks.
+                    check_answer("requests", bytes, self.limits.get().answer_bytes)?;
+                }
                 answers[number] = answer;
             }
         }
@@ -295,7 +301,7 @@ impl Engine {
         }
         let snapshot = searcher.reader().snapshot();
         let settings = snapshot.settings();
-        let models: &Models = &self.models;
+        let models = &self.models;
         let mut needed = Needed::default();
         if matches!(query.mode, Mode::Hybrid | Mode::Dense) {
             needed.dense = Some(models.get(&models.key_of(&settings.fingerprint, Head::Sentence)).await?);

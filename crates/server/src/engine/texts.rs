@@ -13,7 +13,7 @@ use berth_types::{Embedding, Head};
 
 use self::running::{Asked, Run, check_tokens, in_order, kept_dimensions};
 use super::models::{Model, ModelKey, of_field};
-use super::{Context, Engine, blocking, check_limit, check_some};
+use super::{Context, Engine, blocking, check_answer, check_limit, check_some};
 use crate::access::keys::Scope;
 use crate::failure::Failure;
 use crate::metrics;
@@ -96,6 +96,16 @@ pub(crate) enum VectorValue {
     Tokens { dimensions: usize, values: Vec<f32> },
 }
 
+impl VectorValue {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Dense(embedding) => size_of_val(embedding.as_slice()),
+            Self::Sparse(terms) => size_of_val(terms.as_slice()),
+            Self::Tokens { values, .. } => size_of_val(values.as_slice()),
+        }
+    }
+}
+
 /// A document with its score.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Scored {
@@ -143,14 +153,15 @@ impl Engine {
             return Err(failure.at("input", number));
         }
         let run = self.begin(context, &key, ("input", bytes), "embed").await?;
-        let limit = self.limits.get().tokens;
+        let limits = self.limits.get();
+        let (limit, most_bytes) = (limits.tokens, limits.answer_bytes);
         run.work(move |encoder| {
             let prompt = if prompt.is_empty() { Prompt::Passage } else { encoder.prompt_named(&prompt)? };
             let dimensions = kept_dimensions(encoder, kind, dimensions)?;
             check_tokens(encoder.tokenizer(), "input", inputs.iter().filter_map(Input::text), limit)?;
             check_limit("max-tokens", "input", inputs.iter().map(Input::ids).sum(), limit)?;
             let special = encoder.tokenizer().special_tokens() as u64;
-            let mut tokens = 0;
+            let (mut tokens, mut bytes) = (0, 0);
             let vectors = in_order(
                 encoder,
                 &inputs,
@@ -176,6 +187,8 @@ impl Engine {
                 |asked| {
                     let (vectors, read) = asked.wait(dimensions)?;
                     tokens += read as u64 + special;
+                    bytes += vectors.value.bytes();
+                    check_answer("input", bytes, most_bytes)?;
                     Ok(vectors)
                 },
             )?;
@@ -283,7 +296,10 @@ impl Engine {
         self.check_inputs("inputs", &texts.iter().map(String::len).collect::<Vec<_>>())?;
         let (name, tokenizer) = self.tokenizer(name).await?;
         let limit = self.limits.get().tokens;
+        let bytes = texts.iter().map(String::len).sum::<usize>();
+        let pass = self.tokenizing.enter(bytes as u64, context.deadline).await?;
         blocking(move || {
+            let _pass = pass;
             check_tokens(&tokenizer, "inputs", texts.iter().map(String::as_str), limit)?;
             let spelled = texts.iter().map(|text| tokenizer.spell(text)).collect::<Result<Vec<_>, _>>()?;
             Ok((name, spelled))
@@ -306,7 +322,9 @@ impl Engine {
             return Err(Failure::invalid("ids", "it is empty; send at least one token").at("input", number));
         }
         let (_, tokenizer) = self.tokenizer(name).await?;
+        let pass = self.tokenizing.enter(inputs.iter().map(Vec::len).sum::<usize>() as u64, context.deadline).await?;
         blocking(move || {
+            let _pass = pass;
             let decode = |ids: &Vec<u32>| match ids.iter().find(|&&id| tokenizer.piece(id).is_none()) {
                 Some(id) => Err(Failure::invalid("ids", format!("token {id} is not in the vocabulary"))),
                 None => Ok(tokenizer.decode(ids, without_special)?),

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use berth_pipeline::{Encoders, GivenOutcome, GivenReport, IndexReader, Ingestor};
+use berth_pipeline::{Encoders, GivenOutcome, GivenReport, IndexReader, IndexSettings, Ingestor};
 use berth_types::{Document, Head};
+use serde_json::Value;
 use tokio::sync::{OnceCell, mpsc, oneshot};
 
 use super::blocking;
@@ -22,6 +23,8 @@ const WAITING: usize = 64;
 /// Documents of a group, and bytes of their texts, from which on it takes no further write.
 const GROUP_DOCUMENTS: usize = 512;
 const GROUP_BYTES: usize = 16 << 20;
+/// After which time a write that had to wait for too long may find a place.
+const AGAIN: Duration = Duration::from_secs(2);
 /// How long an index stays open for writing after the last write. Nobody else can write it meanwhile.
 const IDLE: Duration = Duration::from_secs(2);
 
@@ -57,6 +60,29 @@ pub(crate) struct Written {
     pub(crate) generation: u64,
 }
 
+/// What is said when more is to be written than there is room for.
+pub(crate) fn too_fast(retry_after: Duration) -> Failure {
+    let message = "writes come faster than they can be stored; send again what was not acknowledged";
+    Failure::overloaded("write-room", message, retry_after)
+}
+
+/// Bytes that a document takes, about.
+pub(crate) fn bytes_of(document: &Document) -> usize {
+    fn of(value: &Value) -> usize {
+        /// Of whatever value, in memory.
+        const VALUE: usize = 32;
+        VALUE
+            + match value {
+                Value::String(string) => string.len(),
+                Value::Array(list) => list.iter().map(of).sum(),
+                Value::Object(fields) => fields.iter().map(|(name, value)| name.len() + of(value)).sum(),
+                _ => 0,
+            }
+    }
+    let metadata: usize = document.metadata.iter().map(|(name, value)| name.len() + of(value)).sum();
+    document.id.len() + document.title.len() + document.text.len() + metadata
+}
+
 /// The door to the one that writes a collection.
 #[derive(Default)]
 pub(crate) struct Writer {
@@ -77,10 +103,10 @@ impl Writer {
         &self,
         collection: &Arc<Collection>,
         context: &WriterContext,
-        documents: Vec<Document>,
-        access: Vec<String>,
+        (documents, access): (Vec<Document>, Vec<String>),
+        deadline: Instant,
     ) -> Result<oneshot::Receiver<Result<Written, Failure>>, Failure> {
-        self.send(collection, context, Change::Put { documents, access }).await
+        self.send(collection, context, Change::Put { documents, access }, deadline).await
     }
 
     /// Hands in ids that are to go.
@@ -89,8 +115,9 @@ impl Writer {
         collection: &Arc<Collection>,
         context: &WriterContext,
         ids: Vec<String>,
+        deadline: Instant,
     ) -> Result<oneshot::Receiver<Result<Written, Failure>>, Failure> {
-        self.send(collection, context, Change::Remove { ids }).await
+        self.send(collection, context, Change::Remove { ids }, deadline).await
     }
 
     /// Does work for which the index must not be open for writing, after what was handed in before.
@@ -110,9 +137,11 @@ impl Writer {
         collection: &Arc<Collection>,
         context: &WriterContext,
         change: Change,
+        deadline: Instant,
     ) -> Result<oneshot::Receiver<Result<Written, Failure>>, Failure> {
         let (reply, answer) = oneshot::channel();
-        self.order(collection, context, Order::Write(Write { change, reply })).await?;
+        let order = self.order(collection, context, Order::Write(Write { change, reply }));
+        tokio::time::timeout_at(deadline.into(), order).await.unwrap_or_else(|_| Err(too_fast(AGAIN)))?;
         Ok(answer)
     }
 
@@ -138,8 +167,8 @@ struct Writing {
     path: PathBuf,
     collection: Weak<Collection>,
     context: WriterContext,
-    /// The index, while it is open for writing.
-    open: Option<Ingestor>,
+    /// The index, while it is open for writing, and its settings, which nobody changes meanwhile.
+    open: Option<(Ingestor, IndexSettings)>,
 }
 
 impl Writing {
@@ -207,7 +236,7 @@ impl Writing {
     /// Lets searches see the last commit.
     async fn show(&self) {
         let Some(collection) = self.collection.upgrade() else { return };
-        if let Some(open) = collection.if_open().await
+        if let Some(open) = collection.if_open()
             && let Err(failure) = blocking(move || open.refresh()).await
         {
             tracing::error!(collection = %collection.name, %failure, "a commit cannot be opened");
@@ -220,8 +249,11 @@ impl Writing {
         gone: Vec<String>,
         access: Vec<String>,
     ) -> Result<GivenReport, Failure> {
-        let (open, path) = (self.open.take(), self.path.clone());
-        let settings = blocking(move || Ok(IndexReader::open(&path)?.snapshot().settings().clone())).await?;
+        let path = self.path.clone();
+        let (open, settings) = match self.open.take() {
+            Some((open, settings)) => (Some(open), settings),
+            None => (None, blocking(move || Ok(IndexReader::open(&path)?.snapshot().settings().clone())).await?),
+        };
         let models = &self.context.models;
         let dense = models.get(&models.key_of(&settings.fingerprint, Head::Sentence)).await?;
         let tokens = match &settings.tokens {
@@ -244,7 +276,7 @@ impl Writing {
             Ok(ingestor.apply(encoders, (documents, &gone), &access, &cancel)?)
         })
         .await?;
-        self.open = Some(open);
+        self.open = Some((open, settings));
         if report.ingest.interrupted {
             let message = "the server is stopping; send again what was not acknowledged";
             return Err(Failure::new(Code::Unavailable, message));
@@ -254,7 +286,7 @@ impl Writing {
 
     /// Merges what is due, and lets others write.
     async fn close(&mut self) {
-        let Some(open) = self.open.take() else { return };
+        let Some((open, _)) = self.open.take() else { return };
         if let Err(failure) = blocking(move || Ok(open.close()?)).await {
             tracing::error!(path = %self.path.display(), %failure, "the index cannot be closed");
         }
@@ -323,8 +355,9 @@ impl Group {
     /// so that no two of them share a group.
     fn add(&mut self, write: Write) -> Option<Write> {
         let fits = match &write.change {
-            Change::Put { access, .. } => *access == self.access,
-            Change::Remove { .. } => !self.writes.iter().any(|(asked, _)| matches!(asked, Asked::Remove(_))),
+            // A group with lists of those who may find its documents can fail for them, which is not for removals to bear.
+            Change::Put { access, .. } => *access == self.access && (access.is_empty() || !self.has_removal()),
+            Change::Remove { .. } => self.access.is_empty() && !self.has_removal(),
         };
         if !fits {
             return Some(write);
@@ -333,12 +366,16 @@ impl Group {
         None
     }
 
+    fn has_removal(&self) -> bool {
+        self.writes.iter().any(|(asked, _)| matches!(asked, Asked::Remove(_)))
+    }
+
     fn take(&mut self, Write { change, reply }: Write) {
         let asked = match change {
             Change::Put { documents, .. } => {
                 let ids = documents.iter().map(|document| document.id.clone()).collect();
                 for document in documents {
-                    self.bytes += document.text.len();
+                    self.bytes += bytes_of(&document);
                     self.gone.retain(|id| *id != document.id);
                     if self.documents.insert(document.id.clone(), document.clone()).is_none() {
                         self.order.push(document.id);
@@ -419,7 +456,12 @@ mod tests {
         let mut group = Group::begin(put(&[("a", "1")], &["alice"]));
         assert!(group.add(put(&[("b", "1")], &["bob"])).is_some());
         assert!(group.add(put(&[("b", "1")], &["alice"])).is_none());
+        assert!(group.add(remove(&["x"])).is_some());
+        let mut group = Group::begin(put(&[("a", "1")], &[]));
         assert!(group.add(remove(&["x"])).is_none());
         assert!(group.add(remove(&["y"])).is_some());
+        assert!(group.add(put(&[("b", "1")], &[])).is_none());
+        let mut group = Group::begin(remove(&["x"]));
+        assert!(group.add(put(&[("a", "1")], &["alice"])).is_some());
     }
 }

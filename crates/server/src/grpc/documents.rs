@@ -95,7 +95,14 @@ async fn take(
         // A failure has its turn behind what was handed in before it.
         let handed_in = handed_in.await.map_err(Status::from);
         let is_last = handed_in.is_err();
-        if on_their_way.send(handed_in).await.is_err() || is_last {
+        if let Err(unsent) = on_their_way.send(handed_in).await {
+            // It is on its way to the disk, and is noted though nobody hears of it.
+            if let Ok(putting) = unsent.0 {
+                let _ = engine.written(putting).await;
+            }
+            return;
+        }
+        if is_last {
             return;
         }
     }

@@ -65,6 +65,13 @@ pub(crate) fn of_transport(headers: &HeaderMap, limits: &Limits) -> Option<Failu
     unreadable(status.code(), status.message(), limits)
 }
 
+/// Why a service refused, if it did.
+pub(crate) fn code_of(response: &Response) -> Option<Code> {
+    let status = response.extensions().get::<Status>().filter(|status| status.code() != GrpcCode::Ok)?;
+    let reason = status.get_error_details().error_info().map(|info| info.reason.clone()).unwrap_or_default();
+    Some(Code::ALL.into_iter().find(|code| code.as_str() == reason).unwrap_or(Code::Internal))
+}
+
 fn of_body(error: BodyError) -> Failure {
     match error {
         BodyError::NoRoom => Failure::overloaded("body-room", error.to_string(), Duration::from_secs(1)),

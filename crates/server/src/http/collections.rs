@@ -27,7 +27,7 @@ pub(crate) struct CollectionList {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct CollectionLine {
     name: String,
-    /// `open` when it was in memory, `closed` when it was opened for this, `failed` when it cannot be.
+    /// `open` when it is in memory, `closed` when it is opened once it is asked something, `failed` when it cannot be.
     state: &'static str,
     /// Why it cannot be opened.
     error: Option<String>,

@@ -18,10 +18,12 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use crate::body::BodyError;
-use crate::engine::Context;
+use crate::engine::{Context, blocking};
 use crate::failure::{Code, Failure};
 use crate::options::Limits;
 
+/// Bytes of JSON from which on it takes long to read.
+const LONG_BYTES: usize = 64 << 10;
 /// When there may be room for large bodies again.
 const ROOM_AGAIN: Duration = Duration::from_secs(1);
 
@@ -145,7 +147,7 @@ impl IntoResponse for Failure {
 /// A body of JSON within the limits.
 pub(crate) struct Body<T>(pub(crate) T);
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+impl<T: DeserializeOwned + Send + 'static, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = Failure;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Failure> {
@@ -155,7 +157,12 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
             let message = "the body has to be JSON: send it with the header content-type: application/json";
             return Err(Failure::invalid("content-type", message));
         }
-        Self::of(&bytes(request).await?).map(Self)
+        let bytes = bytes(request).await?;
+        // What takes long to read is read where it keeps nobody from being answered.
+        if bytes.len() > LONG_BYTES {
+            return blocking(move || Self::of(&bytes)).await.map(Self);
+        }
+        Self::of(&bytes).map(Self)
     }
 }
 
@@ -167,6 +174,13 @@ impl<T: DeserializeOwned> Body<T> {
         };
         serde_json::from_slice(bytes).map_err(wrong)
     }
+}
+
+/// The answer that `make` makes, written as JSON where that keeps nobody from being answered.
+pub(crate) async fn written<T: Serialize>(
+    make: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<Response, Failure> {
+    blocking(move || Ok(Json(make()?).into_response())).await
 }
 
 /// Whether a header says this kind of body, whatever parameters it adds.

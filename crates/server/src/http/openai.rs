@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
+use axum::response::Response;
 use axum::{Extension, Json};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::errors::Body;
+use super::errors::{Body, written};
 use crate::engine::texts::{EmbedRequest, Embedded, Input, VectorKind, VectorValue};
 use crate::engine::{Context, Engine, missing};
 use crate::failure::{Code, Failure};
@@ -130,13 +131,13 @@ pub(crate) async fn embeddings(
     State(engine): State<Arc<Engine>>,
     Extension(context): Extension<Context>,
     Body(request): Body<EmbeddingsRequest>,
-) -> Result<Json<EmbeddingsAnswer>, Failure> {
+) -> Result<Response, Failure> {
     let EmbeddingsRequest { input, model, encoding_format, dimensions, prompt, truncate, .. } = request;
     let inputs = input.inputs();
     let overlong = if truncate { Overlong::Cut } else { Overlong::Refuse };
     let request = EmbedRequest { model, inputs, prompt, overlong, dimensions, kind: VectorKind::Dense };
     let Embedded { model, vectors, tokens } = engine.embed(&context, request).await?;
-    let item = |(index, vectors): (usize, crate::engine::texts::Vectors)| {
+    let item = move |(index, vectors): (usize, crate::engine::texts::Vectors)| {
         let VectorValue::Dense(embedding) = vectors.value else {
             return Err(Failure::new(Code::Internal, "the model gave no vector"));
         };
@@ -150,9 +151,12 @@ pub(crate) async fn embeddings(
         };
         Ok(EmbeddingItem { object: "embedding", index, embedding })
     };
-    let data = vectors.into_iter().enumerate().map(item).collect::<Result<_, Failure>>()?;
-    let usage = Usage { prompt_tokens: tokens, total_tokens: tokens };
-    Ok(Json(EmbeddingsAnswer { object: "list", data, model, usage }))
+    written(move || {
+        let data = vectors.into_iter().enumerate().map(item).collect::<Result<_, Failure>>()?;
+        let usage = Usage { prompt_tokens: tokens, total_tokens: tokens };
+        Ok(EmbeddingsAnswer { object: "list", data, model, usage })
+    })
+    .await
 }
 
 /// The models that are installed.

@@ -43,6 +43,9 @@ pub(crate) async fn metrics(
     Extension(context): Extension<Context>,
 ) -> Result<Response, Failure> {
     context.caller.may(Scope::Admin)?;
+    if context.caller.collections().is_some() {
+        return Err(Failure::new(Code::Forbidden, "metrics are of all collections, and the key is for some"));
+    }
     metrics::queue_size(engine.waiting());
     metrics::resident(berth_pipeline::resident_bytes().unwrap_or(0));
     let kind = [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];

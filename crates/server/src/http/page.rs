@@ -44,6 +44,7 @@ const FILES: &[(&str, &[u8])] = files![
     "side.js",
     "state.js",
     "status.js",
+    "storage.js",
     "style.css",
     "theme-button.js",
     "theme.js",

@@ -6,13 +6,14 @@ pub(crate) mod tokens;
 use std::sync::Arc;
 
 use axum::extract::State;
+use axum::response::Response;
 use axum::{Extension, Json};
 use berth_pipeline::Overlong;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::errors::Body;
+use super::errors::{Body, written};
 use crate::engine::texts::{EmbedRequest, Embedded, Input, VectorKind, VectorValue, Vectors};
 use crate::engine::{Context, Engine};
 use crate::failure::{Code, Failure};
@@ -127,9 +128,9 @@ pub(crate) async fn embed(
     State(engine): State<Arc<Engine>>,
     Extension(context): Extension<Context>,
     Body(request): Body<TeiEmbedRequest>,
-) -> Result<Json<Vec<Vec<f32>>>, Failure> {
+) -> Result<Response, Failure> {
     let Embedded { vectors, .. } = engine.embed(&context, request.request(VectorKind::Dense)?).await?;
-    vectors.into_iter().map(dense).collect::<Result<_, _>>().map(Json)
+    written(move || vectors.into_iter().map(dense).collect::<Result<Vec<_>, _>>()).await
 }
 
 fn dense(vectors: Vectors) -> Result<Vec<f32>, Failure> {
@@ -149,15 +150,15 @@ pub(crate) async fn embed_all(
     State(engine): State<Arc<Engine>>,
     Extension(context): Extension<Context>,
     Body(request): Body<TeiEmbedRequest>,
-) -> Result<Json<Vec<Vec<Vec<f32>>>>, Failure> {
+) -> Result<Response, Failure> {
     let Embedded { vectors, .. } = engine.embed(&context, request.request(VectorKind::Tokens)?).await?;
     let rows = |vectors: Vectors| match vectors.value {
         VectorValue::Tokens { dimensions, values } => {
-            Ok(values.chunks_exact(dimensions.max(1)).map(<[f32]>::to_vec).collect())
+            Ok(values.chunks_exact(dimensions.max(1)).map(<[f32]>::to_vec).collect::<Vec<_>>())
         }
         _ => Err(Failure::new(Code::Internal, "the model gave no token vectors")),
     };
-    vectors.into_iter().map(rows).collect::<Result<_, _>>().map(Json)
+    written(move || vectors.into_iter().map(rows).collect::<Result<Vec<_>, _>>()).await
 }
 
 /// A term and its weight.
@@ -177,16 +178,16 @@ pub(crate) async fn embed_sparse(
     State(engine): State<Arc<Engine>>,
     Extension(context): Extension<Context>,
     Body(request): Body<TeiEmbedRequest>,
-) -> Result<Json<Vec<Vec<SparseValue>>>, Failure> {
+) -> Result<Response, Failure> {
     let Embedded { vectors, .. } = engine.embed(&context, request.request(VectorKind::Sparse)?).await?;
     let terms = |vectors: Vectors| match vectors.value {
         VectorValue::Sparse(terms) => {
             let value = |term: berth_pipeline::SparseTerm| SparseValue { index: term.id, value: term.weight };
-            Ok(terms.into_iter().map(value).collect())
+            Ok(terms.into_iter().map(value).collect::<Vec<_>>())
         }
         _ => Err(Failure::new(Code::Internal, "the model gave no sparse vector")),
     };
-    vectors.into_iter().map(terms).collect::<Result<_, _>>().map(Json)
+    written(move || vectors.into_iter().map(terms).collect::<Result<Vec<_>, _>>()).await
 }
 
 /// A sentence, and others that it is compared with.
@@ -290,7 +291,7 @@ pub(crate) async fn info(
     }))
 }
 
-/// Whether the default model answers.
+/// Whether it can answer: every collection can be opened, and it is not stopping.
 #[utoipa::path(get, path = "/health", tag = "text-embeddings-inference", responses(
     (status = 200), (status = 503, body = TeiError),
 ))]

@@ -36,6 +36,8 @@ const PING_TIMEOUT: Duration = Duration::from_secs(20);
 const LEAST_BUFFER: usize = 8192;
 /// Headers of a request.
 const MOST_HEADERS: usize = 100;
+/// Most bytes of an answer that are handed on at once.
+const PIECE_BYTES: usize = 64 << 10;
 /// How often the age and the idleness of a connection are looked at, at the least.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -179,9 +181,13 @@ impl Drop for UnderWay {
     }
 }
 
-/// The body of an answer.
+/// The body of an answer. It is handed on in pieces, and has not ended before the last of them was taken: what is handed on
+/// is out of sight, and a client that takes nothing is not to keep much of it.
 struct Counted {
     body: Body,
+    /// What of it is here and not handed on yet.
+    rest: Bytes,
+    has_begun: bool,
     under_way: UnderWay,
     /// When it was made, or its last piece handed on; 0 while it waits for the next one itself.
     handed_on_ms: Arc<AtomicU64>,
@@ -195,7 +201,13 @@ impl Counted {
         let mut answers = under_way.0.answers.lock().unwrap_or_else(PoisonError::into_inner);
         answers.push(Arc::downgrade(&handed_on_ms));
         drop(answers);
-        Self { body, under_way, handed_on_ms }
+        Self { body, rest: Bytes::new(), has_begun: false, under_way, handed_on_ms }
+    }
+
+    fn next_piece(&mut self) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        self.has_begun = true;
+        let piece = self.rest.split_to(self.rest.len().min(PIECE_BYTES));
+        Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 }
 
@@ -205,7 +217,20 @@ impl hyper::body::Body for Counted {
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let this = self.get_mut();
-        let frame = Pin::new(&mut this.body).poll_frame(context);
+        let frame = if this.rest.is_empty() {
+            match Pin::new(&mut this.body).poll_frame(context) {
+                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(data) => {
+                        this.rest = data;
+                        this.next_piece()
+                    }
+                    Err(trailers) => Poll::Ready(Some(Ok(trailers))),
+                },
+                other => other,
+            }
+        } else {
+            this.next_piece()
+        };
         let is_handed_on = matches!(frame, Poll::Ready(Some(_)));
         let now_ms = if is_handed_on { (this.under_way.1.elapsed().as_millis() as u64).max(1) } else { 0 };
         this.handed_on_ms.store(now_ms, Ordering::Relaxed);
@@ -213,11 +238,17 @@ impl hyper::body::Body for Counted {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        !self.has_begun && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let (body, rest) = (self.body.size_hint(), self.rest.len() as u64);
+        let mut hint = SizeHint::new();
+        hint.set_lower(body.lower() + rest);
+        if let Some(upper) = body.upper() {
+            hint.set_upper(upper + rest);
+        }
+        hint
     }
 }
 

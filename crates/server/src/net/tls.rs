@@ -1,8 +1,9 @@
 //! Certificates, read again when their files change.
 
 use std::fs;
+use std::mem;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::SystemTime;
 
 use rustls::pki_types::pem::PemObject;
@@ -42,12 +43,14 @@ pub(crate) struct Tls {
     files: TlsFiles,
     config: RwLock<Arc<ServerConfig>>,
     seen: RwLock<Vec<Option<SystemTime>>>,
+    /// What was wrong with the files when they were looked at last.
+    said: Mutex<Option<String>>,
 }
 
 impl Tls {
     pub(crate) fn open(files: &TlsFiles) -> Result<Self, TlsError> {
         let seen = RwLock::new(modified(files));
-        Ok(Self { files: files.clone(), config: RwLock::new(Arc::new(config(files)?)), seen })
+        Ok(Self { files: files.clone(), config: RwLock::new(Arc::new(config(files)?)), seen, said: Mutex::default() })
     }
 
     /// For the next connection.
@@ -55,17 +58,29 @@ impl Tls {
         TlsAcceptor::from(Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner)))
     }
 
-    /// Reads the files if one has changed; says whether. What cannot be used leaves all as it was.
-    pub(crate) fn reload(&self) -> Result<bool, TlsError> {
+    /// Reads the files if one has changed, or in any case where that is `asked` for; says whether. What cannot be used leaves
+    /// all as it was, is said once, and is tried again each time: files may become readable without being changed.
+    pub(crate) fn reload(&self, asked: bool) -> Result<bool, TlsError> {
         let now = modified(&self.files);
-        if now == *self.seen.read().unwrap_or_else(PoisonError::into_inner) {
+        if !asked && now == *self.seen.read().unwrap_or_else(PoisonError::into_inner) {
             return Ok(false);
         }
-        // What is broken is said once.
-        *self.seen.write().unwrap_or_else(PoisonError::into_inner) = now;
-        let config = Arc::new(config(&self.files)?);
-        *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
-        Ok(true)
+        let read = config(&self.files);
+        let wrong = read.as_ref().err().map(ToString::to_string);
+        let said = mem::replace(&mut *self.said.lock().unwrap_or_else(PoisonError::into_inner), wrong.clone());
+        match read {
+            Ok(config) => {
+                *self.seen.write().unwrap_or_else(PoisonError::into_inner) = now;
+                *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+                Ok(true)
+            }
+            Err(_) if !asked && wrong == said => Ok(false),
+            Err(error) => {
+                // No file was ever changed then.
+                *self.seen.write().unwrap_or_else(PoisonError::into_inner) = Vec::new();
+                Err(error)
+            }
+        }
     }
 }
 
