@@ -108,12 +108,12 @@ def test_what_was_begun_is_done_and_noted_before_the_end(place):
     """Whoever sent documents and left does not keep a server that stops from storing them and saying so."""
     audit = place.folder / "ending.jsonl"
     texts = ["the ship waits for a free berth " * 300] * 20
+    # It is asked to stop as soon as the client has left.
     with Daemon(place, "--index", "run", "--audit", audit, drain=20) as server:
         with Http2(server) as client:
             body = {"documents": [{"id": f"ending-{place}", "text": text} for place, text in enumerate(texts)]}
             client.request("/documents", [("content-type", "application/json")], json.dumps(body).encode())
             client.pump(0.3)
-        server.stop()
     [line] = audited(audit)
     assert (line["action"], line["documents"]) == ("index", len(texts)), line
     assert line["outcome"] in ["done", "unavailable"], line

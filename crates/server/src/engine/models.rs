@@ -148,27 +148,26 @@ impl Models {
         })
     }
 
-    /// The key with the precision that the machine settles on, so that a model is not opened once by that name and once
-    /// without.
-    async fn settled(&self, key: &ModelKey) -> Result<ModelKey, Failure> {
-        if key.precision.is_some() {
-            return Ok(key.clone());
+    async fn opened(self: &Arc<Self>, key: &ModelKey) -> Result<Arc<Model>, Failure> {
+        if let Some(open) = self.if_open(key) {
+            return Ok(open);
         }
-        let asked = (key.name.clone(), key.head);
-        let known = self.settled.lock().unwrap_or_else(PoisonError::into_inner).get(&asked).copied();
-        let precision = if let Some(precision) = known {
-            precision
-        } else {
-            let (home, mut choice, head) = (self.home.clone(), self.choice.clone(), key.head);
-            choice.model = Some(key.name.clone());
-            let settled = blocking(move || Ok(settled_precision(&home, &choice, head)?)).await?;
-            self.settled.lock().unwrap_or_else(PoisonError::into_inner).insert(asked, settled);
-            settled
-        };
-        Ok(ModelKey { precision: Some(precision), ..key.clone() })
+        // It is opened to the end though who asked may be gone by then: else a model that takes longer to open than clients
+        // wait never would be.
+        let (models, key) = (Arc::clone(self), key.clone());
+        detached(async move { models.open(&key).await }).await
     }
 
-    async fn opened(self: &Arc<Self>, key: &ModelKey) -> Result<Arc<Model>, Failure> {
+    /// The model, if it is in memory.
+    fn if_open(&self, key: &ModelKey) -> Option<Arc<Model>> {
+        let key = self.if_settled(key)?;
+        let mut open = self.lock();
+        let entry = open.get_mut(&key)?;
+        entry.last_used_ms = uptime_ms();
+        entry.slot.get().cloned()
+    }
+
+    async fn open(&self, key: &ModelKey) -> Result<Arc<Model>, Failure> {
         let key = &self.settled(key).await?;
         let slot = {
             let mut open = self.lock();
@@ -176,21 +175,36 @@ impl Models {
             entry.last_used_ms = uptime_ms();
             Arc::clone(&entry.slot)
         };
-        if let Some(model) = slot.get() {
-            return Ok(Arc::clone(model));
-        }
-        // It is opened to the end though who asked may be gone by then: else a model that takes longer to open than clients
-        // wait never would be.
-        let opened = {
-            let (models, key) = (Arc::clone(self), key.clone());
-            detached(async move { slot.get_or_try_init(|| models.load(key)).await.cloned() }).await
-        };
+        let opened = slot.get_or_try_init(|| self.load(key.clone())).await.cloned();
         match &opened {
             Ok(_) => self.make_room(key),
             // A name that is none leaves nothing behind.
             Err(_) => self.lock().retain(|other, open| other != key || open.slot.initialized()),
         }
         opened
+    }
+
+    /// The key with the precision that the machine settles on, so that a model is not opened once by that name and once
+    /// without.
+    async fn settled(&self, key: &ModelKey) -> Result<ModelKey, Failure> {
+        if let Some(settled) = self.if_settled(key) {
+            return Ok(settled);
+        }
+        let (home, mut choice, head) = (self.home.clone(), self.choice.clone(), key.head);
+        choice.model = Some(key.name.clone());
+        let precision = blocking(move || Ok(settled_precision(&home, &choice, head)?)).await?;
+        let asked = (key.name.clone(), key.head);
+        self.settled.lock().unwrap_or_else(PoisonError::into_inner).insert(asked, precision);
+        Ok(ModelKey { precision: Some(precision), ..key.clone() })
+    }
+
+    fn if_settled(&self, key: &ModelKey) -> Option<ModelKey> {
+        let known = || {
+            let asked = (key.name.clone(), key.head);
+            self.settled.lock().unwrap_or_else(PoisonError::into_inner).get(&asked).copied()
+        };
+        let precision = key.precision.or_else(known)?;
+        Some(ModelKey { precision: Some(precision), ..key.clone() })
     }
 
     async fn load(&self, key: ModelKey) -> Result<Arc<Model>, Failure> {
