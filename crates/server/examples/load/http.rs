@@ -121,7 +121,17 @@ impl HttpClient {
         texts: Vec<String>,
     ) -> Result<(StatusCode, HeaderMap, Bytes), Box<dyn Error + Send + Sync>> {
         let request = self.target.request(texts)?;
-        let response = self.connect().await?.send_request(request).await?;
+        let response = match self.connect().await?.try_send_request(request).await {
+            Ok(response) => response,
+            Err(mut error) => match error.take_message() {
+                // The server closed the connection before any of the request was sent: nobody has seen it.
+                Some(request) => {
+                    self.sender = None;
+                    self.connect().await?.send_request(request).await?
+                }
+                None => return Err(error.into_error().into()),
+            },
+        };
         let (parts, body) = response.into_parts();
         Ok((parts.status, parts.headers, body.collect().await?.to_bytes()))
     }
