@@ -114,12 +114,14 @@ def test_what_was_begun_is_done_and_noted_before_the_end(place):
             body = {"documents": [{"id": f"ending-{place}", "text": text} for place, text in enumerate(texts)]}
             client.request("/documents", [("content-type", "application/json")], json.dumps(body).encode())
             client.pump(0.3)
-    [line] = audited(audit)
-    assert (line["action"], line["documents"]) == ("index", len(texts)), line
-    assert line["outcome"] in ["done", "unavailable"], line
+    # On a slow machine nothing of it may have come in before the client left.
+    noted = [(line["action"], line["documents"], line["outcome"]) for line in audited(audit)]
+    assert noted in [[], [("index", len(texts), "done")], [("index", len(texts), "unavailable")]], noted
     with Daemon(place, "--index", "run") as server:
-        there = server.http("GET", "/documents?id=ending-19").status == 200
-        assert there or line["outcome"] != "done", line
+        there = {number for number in range(len(texts))
+                 if server.http("GET", f"/documents?id=ending-{number}").status == 200}
+        assert len(there) == len(texts) or not noted or noted[0][2] != "done", (noted, there)
+        assert noted or not there, "stored and not noted"
         server.post("/documents/delete", {"ids": [f"ending-{place}" for place in range(len(texts))]})
 
 
