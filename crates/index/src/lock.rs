@@ -3,6 +3,8 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::Error;
 
@@ -12,7 +14,8 @@ pub(crate) const LOCK_FILE: &str = "writer.lock";
 /// The right to write an index.
 #[derive(Debug)]
 pub(crate) struct WriterLock {
-    _file: File,
+    file: File,
+    freed: Arc<AtomicBool>,
 }
 
 impl WriterLock {
@@ -30,10 +33,24 @@ impl WriterLock {
             .open(&path)
             .map_err(|error| Error::io("open", &path, error))?;
         match file.try_lock() {
-            Ok(()) => Ok(Self { _file: file }),
+            Ok(()) => Ok(Self { file, freed: Arc::default() }),
             Err(TryLockError::WouldBlock) => Err(Error::Locked { path: dir.to_path_buf() }),
             Err(TryLockError::Error(error)) => Err(refused(dir, &path, error)),
         }
+    }
+
+    /// True once the lock can be taken again. The last owner going is not enough: it frees the lock after that.
+    pub(crate) fn freed(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.freed)
+    }
+}
+
+/// A process that this one has just forked has the file too, until it becomes another program: closing would not free it.
+impl Drop for WriterLock {
+    fn drop(&mut self) {
+        // Where it fails, the lock ends with the file.
+        let _ = self.file.unlock();
+        self.freed.store(true, Ordering::Release);
     }
 }
 
@@ -75,5 +92,18 @@ mod tests {
         assert!(matches!(WriterLock::take(dir.path()), Err(Error::Locked { .. })));
         drop(first);
         assert!(WriterLock::take(dir.path()).is_ok());
+    }
+
+    #[test]
+    fn a_forked_process_that_has_the_file_still_does_not_keep_the_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = WriterLock::take(dir.path()).unwrap();
+        let inherited = first.file.try_clone().unwrap();
+        let freed = first.freed();
+        assert!(!freed.load(Ordering::Acquire));
+        drop(first);
+        assert!(freed.load(Ordering::Acquire));
+        assert!(WriterLock::take(dir.path()).is_ok());
+        drop(inherited);
     }
 }

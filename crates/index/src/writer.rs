@@ -9,7 +9,8 @@ mod vectors;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -23,7 +24,6 @@ use crate::dense::{DenseStore, RowLabel};
 use crate::directory::{FirstFault, OpenFiles};
 use crate::disk::Disk;
 use crate::fields::{MAX_FIELDS, WarningLog, extract, is_searchable_name};
-use crate::lock::WriterLock;
 use crate::lookup::Known;
 use crate::manifest::{Counts, Manifest, NextNumbers, missing_is_corrupted};
 use crate::schema::LexicalSchema;
@@ -52,7 +52,8 @@ pub struct IndexWriter {
     schema: LexicalSchema,
     /// Present until the writer is dropped.
     engine: Option<tantivy::IndexWriter>,
-    lock: Weak<WriterLock>,
+    /// Whether another writer could take the lock.
+    freed: Arc<AtomicBool>,
     fault: Arc<FirstFault>,
     dense: DenseStore,
     files: Arc<OpenFiles>,
@@ -137,7 +138,7 @@ impl IndexWriter {
             disk,
             schema: opened.lookup.schema,
             engine: Some(engine),
-            lock: Arc::downgrade(&opened.lock),
+            freed: opened.lock.freed(),
             fault: opened.fault,
             dense,
             files: opened.files,
@@ -401,7 +402,7 @@ impl Drop for IndexWriter {
             let _ = engine.wait_merging_threads();
         }
         let started = Instant::now();
-        while self.lock.strong_count() > 0 && started.elapsed() < LONGEST_WAIT {
+        while !self.freed.load(Ordering::Acquire) && started.elapsed() < LONGEST_WAIT {
             thread::sleep(Duration::from_millis(1));
         }
     }
