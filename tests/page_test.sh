@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The page of `berth serve` in a real browser: headless Chromium on the mock, which can be made to answer anything, and on a real
-# server over the handbook. Installs Chromium and Selenium where they are missing and can be had.
+# server over the handbook that asks for a key. Installs Chromium and Selenium where they are missing and can be had.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -58,7 +58,8 @@ with open(sys.argv[2], "w") as out:
         out.write(json.dumps(line) + "\n")
 PYTHON
 "$berth" index "$work/handbook.jsonl" --index "$work/handbook.berth" --quiet >>"$log" 2>&1
-"$berth" serve --index "$work/handbook.berth" --listen 127.0.0.1:0 2>"$work/server.log" &
+key=$("$berth" key create --keys "$work/keys.toml" --scope search --scope embed --json | "$venv/bin/python" -c 'import json, sys; print(json.load(sys.stdin)["key"])')
+"$berth" serve --index "$work/handbook.berth" --keys "$work/keys.toml" --listen 127.0.0.1:0 2>"$work/server.log" &
 server=$!
 for _ in $(seq 300); do
   url=$(sed -n 's/.*serving on \(http[^ ]*\) .*/\1/p' "$work/server.log")
@@ -67,6 +68,6 @@ for _ in $(seq 300); do
   sleep .1
 done
 [ -n "$url" ] || { cat "$work/server.log" >&2; echo "page_test: the server does not say where it listens" >&2; exit 1; }
-run server --url "$url"
+run server --url "$url" --key "$key"
 grep '^SKIPPED' "$log" || true
 echo "page_test: $(grep -c '^ok' "$log") checks in Chromium passed, on the mock and on a real server; pictures in $shots"

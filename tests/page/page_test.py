@@ -56,8 +56,11 @@ def main():
     try:
         if given.key:
             page.open("/")
-            page.js("sessionStorage.setItem('berth-api-key', arguments[0])", given.key)
-            page.faults(expected_statuses=(401,))
+            page.wait_for("form[data-code=unauthenticated]")
+            page.fill("#key", given.key + "\n")
+            page.wait_for("#hits .hit")
+            faults = page.faults(expected_statuses=(401,))
+            assert not faults, faults
         run(page, api, chosen(page_checks.TESTS), failed, skipped)
         if server:
             run(page, api, chosen(mock_checks.TESTS), failed, skipped)
