@@ -17,6 +17,7 @@ mod net;
 mod options;
 mod server;
 mod telemetry;
+mod watched;
 
 pub use access::keys::{Key, KeyError, NewKey, Scope, add_key, read_keys, revoke_key};
 pub use health::is_ready;

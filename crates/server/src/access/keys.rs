@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
-use std::mem;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
 use berth_pipeline::dates;
 use serde::{Deserialize, Serialize};
+
+use crate::watched::Watched;
 
 /// What every key begins with, so that people and scanners of leaked secrets know one when they see it.
 const PREFIX: &str = "berth_";
@@ -256,45 +257,22 @@ fn write_keys(path: &Path, folder: &File, key: Vec<Key>) -> Result<(), KeyError>
 #[derive(Debug)]
 pub(crate) struct Keys {
     path: PathBuf,
+    file: Watched,
     by_id: RwLock<Arc<BTreeMap<String, Key>>>,
-    seen: RwLock<Option<SystemTime>>,
-    /// What was wrong with the file when it was looked at last.
-    said: Mutex<Option<String>>,
 }
 
 impl Keys {
     pub(crate) fn open(path: &Path) -> Result<Self, KeyError> {
-        let keys = Self {
-            path: path.to_path_buf(),
-            by_id: RwLock::default(),
-            seen: RwLock::default(),
-            said: Mutex::default(),
-        };
-        keys.read()?;
-        Ok(keys)
+        let file = Watched::new([path.to_path_buf()]);
+        Ok(Self { path: path.to_path_buf(), file, by_id: RwLock::new(Arc::new(by_id(path)?)) })
     }
 
     /// Reads the file if it has changed, or in any case where that is `asked` for. What cannot be read leaves the keys as they
-    /// are, is said once, and is tried again each time: it may become readable without being changed.
+    /// are.
     pub(crate) fn reload(&self, asked: bool) -> Result<(), KeyError> {
-        let modified = fs::metadata(&self.path).and_then(|file| file.modified()).ok();
-        if !asked && modified.is_some() && modified == *self.seen.read().unwrap_or_else(PoisonError::into_inner) {
-            return Ok(());
+        if let Some(keys) = self.file.reload(asked, || by_id(&self.path))? {
+            *self.by_id.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
         }
-        let read = self.read();
-        let wrong = read.as_ref().err().map(ToString::to_string);
-        let said = mem::replace(&mut *self.said.lock().unwrap_or_else(PoisonError::into_inner), wrong.clone());
-        if wrong.is_some() {
-            *self.seen.write().unwrap_or_else(PoisonError::into_inner) = None;
-        }
-        if !asked && wrong == said { Ok(()) } else { read }
-    }
-
-    fn read(&self) -> Result<(), KeyError> {
-        let modified = fs::metadata(&self.path).and_then(|file| file.modified()).ok();
-        let keys = read_keys(&self.path)?.into_iter().map(|key| (key.id.clone(), key)).collect();
-        *self.by_id.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
-        *self.seen.write().unwrap_or_else(PoisonError::into_inner) = modified;
         Ok(())
     }
 
@@ -313,6 +291,10 @@ impl Keys {
         let now = clock.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_micros() as i64);
         (expires.is_none_or(|expires| now < expires)).then(|| key.clone())
     }
+}
+
+fn by_id(path: &Path) -> Result<BTreeMap<String, Key>, KeyError> {
+    Ok(read_keys(path)?.into_iter().map(|key| (key.id.clone(), key)).collect())
 }
 
 fn random<const N: usize>() -> Result<[u8; N], KeyError> {
@@ -367,8 +349,7 @@ mod tests {
         }
         assert_eq!(revoke_key(&path, &first.id).unwrap(), first);
         assert!(matches!(revoke_key(&path, &first.id), Err(KeyError::Unknown { .. })));
-        *keys.seen.write().unwrap() = None;
-        keys.reload(false).unwrap();
+        keys.reload(true).unwrap();
         assert_eq!((keys.find(&shown, now), keys.find(&other, now)), (None, Some(second)));
     }
 
@@ -410,8 +391,7 @@ mod tests {
             &good.replace("hash = \"", "hash = \"x"),
         ] {
             fs::write(&path, bad).unwrap();
-            *keys.seen.write().unwrap() = None;
-            let message = keys.reload(false).unwrap_err().to_string();
+            let message = keys.reload(true).unwrap_err().to_string();
             assert!(message.contains("keys.toml"), "{message}");
             // It is said once, and to whoever asks.
             assert!(keys.reload(false).is_ok() && keys.reload(true).is_err());

@@ -1,10 +1,7 @@
 //! Certificates, read again when their files change.
 
-use std::fs;
-use std::mem;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::SystemTime;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -13,6 +10,7 @@ use rustls::{RootCertStore, ServerConfig};
 use tokio_rustls::TlsAcceptor;
 
 use crate::options::TlsFiles;
+use crate::watched::Watched;
 
 /// What is wrong with a certificate.
 #[derive(Debug, thiserror::Error)]
@@ -41,16 +39,15 @@ pub enum TlsError {
 /// The certificate that connections get.
 pub(crate) struct Tls {
     files: TlsFiles,
+    watched: Watched,
     config: RwLock<Arc<ServerConfig>>,
-    seen: RwLock<Vec<Option<SystemTime>>>,
-    /// What was wrong with the files when they were looked at last.
-    said: Mutex<Option<String>>,
 }
 
 impl Tls {
     pub(crate) fn open(files: &TlsFiles) -> Result<Self, TlsError> {
-        let seen = RwLock::new(modified(files));
-        Ok(Self { files: files.clone(), config: RwLock::new(Arc::new(config(files)?)), seen, said: Mutex::default() })
+        let TlsFiles { certificate, key, client_ca } = files;
+        let watched = Watched::new([certificate, key].into_iter().chain(client_ca).cloned());
+        Ok(Self { files: files.clone(), watched, config: RwLock::new(Arc::new(config(files)?)) })
     }
 
     /// For the next connection.
@@ -59,35 +56,12 @@ impl Tls {
     }
 
     /// Reads the files if one has changed, or in any case where that is `asked` for; says whether. What cannot be used leaves
-    /// all as it was, is said once, and is tried again each time: files may become readable without being changed.
+    /// all as it was.
     pub(crate) fn reload(&self, asked: bool) -> Result<bool, TlsError> {
-        let now = modified(&self.files);
-        if !asked && now == *self.seen.read().unwrap_or_else(PoisonError::into_inner) {
-            return Ok(false);
-        }
-        let read = config(&self.files);
-        let wrong = read.as_ref().err().map(ToString::to_string);
-        let said = mem::replace(&mut *self.said.lock().unwrap_or_else(PoisonError::into_inner), wrong.clone());
-        match read {
-            Ok(config) => {
-                *self.seen.write().unwrap_or_else(PoisonError::into_inner) = now;
-                *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
-                Ok(true)
-            }
-            Err(_) if !asked && wrong == said => Ok(false),
-            Err(error) => {
-                // No file was ever changed then.
-                *self.seen.write().unwrap_or_else(PoisonError::into_inner) = Vec::new();
-                Err(error)
-            }
-        }
+        let Some(config) = self.watched.reload(asked, || config(&self.files))? else { return Ok(false) };
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+        Ok(true)
     }
-}
-
-fn modified(files: &TlsFiles) -> Vec<Option<SystemTime>> {
-    let paths = [Some(&files.certificate), Some(&files.key), files.client_ca.as_ref()];
-    let of = |path: &PathBuf| fs::metadata(path).and_then(|file| file.modified()).ok();
-    paths.into_iter().map(|path| path.and_then(of)).collect()
 }
 
 fn config(files: &TlsFiles) -> Result<ServerConfig, TlsError> {
