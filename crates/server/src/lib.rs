@@ -3,6 +3,8 @@
 //! The only crate that knows the service's wire shapes. `engine` answers, whatever protocol a request came by; `grpc`, `http`
 //! and `mcp` translate; `guard` and `access` know who asks; `net` listens; `server` puts it together.
 
+use std::pin::Pin;
+
 mod access;
 mod body;
 mod engine;
@@ -26,3 +28,6 @@ pub use net::tls::TlsError;
 pub use options::{CollectionPlace, Limits, ServerOptions, TlsFiles};
 pub use server::{Handle, ServeError, Server, Signals};
 pub use telemetry::{LogFormat, LogOptions, Telemetry, log_line, start_telemetry};
+
+/// What a program waits for. Boxed, so that its code is made in this crate, and not once more in each program that waits.
+pub type Task<T> = Pin<Box<dyn Future<Output = T> + Send>>;

@@ -23,6 +23,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
+use crate::Task;
 use crate::access::Caller;
 use crate::access::audit::Audit;
 use crate::engine::documents::{Listed, the_one};
@@ -82,13 +83,15 @@ pub(crate) fn routes(engine: &Arc<Engine>) -> Router {
 ///
 /// # Errors
 /// A transport that fails.
-pub async fn serve_stdio(options: &ServerOptions) -> io::Result<()> {
-    let engine = Engine::new(options, Audit::open(None)?);
-    let assistant = Assistant { engine: Arc::clone(&engine), local: true };
-    let running = assistant.serve(stdio()).await.map_err(io::Error::other)?;
-    running.waiting().await.map_err(io::Error::other)?;
-    engine.stop(Instant::now()).await;
-    Ok(())
+pub fn serve_stdio(options: ServerOptions) -> Task<io::Result<()>> {
+    Box::pin(async move {
+        let engine = Engine::new(&options, Audit::open(None)?);
+        let assistant = Assistant { engine: Arc::clone(&engine), local: true };
+        let running = assistant.serve(stdio()).await.map_err(io::Error::other)?;
+        running.waiting().await.map_err(io::Error::other)?;
+        engine.stop(Instant::now()).await;
+        Ok(())
+    })
 }
 
 #[derive(Deserialize)]

@@ -21,7 +21,7 @@ use crate::engine::{Engine, uptime_ms};
 use crate::guard::{Guard, REQUEST_ID, guard};
 use crate::net::tls::{Tls, TlsError};
 use crate::options::{Limits, ServerOptions};
-use crate::{grpc, http, mcp, metrics, net};
+use crate::{Task, grpc, http, mcp, metrics, net};
 
 /// How often keys, certificates and the folder of collections are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -112,7 +112,11 @@ impl Server {
     ///
     /// # Errors
     /// See [`ServeError`].
-    pub async fn bind(options: ServerOptions) -> Result<Self, ServeError> {
+    pub fn bind(options: ServerOptions) -> Task<Result<Self, ServeError>> {
+        Box::pin(Self::bind_to(options))
+    }
+
+    async fn bind_to(options: ServerOptions) -> Result<Self, ServeError> {
         uptime_ms();
         metrics::recorder();
         let has_client_ca = options.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
@@ -169,11 +173,14 @@ impl Server {
     }
 
     /// Opens collections and the default model, so that the first request does not wait for them.
-    pub async fn warm_up(&self) {
-        if let Err(failure) = self.engine.check_ready().await {
-            tracing::warn!(%failure, "a collection cannot be opened");
-        }
-        self.engine.warm_up().await;
+    pub fn warm_up(&self) -> Task<()> {
+        let engine = Arc::clone(&self.engine);
+        Box::pin(async move {
+            if let Err(failure) = engine.check_ready().await {
+                tracing::warn!(%failure, "a collection cannot be opened");
+            }
+            engine.warm_up().await;
+        })
     }
 
     /// What stops it and makes it read its files again.
@@ -184,7 +191,11 @@ impl Server {
     }
 
     /// Answers until it is stopped, and returns when the last request has ended or the time to drain is over.
-    pub async fn run(self, signals: Signals) {
+    pub fn run(self, signals: Signals) -> Task<()> {
+        Box::pin(self.answer(signals))
+    }
+
+    async fn answer(self, signals: Signals) {
         let Self { listener, options, engine, guard, tls, router, health, .. } = self;
         for service in grpc::SERVICES {
             health.set_service_status(service, tonic_health::ServingStatus::Serving).await;

@@ -64,7 +64,7 @@ pub(crate) fn run(home: &Home, args: &ServeArgs) -> anyhow::Result<Outcome> {
 pub(crate) fn run_mcp(home: &Home, args: &McpArgs) -> anyhow::Result<Outcome> {
     let options = served(home, &args.what)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
-    runtime.block_on(serve_stdio(&options)).context("the assistant went away")?;
+    runtime.block_on(serve_stdio(options)).context("the assistant went away")?;
     runtime.shutdown_timeout(LAST_THREADS);
     Ok(Outcome::Done)
 }
