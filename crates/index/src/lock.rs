@@ -45,10 +45,10 @@ impl WriterLock {
     }
 }
 
-/// A process that this one has just forked has the file too, until it becomes another program: closing would not free it.
 impl Drop for WriterLock {
+    /// Closing would not free it while a process that was just forked has the file too, until it becomes another program.
     fn drop(&mut self) {
-        // Where it fails, the lock ends with the file.
+        // Where it fails, the lock ends with the last such file.
         let _ = self.file.unlock();
         self.freed.store(true, Ordering::Release);
     }

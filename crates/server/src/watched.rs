@@ -60,6 +60,8 @@ fn modified(paths: &[PathBuf]) -> Vec<Option<SystemTime>> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
     use super::*;
 
     #[test]
@@ -72,13 +74,17 @@ mod tests {
 
         assert_eq!(reload(false), Ok(None));
         assert_eq!(reload(true), Ok(Some("one".to_owned())));
+        fs::write(&path, "two").unwrap();
+        File::options().write(true).open(&path).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        assert_eq!(reload(false), Ok(Some("two".to_owned())));
+        assert_eq!(reload(false), Ok(None));
         fs::rename(&path, folder.path().join("away")).unwrap();
         assert!(reload(false).is_err());
         assert_eq!(reload(false), Ok(None));
         assert!(reload(true).is_err());
         // As it was, with the time that it had.
         fs::rename(folder.path().join("away"), &path).unwrap();
-        assert_eq!(reload(false), Ok(Some("one".to_owned())));
+        assert_eq!(reload(false), Ok(Some("two".to_owned())));
         assert_eq!(reload(false), Ok(None));
         fs::remove_file(&path).unwrap();
         assert!(reload(false).is_err());
