@@ -306,8 +306,9 @@ pub(crate) struct EvalArgs {
     #[command(flatten)]
     pub(crate) fusion: FusionArgs,
     /// What a document scores by its passages: max, top-mean[:N] (the mean of the best N, 3 unless said), sum or first
-    #[arg(long, value_name = "RULE", default_value = "max")]
-    pub(crate) aggregate: Aggregate,
+    /// [default: max]
+    #[arg(long, value_name = "RULE")]
+    pub(crate) aggregate: Option<Aggregate>,
     /// Search only documents that fulfil this, such as 'lang:ko AND year:[2020 TO *]'; judgements of others count as missed
     #[arg(long, value_name = "FILTER")]
     pub(crate) filter: Option<String>,
@@ -456,6 +457,11 @@ pub(crate) fn parse_seconds(word: &str) -> Result<f64, String> {
 pub(crate) fn parse_share(word: &str) -> Result<f32, String> {
     let share: f32 = word.parse().map_err(|_| "not a number".to_owned())?;
     if (0.0..=1.0).contains(&share) { Ok(share) } else { Err("must be from 0 to 1".to_owned()) }
+}
+
+pub(crate) fn parse_boost(word: &str) -> Result<f32, String> {
+    let boost: f32 = word.parse().map_err(|_| "not a number".to_owned())?;
+    if (0.0..=100.0).contains(&boost) { Ok(boost) } else { Err("must be from 0 to 100".to_owned()) }
 }
 
 pub(crate) fn parse_rrf_k(word: &str) -> Result<f32, String> {

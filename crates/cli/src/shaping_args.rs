@@ -28,8 +28,9 @@ impl DenseArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ShapingArgs {
     /// What a document scores by its passages: max, top-mean[:N] (the mean of the best N, 3 unless said), sum or first
-    #[arg(long, value_name = "RULE", default_value = "max")]
-    pub(crate) aggregate: Aggregate,
+    /// [default: as the index stores it, else max]
+    #[arg(long, value_name = "RULE")]
+    pub(crate) aggregate: Option<Aggregate>,
     /// Show passages, several of a document where they are good, instead of documents
     #[arg(long)]
     pub(crate) passages: bool,
@@ -57,8 +58,9 @@ pub(crate) enum HighlightKind {
 }
 
 impl ShapingArgs {
-    pub(crate) fn shaping(&self) -> Shaping {
-        let Self { aggregate, passages, diversity, collapse, min_relevance, highlight } = *self;
+    /// With the rule for a document's score, which the index may have a say in.
+    pub(crate) fn shaping(&self, aggregate: Aggregate) -> Shaping {
+        let Self { passages, diversity, collapse, min_relevance, highlight, .. } = *self;
         let semantic_highlights = highlight == HighlightKind::Semantic;
         Shaping { aggregate, passages, diversity, collapse, min_relevance, semantic_highlights }
     }

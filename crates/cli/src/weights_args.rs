@@ -1,12 +1,13 @@
 //! How the halves of an index are joined: the words of questions, and those of `berth weights`.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use berth_pipeline::{FusionChoice, ResolvedFusion, StoredWeights};
-use berth_types::{Fusion, Normalize, SPARSE_WEIGHT};
+use berth_pipeline::{FusionChoice, StoredWeights};
+use berth_types::{Aggregate, Normalize};
 use clap::{Args, Subcommand, ValueEnum};
 
-use crate::args::{EncoderArgs, parse_normalize, parse_rrf_k, parse_share};
+use crate::args::{EncoderArgs, parse_boost, parse_normalize, parse_rrf_k, parse_share};
 
 #[derive(Debug, Args)]
 pub(crate) struct FusionArgs {
@@ -28,6 +29,13 @@ pub(crate) struct FusionArgs {
     /// index stores it, else 0.1]
     #[arg(long, value_name = "SHARE", value_parser = parse_share)]
     pub(crate) sparse_weight: Option<f32>,
+    /// Fewest chunks asked of each list before they are joined [default: as the index stores it, else 500, or ten for each hit]
+    #[arg(long, value_name = "CHUNKS")]
+    pub(crate) list_depth: Option<NonZeroUsize>,
+    /// What BM25 of titles adds to that of passages, which have the title already; 0 is nothing [default: as the index stores
+    /// it, else 0]
+    #[arg(long, value_name = "FACTOR", value_parser = parse_boost)]
+    pub(crate) title_boost: Option<f32>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -43,28 +51,14 @@ pub(crate) enum FusionKind {
 impl FusionArgs {
     /// What was named.
     pub(crate) fn choice(&self) -> FusionChoice {
-        let Self { fusion, dense_weight, normalize, rrf_k, sparse_weight } = *self;
+        let Self { fusion, dense_weight, normalize, rrf_k, sparse_weight, list_depth, title_boost } = *self;
         let kind = fusion.map(|kind| match kind {
             FusionKind::Adaptive => berth_pipeline::FusionKind::Adaptive,
             FusionKind::Convex => berth_pipeline::FusionKind::Convex,
             FusionKind::Rrf => berth_pipeline::FusionKind::Rrf,
         });
-        FusionChoice { kind, dense_weight, normalize, rrf_k, sparse_weight }
-    }
-
-    /// What was named counts; then what the index stores; then what is built in.
-    pub(crate) fn resolved(&self, stored: Option<&StoredWeights>, has_sparse: bool) -> ResolvedFusion {
-        self.choice().resolved(stored, has_sparse)
-    }
-
-    /// The same where no index has a say.
-    pub(crate) fn fusion(&self) -> Fusion {
-        self.resolved(None, false).fusion
-    }
-
-    /// The share of the sparse list where no index has a say.
-    pub(crate) fn sparse_weight(&self) -> f32 {
-        self.sparse_weight.unwrap_or(SPARSE_WEIGHT)
+        let halves = FusionChoice { kind, dense_weight, normalize, rrf_k, ..FusionChoice::default() };
+        FusionChoice { sparse_weight, list_depth, title_boost, ..halves }
     }
 
     /// Whether a dense weight that the index stores would count, were it of this model.
@@ -95,6 +89,9 @@ pub(crate) enum WeightsAction {
 pub(crate) struct WeightsSetArgs {
     #[command(flatten)]
     pub(crate) fusion: FusionArgs,
+    /// What a document scores by its passages: max, top-mean[:N] (the mean of the best N, 3 unless said), sum or first
+    #[arg(long, value_name = "RULE")]
+    pub(crate) aggregate: Option<Aggregate>,
     #[command(flatten)]
     pub(crate) place: WeightsPlace,
 }

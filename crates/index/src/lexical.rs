@@ -25,7 +25,7 @@ use crate::{ChunkHit, Error, LexicalAnswer};
 use query::{Plan, QueryTerm};
 use top::Candidate;
 
-pub(crate) use query::{Asked, plain_words, words_of_question};
+pub(crate) use query::{Asked, AskedWords, plain_words, words_of_question};
 pub(crate) use within::Within;
 
 /// k1 of BM25, as the engine has it.
@@ -74,15 +74,15 @@ pub struct TermScore {
 pub(crate) fn search_terms(
     searcher: &Searcher,
     fields: &Fields,
-    asked: &[Asked],
+    asked: &AskedWords,
     (within, seen): (Option<Within<'_>>, Option<&[Bits]>),
     depth: usize,
 ) -> Result<LexicalAnswer, Error> {
     let Plan { terms, warnings } = query::plan(searcher, fields, asked, seen)?;
     let names = terms.iter().map(|term| term.name(fields)).collect();
     let chunks = searcher.total_num_docs()?;
-    // A word counts once, in whichever form.
-    let weight = |term: &QueryTerm| if term.is_other_form { 0.0 } else { term.count as f32 * idf(term, chunks) };
+    // A word counts once, in whichever form; in the title once more where that adds to it.
+    let weight = |term: &QueryTerm| if term.is_other_form { 0.0 } else { term.factor() * idf(term, chunks) };
     let term_weights = terms.iter().map(weight).collect();
     let mut hits = Vec::new();
     let may_be_unscored = within.is_some_and(|within| within.unscored);
@@ -110,7 +110,7 @@ pub(crate) fn search_terms(
 pub(crate) fn explain(
     searcher: &Searcher,
     fields: &Fields,
-    asked: &[Asked],
+    asked: &AskedWords,
     chunk_id: u64,
     seen: Option<&[Bits]>,
 ) -> Result<Vec<TermScore>, Error> {
@@ -239,7 +239,7 @@ fn weights(searcher: &Searcher, terms: &[QueryTerm]) -> Result<Vec<Bm25Weight>, 
             average
         };
         let weight = Bm25Weight::for_one_term_without_explain(term.document_frequency, chunks, average);
-        weights.push(weight.boost_by(term.count as f32));
+        weights.push(weight.boost_by(term.factor()));
     }
     Ok(weights)
 }

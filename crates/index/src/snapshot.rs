@@ -15,6 +15,7 @@ use crate::blocks::BlockFile;
 use crate::dense::{self, Effort, LiveSegment, open_segments};
 use crate::directory::{LexicalDirectory, OpenFiles};
 use crate::highlight::Highlighter;
+use crate::lexical::AskedWords;
 use crate::lookup::Lookup;
 use crate::manifest::Manifest;
 use crate::select::Selections;
@@ -232,6 +233,7 @@ impl Snapshot {
     /// `Corrupted`, `Lexical`.
     pub fn lexical(&self, text: &str, depth: usize) -> Result<LexicalAnswer, Error> {
         let words = lexical::plain_words(text, &self.manifest.analyses);
+        let words = AskedWords { words, title_boost: 0.0 };
         let fields = self.lookup.schema.fields();
         lexical::search_terms(&self.lookup.searcher, &fields, &words, (None, None), depth)
     }

@@ -1,13 +1,14 @@
-//! How the halves of an index are joined unless a question says otherwise: stored beside the index, in a file of its own.
+//! How an index is searched unless a question says otherwise, the joining of its halves above all: stored beside the index, in
+//! a file of its own.
 //!
 //! What is stored belongs to the vectors that it was chosen for. After the index was moved to another model the kind of
-//! fusion still holds, and the shares of the lists do not.
+//! fusion and what is made of lists still hold, and the shares of the lists do not.
 
 use std::fs;
 use std::io;
 use std::path::Path;
 
-use berth_types::{Fingerprint, Fusion};
+use berth_types::{Fingerprint, Profile};
 use serde::{Deserialize, Serialize};
 
 use crate::blocks::{seal_text, unseal_text};
@@ -22,28 +23,23 @@ pub(crate) const WEIGHTS_FILE: &str = "weights.json";
 const FORMAT: u32 = 1;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Weights {
     format: u32,
     /// BLAKE3 of everything that shapes a vector of the index that they were chosen for, hex.
     fingerprint: String,
-    fusion: Fusion,
-    /// Share of the sparse list.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    sparse_weight: Option<f32>,
+    #[serde(flatten)]
+    profile: Profile,
     /// Curves of relevance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     relevance: Option<Curves>,
 }
 
-/// How the halves of an index are joined by its own choice.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+/// How an index is searched by its own choice.
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct StoredWeights {
     /// As it was stored.
-    pub fusion: Fusion,
-    /// Share of the sparse list, 0 to 1; none where nobody chose one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub sparse_weight: Option<f32>,
+    #[serde(flatten)]
+    pub profile: Profile,
     /// Curves of relevance that were fitted to judgements; none where none were.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub relevance: Option<Curves>,
@@ -51,13 +47,13 @@ pub struct StoredWeights {
     pub for_this_model: bool,
 }
 
-/// Stores how the halves of an index are joined from now on, and which share the sparse list has where that is said. A file
-/// that is there is replaced at once; curves of relevance in it stay, where they are of this model.
+/// Stores how an index is searched from now on. A file that is there is replaced at once; curves of relevance in it stay,
+/// where they are of this model.
 ///
 /// # Errors
 /// `NotFound`, `IsSnapshot`, `Corrupted` when the index is damaged, `Io`.
-pub fn store_weights(index: &Path, fusion: Fusion, sparse_weight: Option<f32>) -> Result<(), Error> {
-    store_on(&Disk::default(), index, fusion, sparse_weight)
+pub fn store_weights(index: &Path, profile: Profile) -> Result<(), Error> {
+    store_on(&Disk::default(), index, profile)
 }
 
 /// Stores curves of relevance, in the place of all that are there. How the halves are joined stays; where nothing was stored, what
@@ -67,15 +63,15 @@ pub fn store_weights(index: &Path, fusion: Fusion, sparse_weight: Option<f32>) -
 /// As [`store_weights`].
 pub fn store_relevance(index: &Path, relevance: Curves) -> Result<(), Error> {
     let (fingerprint, stored) = of_this_model(index)?;
-    let (fusion, sparse_weight) = stored.map_or_else(Default::default, |stored| (stored.fusion, stored.sparse_weight));
-    let weights = Weights { format: FORMAT, fingerprint, fusion, sparse_weight, relevance: Some(relevance) };
+    let profile = stored.map_or_else(Profile::default, |stored| stored.profile);
+    let weights = Weights { format: FORMAT, fingerprint, profile, relevance: Some(relevance) };
     write(&Disk::default(), index, &weights)
 }
 
-pub(crate) fn store_on(disk: &Disk, index: &Path, fusion: Fusion, sparse_weight: Option<f32>) -> Result<(), Error> {
+pub(crate) fn store_on(disk: &Disk, index: &Path, profile: Profile) -> Result<(), Error> {
     let (fingerprint, stored) = of_this_model(index)?;
     let relevance = stored.and_then(|stored| stored.relevance);
-    write(disk, index, &Weights { format: FORMAT, fingerprint, fusion, sparse_weight, relevance })
+    write(disk, index, &Weights { format: FORMAT, fingerprint, profile, relevance })
 }
 
 /// The hash of what the index has its vectors of, and what is stored for them. What is damaged is as if it were not there: it is
@@ -96,7 +92,7 @@ fn write(disk: &Disk, index: &Path, weights: &Weights) -> Result<(), Error> {
     disk.replace(&index.join(WEIGHTS_FILE), &seal_text(WEIGHTS_FILE, &json))
 }
 
-/// How the halves of an index are joined by its own choice; none where it has none. `fingerprint` is that of its vectors.
+/// How an index is searched by its own choice; none where it has none. `fingerprint` is that of its vectors.
 ///
 /// # Errors
 /// `DamagedWeights`, `UnknownFormat`, `Io`.
@@ -107,8 +103,8 @@ pub fn stored_weights(index: &Path, fingerprint: &Fingerprint) -> Result<Option<
     });
     let Some(weights) = weights? else { return Ok(None) };
     let for_this_model = weights.fingerprint == hash(fingerprint);
-    let Weights { fusion, sparse_weight, relevance, .. } = weights;
-    Ok(Some(StoredWeights { fusion, sparse_weight, relevance, for_this_model }))
+    let Weights { profile, relevance, .. } = weights;
+    Ok(Some(StoredWeights { profile, relevance, for_this_model }))
 }
 
 /// Forgets them; false when there were none.
@@ -162,7 +158,7 @@ fn hash(fingerprint: &Fingerprint) -> String {
 
 #[cfg(test)]
 mod tests {
-    use berth_types::{Mode, Normalize};
+    use berth_types::{Fusion, Mode, Normalize};
 
     use super::*;
     use crate::crash_tests::{put, settings};
@@ -174,26 +170,27 @@ mod tests {
         let base = tempfile::tempdir().unwrap();
         let dir = base.path().join("index");
         let fusion = Fusion::Convex { dense_weight: 0.7, normalize: Normalize::ZScore };
-        assert!(matches!(store_weights(&dir, fusion, Some(0.25)), Err(Error::NotFound { .. })));
+        let profile = Profile { fusion, sparse_weight: Some(0.25), ..Profile::default() };
+        assert!(matches!(store_weights(&dir, profile.clone()), Err(Error::NotFound { .. })));
         assert!(matches!(clear_weights(&dir), Err(Error::NotFound { .. })));
         let mut writer = IndexWriter::create_or_open(&dir, &settings()).unwrap();
         put(&mut writer, "a", "some text").unwrap();
         writer.finish().unwrap();
         let fingerprint = settings().fingerprint;
         assert_eq!(stored_weights(&dir, &fingerprint).unwrap(), None);
-        store_weights(&dir, Fusion::default(), None).unwrap();
-        assert_eq!(stored_weights(&dir, &fingerprint).unwrap().unwrap().sparse_weight, None);
-        store_weights(&dir, fusion, Some(0.25)).unwrap();
+        store_weights(&dir, Profile::default()).unwrap();
+        assert_eq!(stored_weights(&dir, &fingerprint).unwrap().unwrap().profile.sparse_weight, None);
+        store_weights(&dir, profile.clone()).unwrap();
         let stored = stored_weights(&dir, &fingerprint).unwrap();
-        let expected = StoredWeights { fusion, sparse_weight: Some(0.25), relevance: None, for_this_model: true };
-        assert_eq!(stored, Some(expected));
+        let expected = StoredWeights { profile: profile.clone(), relevance: None, for_this_model: true };
+        assert_eq!(stored, Some(expected.clone()));
         let (mut curves, curve) = (Curves::default(), Curve { bias: -1.0, cosine: 2.0, coverage: 0.0 });
         curves.set(Mode::Dense, Some(curve));
         store_relevance(&dir, curves).unwrap();
         let expected = StoredWeights { relevance: Some(curves), ..expected };
-        assert_eq!(stored_weights(&dir, &fingerprint).unwrap(), Some(expected), "how halves are joined stays");
-        store_weights(&dir, fusion, Some(0.25)).unwrap();
-        assert_eq!(stored_weights(&dir, &fingerprint).unwrap(), Some(expected), "and so do the curves");
+        assert_eq!(stored_weights(&dir, &fingerprint).unwrap(), Some(expected.clone()), "how halves are joined stays");
+        store_weights(&dir, profile.clone()).unwrap();
+        assert_eq!(stored_weights(&dir, &fingerprint).unwrap(), Some(expected.clone()), "and so do the curves");
         assert_eq!((curves.of(Mode::Dense), curves.of(Mode::Hybrid)), (curve, Curve::of(Mode::Hybrid)));
         let other = Fingerprint { model: "other".to_owned(), ..fingerprint.clone() };
         assert!(!stored_weights(&dir, &other).unwrap().unwrap().for_this_model);
@@ -202,7 +199,7 @@ mod tests {
         let (kept, back) = (base.path().join("kept"), base.path().join("back"));
         keep_snapshot(&dir, &kept, Keeping::Link).unwrap();
         assert_eq!(verify_snapshot(&kept).unwrap().problems, []);
-        assert!(matches!(store_weights(&kept, fusion, None), Err(Error::IsSnapshot { .. })));
+        assert!(matches!(store_weights(&kept, profile.clone()), Err(Error::IsSnapshot { .. })));
         assert!(clear_weights(&dir).unwrap() && !clear_weights(&dir).unwrap());
         restore_snapshot(&kept, &back, Keeping::Copy).unwrap();
         assert_eq!(stored_weights(&back, &fingerprint).unwrap(), Some(expected));

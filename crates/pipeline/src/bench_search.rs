@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use berth_index::IndexReader;
-use berth_types::{DenseSearch, Embedding, Mode, Query, SparseVector};
+use berth_types::{DenseSearch, Embedding, Lists, Mode, Query, SparseVector};
 use serde::Serialize;
 
 use crate::bench::quantile;
@@ -156,7 +156,7 @@ pub fn bench_search(
         rounds: options.rounds,
         mode: options.mode,
         k: options.k,
-        depth: depth_for(options.k),
+        depth: depth_for(options.k, Lists::default()),
         encode,
         dense: asks_dense.then(|| Times::of(dense)),
         lexical: asks_lexical.then(|| Times::of(lexical)),
@@ -214,14 +214,14 @@ fn timed<T>(least_ms: &mut f64, work: impl FnOnce() -> Result<T, Error>) -> Resu
 fn lexical_list(searcher: &Searcher, options: &BenchSearchOptions, text: &str) -> Result<(), Error> {
     let snapshot = searcher.reader().snapshot();
     let question = snapshot.question(text);
-    snapshot.lexical_within(&question, options.filter.as_deref(), depth_for(options.k))?;
+    snapshot.lexical_within(&question, options.filter.as_deref(), depth_for(options.k, Lists::default()))?;
     Ok(())
 }
 
 fn dense_list(searcher: &Searcher, options: &BenchSearchOptions, text: &str, row: &Embedding) -> Result<(), Error> {
     let snapshot = searcher.reader().snapshot();
     let selection = snapshot.selection(options.filter.as_deref(), Some(&snapshot.question(text)))?;
-    snapshot.dense_by(row, selection.as_deref(), depth_for(options.k), options.dense)?;
+    snapshot.dense_by(row, selection.as_deref(), depth_for(options.k, Lists::default()), options.dense)?;
     Ok(())
 }
 
@@ -233,7 +233,7 @@ fn sparse_list(
 ) -> Result<(), Error> {
     let snapshot = searcher.reader().snapshot();
     let selection = snapshot.selection(options.filter.as_deref(), Some(&snapshot.question(text)))?;
-    snapshot.sparse_within(vector, selection.as_deref(), depth_for(options.k))?;
+    snapshot.sparse_within(vector, selection.as_deref(), depth_for(options.k, Lists::default()))?;
     Ok(())
 }
 

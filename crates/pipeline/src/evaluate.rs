@@ -8,13 +8,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use berth_eval::{Dataset, Metrics, Run};
-use berth_types::{Aggregate, DenseSearch, Fusion, Mode, Narrowing, Query, Rerank, Reranker, RowKind, Shaping};
+use berth_types::{Aggregate, DenseSearch, Mode, Narrowing, Query, Rerank, Reranker, RowKind, Shaping};
 use serde::{Deserialize, Serialize};
 
 use crate::bench::quantile;
 use crate::encoding::{EncoderChoice, open_encoder};
 use crate::searcher::Searcher;
-use crate::{Encoders, Error, Home, IngestOptions, Progress, ingest, open_sparse_encoder, open_token_encoder};
+use crate::{
+    Encoders, Error, FusionChoice, Home, IngestOptions, Progress, ingest, open_sparse_encoder, open_token_encoder,
+};
 
 /// Documents asked for with each query: recall is measured at 100.
 const RANKED_DOCUMENTS: usize = 100;
@@ -32,18 +34,12 @@ pub struct EvalOptions {
     pub modes: Vec<Mode>,
     /// How the dense half looks for what it compares in full.
     pub dense: DenseSearch,
-    /// How they are joined.
-    pub fusion: Fusion,
+    /// How they are asked and joined; what is not named is as it is built in.
+    pub joining: FusionChoice,
     /// Model of sparse vectors; none: the index has none.
     pub sparse: Option<String>,
-    /// Share of the sparse list in hybrid search, 0 to 1.
-    pub sparse_weight: f32,
-    /// What a document scores by its passages.
-    pub aggregate: Aggregate,
     /// Which documents may be found; judgements of others count as missed.
     pub filter: Option<String>,
-    /// What orders the first documents anew; each mode is measured without it and with it.
-    pub rerank: Option<Rerank>,
     /// Which model.
     pub encoder: EncoderChoice,
     /// Ids in a window; `None`: the card's.
@@ -121,7 +117,7 @@ pub fn evaluate(
     progress: &mut dyn Progress,
     cancel: &AtomicBool,
 ) -> Result<Option<EvalReport>, Error> {
-    if options.rerank.is_some_and(|rerank| rerank.by != Reranker::Late) {
+    if options.joining.rerank.is_some_and(|rerank| rerank.by != Reranker::Late) {
         return Err(Error::InvalidSettings("an evaluation measures late interaction only".to_owned()));
     }
     if options.sparse.is_none() && options.modes.contains(&Mode::Sparse) {
@@ -130,7 +126,7 @@ pub fn evaluate(
     }
     let dataset = Dataset::open(&options.dataset, &options.split)?;
     let encoder = open_encoder(home, &options.encoder, None)?;
-    let tokens = open_token_encoder(home, &options.encoder, None, options.rerank.is_some())?;
+    let tokens = open_token_encoder(home, &options.encoder, None, options.joining.rerank.is_some())?;
     let sparse = open_sparse_encoder(home, &options.encoder, None, options.sparse.as_deref())?;
     let encoders = Encoders { dense: &encoder, tokens: tokens.as_ref(), sparse: sparse.as_ref() };
     let index = cached_index(home, encoders, &dataset, options)?;
@@ -143,7 +139,7 @@ pub fn evaluate(
         split: options.split.clone(),
         queries: 0,
         modes: BTreeMap::new(),
-        aggregate: Some(options.aggregate).filter(|aggregate| *aggregate != Aggregate::default()),
+        aggregate: options.joining.aggregate.filter(|aggregate| *aggregate != Aggregate::default()),
         filter: options.filter.clone(),
         encode,
         warnings: warnings(&dataset),
@@ -176,7 +172,7 @@ pub fn evaluate(
 
 /// Every mode as it is, and, where documents are ordered anew, with that too.
 fn passes(options: &EvalOptions) -> impl Iterator<Item = (Mode, Option<Rerank>)> {
-    let anew = move |&mode| options.rerank.map(|rerank| (mode, Some(rerank)));
+    let anew = move |&mode| options.joining.rerank.map(|rerank| (mode, Some(rerank)));
     options.modes.iter().flat_map(move |mode| std::iter::once((*mode, None)).chain(anew(mode)))
 }
 
@@ -186,15 +182,17 @@ fn rank(
     options: &EvalOptions,
     (mode, rerank): (Mode, Option<Rerank>),
 ) -> Result<Vec<(String, f32)>, Error> {
+    let resolved = options.joining.resolved(None, options.sparse.is_some());
     let query = Query {
         text: text.to_owned(),
         k: RANKED_DOCUMENTS,
         mode,
         dense: options.dense,
-        fusion: options.fusion,
-        sparse_weight: options.sparse_weight,
+        lists: resolved.lists,
+        fusion: resolved.fusion,
+        sparse_weight: resolved.sparse_weight.unwrap_or(0.0),
         rerank,
-        shaping: Shaping { aggregate: options.aggregate, ..Shaping::default() },
+        shaping: Shaping { aggregate: resolved.aggregate, ..Shaping::default() },
         explain: false,
         narrowing: Narrowing { filter: options.filter.clone(), ..Narrowing::default() },
     };

@@ -1,7 +1,10 @@
-//! How the lists of an index are joined in the end: what was named, then what the index stores, then what is built in.
+//! How the lists of an index are asked and joined in the end: what was named, then what a profile says, be it a file's or the
+//! index's own, then what is built in.
+
+use std::num::NonZeroUsize;
 
 use berth_index::StoredWeights;
-use berth_types::{Fusion, Normalize, SPARSE_WEIGHT};
+use berth_types::{Aggregate, Fusion, Lists, Normalize, Profile, Rerank, SPARSE_WEIGHT};
 use serde::{Deserialize, Serialize};
 
 /// Share of the dense half in convex fusion where nobody says it.
@@ -36,9 +39,17 @@ pub struct FusionChoice {
     pub rrf_k: Option<f32>,
     /// Share of the sparse list, 0 to 1.
     pub sparse_weight: Option<f32>,
+    /// What a document scores by its passages.
+    pub aggregate: Option<Aggregate>,
+    /// Fewest chunks asked of each list.
+    pub list_depth: Option<NonZeroUsize>,
+    /// What BM25 of titles adds.
+    pub title_boost: Option<f32>,
+    /// What orders the first documents anew.
+    pub rerank: Option<Rerank>,
 }
 
-/// How the halves are joined in the end, and whether anything of it comes from the index.
+/// How lists are asked and joined in the end, and whether anything of it comes from the index.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct ResolvedFusion {
     /// The joining of the halves.
@@ -47,22 +58,43 @@ pub struct ResolvedFusion {
     /// Share of the sparse list, in an index that has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sparse_weight: Option<f32>,
+    /// What a document scores by its passages.
+    #[serde(skip_serializing_if = "is_default")]
+    pub aggregate: Aggregate,
+    /// How the lists are asked.
+    #[serde(skip_serializing_if = "is_default")]
+    pub lists: Lists,
+    /// What orders the first documents anew.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rerank: Option<Rerank>,
     /// Whether anything of it comes from the index.
     pub from_index: bool,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+impl From<ResolvedFusion> for Profile {
+    fn from(resolved: ResolvedFusion) -> Self {
+        let ResolvedFusion { fusion, sparse_weight, aggregate, lists, rerank, .. } = resolved;
+        Self { fusion, sparse_weight, aggregate: Some(aggregate), lists: Some(lists), rerank, origin: None }
+    }
 }
 
 impl FusionChoice {
     /// What was named counts; then what the index stores, as far as it is of the same kind of fusion, and weights only for the
     /// model that they were chosen for; then what is built in. `has_sparse`: whether the index has a sparse list.
     pub fn resolved(&self, stored: Option<&StoredWeights>, has_sparse: bool) -> ResolvedFusion {
-        let kind = self.kind.or(stored.map(|stored| kind_of(stored.fusion))).unwrap_or(FusionKind::Adaptive);
-        let same_kind = stored.filter(|stored| kind_of(stored.fusion) == kind);
-        let stored_weight = same_kind.filter(|stored| stored.for_this_model).map(|stored| weight_of(stored.fusion));
+        let kind = self.kind.or(stored.map(|stored| kind_of(stored.profile.fusion))).unwrap_or(FusionKind::Adaptive);
+        let same_kind = stored.filter(|stored| kind_of(stored.profile.fusion) == kind);
+        let stored_weight =
+            same_kind.filter(|stored| stored.for_this_model).map(|stored| weight_of(stored.profile.fusion));
         let dense_weight = |built_in| self.dense_weight.or(stored_weight).unwrap_or(built_in);
         let fusion = match kind {
             FusionKind::Adaptive => Fusion::Adaptive { dense_weight: dense_weight(DENSE_WEIGHT) },
             FusionKind::Convex => {
-                let stored = same_kind.and_then(|stored| match stored.fusion {
+                let stored = same_kind.and_then(|stored| match stored.profile.fusion {
                     Fusion::Convex { normalize, .. } => Some(normalize),
                     _ => None,
                 });
@@ -70,7 +102,7 @@ impl FusionChoice {
                 Fusion::Convex { dense_weight: dense_weight(CONVEX_WEIGHT), normalize }
             }
             FusionKind::Rrf => {
-                let stored = same_kind.and_then(|stored| match stored.fusion {
+                let stored = same_kind.and_then(|stored| match stored.profile.fusion {
                     Fusion::Rrf { k, .. } => Some(k),
                     _ => None,
                 });
@@ -79,17 +111,41 @@ impl FusionChoice {
             }
         };
         let of_this_model = stored.filter(|stored| stored.for_this_model);
-        let stored_sparse = of_this_model.and_then(|stored| stored.sparse_weight).filter(|_| has_sparse);
+        let stored_sparse = of_this_model.and_then(|stored| stored.profile.sparse_weight).filter(|_| has_sparse);
         let sparse_weight = has_sparse.then(|| self.sparse_weight.or(stored_sparse).unwrap_or(SPARSE_WEIGHT));
         let from_index = self.kind.is_none() && stored.is_some()
             || stored_weight.is_some() && self.dense_weight.is_none()
             || stored_sparse.is_some() && self.sparse_weight.is_none();
-        ResolvedFusion { fusion, sparse_weight, from_index }
+        let profile = stored.map(|stored| &stored.profile);
+        let aggregate = self.aggregate.or(profile.and_then(|profile| profile.aggregate)).unwrap_or_default();
+        let lists = profile.and_then(|profile| profile.lists).unwrap_or_default();
+        let lists = Lists {
+            depth: self.list_depth.or(lists.depth),
+            title_boost: self.title_boost.unwrap_or(lists.title_boost),
+        };
+        let rerank = self.rerank.or(profile.and_then(|profile| profile.rerank));
+        ResolvedFusion { fusion, sparse_weight, aggregate, lists, rerank, from_index }
+    }
+
+    /// The same as it may be stored. What is neither named nor stored stays none, so that it is as it is built in.
+    pub fn profile(&self, stored: Option<&StoredWeights>, has_sparse: bool) -> Profile {
+        let resolved = self.resolved(stored, has_sparse);
+        let of_this_model = stored.filter(|stored| stored.for_this_model).map(|stored| &stored.profile);
+        let before = stored.map(|stored| &stored.profile);
+        let lists = Some(resolved.lists).filter(|lists| *lists != Lists::default());
+        Profile {
+            fusion: resolved.fusion,
+            sparse_weight: self.sparse_weight.or(of_this_model.and_then(|profile| profile.sparse_weight)),
+            aggregate: self.aggregate.or(before.and_then(|profile| profile.aggregate)),
+            lists,
+            rerank: resolved.rerank,
+            origin: before.and_then(|profile| profile.origin.clone()),
+        }
     }
 
     /// Whether a dense weight that the index stores would count, were it of this model.
     pub fn asks_for_weight(&self, stored: &StoredWeights) -> bool {
-        self.dense_weight.is_none() && self.kind.is_none_or(|kind| kind == kind_of(stored.fusion))
+        self.dense_weight.is_none() && self.kind.is_none_or(|kind| kind == kind_of(stored.profile.fusion))
     }
 }
 
@@ -120,9 +176,11 @@ mod tests {
     #[test]
     fn what_was_named_counts_then_the_index_then_what_is_built_in() {
         let fusion = Fusion::Convex { dense_weight: 0.9, normalize: Normalize::ZScore };
-        let stored = StoredWeights { fusion, sparse_weight: Some(0.1), relevance: None, for_this_model: true };
+        let profile = Profile { fusion, sparse_weight: Some(0.1), ..Profile::default() };
+        let stored = StoredWeights { profile, relevance: None, for_this_model: true };
         let check = |args: FusionChoice, stored: Option<&StoredWeights>, fusion: Fusion, from_index: bool| {
-            assert_eq!(args.resolved(stored, false), ResolvedFusion { fusion, sparse_weight: None, from_index });
+            let resolved = args.resolved(stored, false);
+            assert_eq!((resolved.fusion, resolved.sparse_weight, resolved.from_index), (fusion, None, from_index));
         };
         check(args(None, None), None, Fusion::default(), false);
         check(args(None, None), Some(&stored), fusion, true);
@@ -138,7 +196,7 @@ mod tests {
             Fusion::Convex { dense_weight: 0.7, normalize: Normalize::Max },
             false,
         );
-        let of_another = StoredWeights { for_this_model: false, ..stored };
+        let of_another = StoredWeights { for_this_model: false, ..stored.clone() };
         let kind_alone = Fusion::Convex { dense_weight: 0.7, normalize: Normalize::ZScore };
         check(args(None, None), Some(&of_another), kind_alone, true);
         let sparse = |args: FusionChoice, stored| args.resolved(stored, true).sparse_weight;
@@ -148,6 +206,15 @@ mod tests {
         assert_eq!(sparse(args(None, None), Some(&of_another)), Some(SPARSE_WEIGHT));
         let named = FusionChoice { sparse_weight: Some(0.0), ..args(None, None) };
         assert_eq!(sparse(named, Some(&stored)), Some(0.0));
+        let lists = Lists { depth: NonZeroUsize::new(200), title_boost: 0.5 };
+        let aggregate = Some(Aggregate::Sum);
+        let profile = Profile { lists: Some(lists), aggregate, ..stored.profile.clone() };
+        let tuned = StoredWeights { profile, ..stored.clone() };
+        let resolved = args(None, None).resolved(Some(&tuned), false);
+        assert_eq!((resolved.lists, resolved.aggregate), (lists, Aggregate::Sum));
+        let named = FusionChoice { title_boost: Some(0.0), aggregate: Some(Aggregate::Max), ..args(None, None) };
+        let resolved = named.resolved(Some(&tuned), false);
+        assert_eq!((resolved.lists, resolved.aggregate), (Lists { title_boost: 0.0, ..lists }, Aggregate::Max));
         assert!(args(None, None).asks_for_weight(&of_another) && !args(None, Some(0.1)).asks_for_weight(&of_another));
     }
 }

@@ -2,11 +2,12 @@
 //! what others found, and how likely each document is to answer.
 
 use std::collections::HashMap;
+use std::num::NonZeroUsize;
 
 use berth_index::fusion::{self, DocScore, HalfList, SparseList};
 use berth_index::relevance::{Curves, Features};
 use berth_index::{ChunkHit, Snapshot};
-use berth_types::{Aggregate, Embedding, Mode, Query, SparseVector, sparse_score};
+use berth_types::{Aggregate, Embedding, Lists, Mode, Query, SparseVector, sparse_score};
 
 use crate::Error;
 use crate::search::Ranked;
@@ -17,9 +18,11 @@ const LEAST_DEPTH: usize = 500;
 /// Chunks asked of each list for one document wanted.
 const DEPTH_PER_DOCUMENT: usize = 10;
 
-/// Chunks asked of each list for an answer of `k` documents.
-pub(crate) fn depth_for(k: usize) -> usize {
-    LEAST_DEPTH.max(k.saturating_mul(DEPTH_PER_DOCUMENT))
+/// Chunks asked of each list for an answer of `k` documents. A depth that was chosen is not multiplied: who asks for more
+/// documents than it has gets more chunks anyway.
+pub(crate) fn depth_for(k: usize, lists: Lists) -> usize {
+    let built_in = || LEAST_DEPTH.max(k.saturating_mul(DEPTH_PER_DOCUMENT));
+    lists.depth.map_or_else(built_in, NonZeroUsize::get)
 }
 
 /// The chunks that the lists have and that count.

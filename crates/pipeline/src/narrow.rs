@@ -11,7 +11,7 @@ use crate::Error;
 use crate::search::Ranked;
 
 /// How much deeper a half is asked when its chunks belong to fewer documents than are wanted.
-const DEEPER: usize = 4;
+pub(crate) const DEEPER: usize = 4;
 
 /// A half's documents from as many chunks as it takes to have `wanted` of them, from `depth` on. `ask` gives the documents of
 /// so many chunks, and these chunks; with them a bound, unless there are no more.

@@ -109,6 +109,7 @@ impl Searcher {
     }
 
     fn ranking(&self, view: &View<'_>, query: &Query, mut question: Question) -> Result<Ranking, Error> {
+        question.title_boost = query.lists.title_boost;
         let snapshot = view.snapshot();
         // The index may have been moved to another model since it was opened.
         self.check_models(snapshot.settings())?;
@@ -117,7 +118,7 @@ impl Searcher {
         }
         let filter = query.narrowing.filter.as_deref();
         let selection = view.selection(filter, Some(&question))?;
-        let depth = depth_for(query.k);
+        let depth = depth_for(query.k, query.lists);
         let mut warnings = std::mem::take(&mut question.warnings);
         let (mut dense, mut lexical, mut sparse) = (HalfList::default(), HalfList::default(), HalfList::default());
         let mut found = Found::default();
@@ -267,7 +268,7 @@ impl Searcher {
         Ok(())
     }
 
-    fn embed_sparse(&self, text: &str, warnings: &mut Vec<String>) -> Result<SparseVector, Error> {
+    pub(crate) fn embed_sparse(&self, text: &str, warnings: &mut Vec<String>) -> Result<SparseVector, Error> {
         let Some(sparse) = &self.sparse else {
             let message = "opened without the model of sparse vectors; open it again with it";
             return Err(Error::InvalidSettings(message.to_owned()));
@@ -279,7 +280,7 @@ impl Searcher {
         Ok(vector)
     }
 
-    fn embed(&self, text: &str, warnings: &mut Vec<String>) -> Result<Embedding, Error> {
+    pub(crate) fn embed(&self, text: &str, warnings: &mut Vec<String>) -> Result<Embedding, Error> {
         let Some(encoder) = &self.encoder else {
             return Err(Error::InvalidSettings(
                 "opened for search without the dense half; open it again with its model".to_owned(),
@@ -304,7 +305,7 @@ fn asks_sparse(snapshot: &Snapshot, query: &Query) -> bool {
 
 /// Whether scores are on the scale of a cosine, as MaxSim divided by the tokens is. BM25 and sparse scores have no highest value, and how high
 /// reciprocal ranks go is up to their constant.
-fn is_like_cosine(query: &Query) -> bool {
+pub(crate) fn is_like_cosine(query: &Query) -> bool {
     match query.mode {
         Mode::Dense => true,
         Mode::Lexical | Mode::Sparse => false,

@@ -16,7 +16,7 @@ use berth_pipeline::{
     open_head, open_sparse_encoder,
 };
 use berth_types::{
-    DenseSearch, Fusion, Head, Mode, Narrowing, Precision, Problem, Query, Shaping, SparseVector, sparse_score,
+    DenseSearch, Fusion, Head, Lists, Mode, Narrowing, Precision, Problem, Query, Shaping, SparseVector, sparse_score,
 };
 use serde_json::Value;
 
@@ -298,6 +298,7 @@ fn hits_of_sparse_search_score_as_the_vectors_do() {
         k: 3,
         mode: Mode::Sparse,
         dense: DenseSearch::default(),
+        lists: Lists::default(),
         fusion: Fusion::default(),
         sparse_weight: 0.0,
         rerank: None,

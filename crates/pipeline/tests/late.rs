@@ -11,7 +11,7 @@ use berth_pipeline::{
     SearcherOptions, ingest, open_encoder, open_token_encoder,
 };
 use berth_types::{
-    DenseSearch, Fusion, Head, LateCard, Mode, ModelCard, Narrowing, Pooling, Precision, Query, Rerank, Shaping,
+    DenseSearch, Fusion, Head, LateCard, Lists, Mode, ModelCard, Narrowing, Pooling, Precision, Query, Rerank, Shaping,
 };
 
 struct Silent;
@@ -111,6 +111,7 @@ fn hits_of_a_colbert_score_as_its_vectors_do() {
         k: 3,
         mode: Mode::Dense,
         dense: DenseSearch::default(),
+        lists: Lists::default(),
         fusion: Fusion::default(),
         sparse_weight: 0.0,
         rerank,

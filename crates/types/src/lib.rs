@@ -35,7 +35,7 @@ pub use own_operators::OwnOperators;
 pub use pooling::Pooling;
 pub use precision::{Precision, UnknownPrecision};
 pub use quantization::{MeasuredRanges, Quantization};
-pub use ranking::{Aggregate, Fusion, Normalize, NotAnAggregate, SPARSE_WEIGHT, Shaping};
+pub use ranking::{Aggregate, Fusion, Lists, Normalize, NotAnAggregate, Profile, SPARSE_WEIGHT, Shaping};
 pub use rows::{DenseSearch, FirstStage, RowKind, UnknownFirstStage, UnknownRowKind};
 pub use search::{Explanation, Hit, HitChunk, Mode, Query, Rerank, Reranker, SearchReply, Semantic, SourceScore};
 pub use size::{ByteSize, NotASize};

@@ -1,9 +1,13 @@
 //! How scores become an answer: the joining of lists, and what is made of a document's passages.
 
+use std::fmt::{self, Display, Formatter};
+use std::num::NonZeroUsize;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+
+use crate::Rerank;
 
 /// How the two lists become one.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -65,6 +69,17 @@ impl Aggregate {
     const TOP_MEAN: usize = 3;
 }
 
+impl Display for Aggregate {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Max => f.write_str("max"),
+            Self::TopMean(count) => write!(f, "top-mean:{count}"),
+            Self::Sum => f.write_str("sum"),
+            Self::First => f.write_str("first"),
+        }
+    }
+}
+
 /// A word that names no rule.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("'{0}' is no rule; possible are max, top-mean, top-mean:N (1 to 1000), sum, first")]
@@ -87,6 +102,40 @@ impl FromStr for Aggregate {
             _ => Err(bad()),
         }
     }
+}
+
+/// How much each list is asked, and for what, before they are joined.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lists {
+    /// Fewest chunks asked of each list; none: as many as hold nearly every document that the first hits can have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub depth: Option<NonZeroUsize>,
+    /// What BM25 of a document's title adds to that of its chunks, for words that may be anywhere; 0: nothing.
+    #[serde(default)]
+    pub title_boost: f32,
+}
+
+/// How an index is searched unless a question says otherwise. What is none is as it is built in.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Profile {
+    /// How the halves are joined.
+    pub fusion: Fusion,
+    /// Share of the sparse list, 0 to 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sparse_weight: Option<f32>,
+    /// What a document scores by its passages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aggregate: Option<Aggregate>,
+    /// How the lists are asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lists: Option<Lists>,
+    /// What orders the first documents anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rerank: Option<Rerank>,
+    /// What it was chosen by: data, split, queries, gain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
 }
 
 /// What is shown of the documents found, and in which order.
@@ -128,6 +177,9 @@ mod tests {
         assert_eq!("top-mean:5".parse(), Ok(Aggregate::TopMean(5)));
         for word in ["", "mean", "max:2", "top-mean:", "top-mean:0", "top-mean:1001", "sum:"] {
             assert_eq!(word.parse::<Aggregate>(), Err(NotAnAggregate(word.to_owned())));
+        }
+        for rule in [Aggregate::Max, Aggregate::TopMean(2), Aggregate::Sum, Aggregate::First] {
+            assert_eq!(rule.to_string().parse(), Ok(rule));
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DenseSearch, FacetCount, Fusion, Narrowing, SPARSE_WEIGHT, Shaping, Viewer};
+use crate::{DenseSearch, FacetCount, Fusion, Lists, Narrowing, SPARSE_WEIGHT, Shaping, Viewer};
 
 /// Which halves of the index answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -87,6 +87,8 @@ pub struct Query {
     pub mode: Mode,
     /// How the dense half looks for what it compares in full.
     pub dense: DenseSearch,
+    /// How each list is asked.
+    pub lists: Lists,
     /// How the halves are joined; only read in hybrid mode.
     pub fusion: Fusion,
     /// Share of the sparse list, 0 to 1, where the index has one; only read in hybrid mode. At 0 it is not asked.
@@ -109,6 +111,7 @@ impl Query {
             k,
             mode,
             dense: DenseSearch::default(),
+            lists: Lists::default(),
             fusion: Fusion::default(),
             sparse_weight: SPARSE_WEIGHT,
             rerank: None,

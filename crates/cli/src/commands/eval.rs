@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use berth_pipeline::{EvalOptions, EvalReport, Home, evaluate};
+use berth_pipeline::{EvalOptions, EvalReport, FusionChoice, Home, evaluate};
 use berth_types::Mode;
 
 use crate::Outcome;
@@ -19,12 +19,9 @@ pub(crate) fn run(home: &Home, args: &EvalArgs) -> anyhow::Result<Outcome> {
         split: args.split.clone(),
         modes,
         dense: args.dense.search(),
-        fusion: args.fusion.fusion(),
+        joining: FusionChoice { aggregate: args.aggregate, rerank: args.rerank.rerank(), ..args.fusion.choice() },
         sparse,
-        sparse_weight: args.fusion.sparse_weight(),
-        aggregate: args.aggregate,
         filter: args.filter.clone(),
-        rerank: args.rerank.rerank(),
         encoder: encoder_choice(&args.encoder),
         window_tokens: args.window,
         overlap_tokens: args.overlap,

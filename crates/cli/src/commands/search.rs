@@ -5,8 +5,8 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use berth_pipeline::{
-    Encoder, EncoderChoice, Error, Home, IndexError, ResolvedFusion, Searcher, SearcherOptions, log_query, open_head,
-    snippet,
+    Encoder, EncoderChoice, Error, FusionChoice, Home, IndexError, ResolvedFusion, Searcher, SearcherOptions,
+    log_query, open_head, snippet,
 };
 use berth_types::{Explanation, FacetCount, Head, Hit, Mode, Query, Rerank, Reranker, SearchReply};
 use serde::Serialize;
@@ -40,7 +40,9 @@ pub(crate) fn run(home: &Home, args: &SearchArgs, terms: Terms) -> anyhow::Resul
     if fusion_args.sparse_weight.is_some_and(|weight| weight > 0.0) && mode == Mode::Hybrid && !has_sparse {
         return Err(Error::from(IndexError::NoSparseVectors { path: args.index.clone() }).into());
     }
-    let resolved = fusion_args.resolved(stored.as_ref(), has_sparse);
+    let choice =
+        FusionChoice { aggregate: args.shaping.aggregate, rerank: args.rerank.rerank(), ..fusion_args.choice() };
+    let resolved = choice.resolved(stored.as_ref(), has_sparse);
     if let Some(stored) = stored.filter(|stored| fusion_args.asks_for_weight(stored) && mode == Mode::Hybrid) {
         weights::warn(&stored, &args.index);
     }
@@ -49,10 +51,11 @@ pub(crate) fn run(home: &Home, args: &SearchArgs, terms: Terms) -> anyhow::Resul
         k: args.k,
         mode,
         dense: args.ranking.dense.search(),
+        lists: resolved.lists,
         fusion: resolved.fusion,
         sparse_weight: resolved.sparse_weight.unwrap_or(0.0),
-        rerank: args.rerank.rerank(),
-        shaping: args.shaping.shaping(),
+        rerank: resolved.rerank,
+        shaping: args.shaping.shaping(resolved.aggregate),
         explain: args.explain,
         narrowing: args.narrowing.narrowing(),
     };
@@ -89,11 +92,11 @@ pub(crate) fn run(home: &Home, args: &SearchArgs, terms: Terms) -> anyhow::Resul
         output::print_json(&Printed { reply: &reply, fusion })?;
     } else {
         output::print(&render(&reply, terms))?;
-        if let Some(ResolvedFusion { fusion, sparse_weight, from_index }) = fusion {
-            let origin = if from_index { " (stored in the index)" } else { "" };
+        if let Some(resolved) = fusion {
+            let origin = if resolved.from_index { " (stored in the index)" } else { "" };
             output::print(&format!(
                 "{}\n",
-                paint(terms.quiet, format!("{}{origin}", weights::words(fusion, sparse_weight)))
+                paint(terms.quiet, format!("{}{origin}", weights::words(&resolved.into())))
             ))?;
         }
     }

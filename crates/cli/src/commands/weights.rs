@@ -4,10 +4,10 @@
 use std::path::Path;
 
 use berth_pipeline::{
-    Calibration, Curve, Error, FittedCurve, Home, IndexError, IndexReader, StoredWeights, clear_weights, fit_relevance,
-    store_weights, stored_weights,
+    Calibration, Curve, Error, FittedCurve, FusionChoice, Home, IndexError, IndexReader, StoredWeights, clear_weights,
+    fit_relevance, store_weights, stored_weights,
 };
-use berth_types::{Fusion, Normalize, SPARSE_WEIGHT};
+use berth_types::{Aggregate, Fusion, Normalize, Profile, Rerank, SPARSE_WEIGHT};
 use serde::Serialize;
 
 use crate::Outcome;
@@ -31,9 +31,10 @@ pub(crate) fn run(home: &Home, args: &WeightsArgs) -> anyhow::Result<Outcome> {
             if args.fusion.sparse_weight.is_some() && !has_sparse {
                 return Err(Error::from(IndexError::NoSparseVectors { path: args.place.index.clone() }).into());
             }
-            let kept = stored.filter(|stored| stored.for_this_model).and_then(|stored| stored.sparse_weight);
-            let fusion = args.fusion.resolved(stored.as_ref(), has_sparse).fusion;
-            store_weights(&args.place.index, fusion, args.fusion.sparse_weight.or(kept)).map_err(Error::from)?;
+            let choice = FusionChoice { aggregate: args.aggregate, ..args.fusion.choice() };
+            let mut profile = choice.profile(stored.as_ref(), has_sparse);
+            profile.origin = None;
+            store_weights(&args.place.index, profile).map_err(Error::from)?;
             (&args.place.index, args.place.json)
         }
         WeightsAction::Show(place) => (&place.index, place.json),
@@ -48,7 +49,7 @@ pub(crate) fn run(home: &Home, args: &WeightsArgs) -> anyhow::Result<Outcome> {
     } else {
         let built_in = || {
             let sparse_weight = has_sparse.then_some(SPARSE_WEIGHT);
-            format!("none of its own; {}", words(Fusion::default(), sparse_weight))
+            format!("none of its own; {}", words(&Profile { sparse_weight, ..Profile::default() }))
         };
         let what = weights.map_or_else(built_in, described);
         output::print(&format!("{}: {what}\n", index.display()))?;
@@ -121,12 +122,13 @@ pub(crate) fn warn(stored: &StoredWeights, index: &Path) {
 pub(crate) fn described(stored: StoredWeights) -> String {
     let note = if stored.for_this_model { "" } else { " (of another model: the weights do not count)" };
     let fitted = if stored.relevance.is_some() { "; relevance fitted to judgements" } else { "" };
-    format!("{}{fitted}{note}", words(stored.fusion, stored.sparse_weight))
+    let origin = stored.profile.origin.as_ref().map_or_else(String::new, |origin| format!("; {origin}"));
+    format!("{}{fitted}{note}{origin}", words(&stored.profile))
 }
 
 /// `convex, dense weight 0.7, max, sparse weight 0.3`
-pub(crate) fn words(fusion: Fusion, sparse_weight: Option<f32>) -> String {
-    let of_halves = match fusion {
+pub(crate) fn words(profile: &Profile) -> String {
+    let mut words = match profile.fusion {
         Fusion::Adaptive { dense_weight } => format!("adaptive, dense weight {dense_weight}"),
         Fusion::Convex { dense_weight, normalize } => {
             let scale = match normalize {
@@ -139,8 +141,21 @@ pub(crate) fn words(fusion: Fusion, sparse_weight: Option<f32>) -> String {
         }
         Fusion::Rrf { k, dense_weight } => format!("rrf, dense weight {dense_weight}, k {k}"),
     };
-    match sparse_weight {
-        Some(weight) => format!("{of_halves}, sparse weight {weight}"),
-        None => of_halves,
+    if let Some(weight) = profile.sparse_weight {
+        words.push_str(&format!(", sparse weight {weight}"));
     }
+    if let Some(aggregate) = profile.aggregate.filter(|aggregate| *aggregate != Aggregate::default()) {
+        words.push_str(&format!(", documents by {aggregate}"));
+    }
+    let lists = profile.lists.unwrap_or_default();
+    if let Some(depth) = lists.depth {
+        words.push_str(&format!(", lists of {depth}"));
+    }
+    if lists.title_boost > 0.0 {
+        words.push_str(&format!(", title boost {}", lists.title_boost));
+    }
+    if let Some(Rerank { by, depth, .. }) = profile.rerank {
+        words.push_str(&format!(", first {depth} anew by {}", by.as_str()));
+    }
+    words
 }

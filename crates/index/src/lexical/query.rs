@@ -36,6 +36,17 @@ pub(super) struct QueryTerm {
     pub(super) is_other_form: bool,
     /// Its share of the idf of the question's words.
     pub(super) share: f32,
+    /// What its BM25 is multiplied by where it only adds to what a word scores anyway: in the title, for a word that may be
+    /// anywhere.
+    pub(super) bonus: Option<f32>,
+}
+
+/// The words of a question, as the index is asked for them.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct AskedWords {
+    pub(crate) words: Vec<Asked>,
+    /// What BM25 of the title adds for words that may be anywhere; 0: nothing.
+    pub(crate) title_boost: f32,
 }
 
 /// What will be looked for.
@@ -54,6 +65,18 @@ pub(crate) struct Asked {
     pub(crate) forms: Vec<String>,
     /// Whether it stands beside a word of the question as its synonym: who has the word need not have it too.
     pub(crate) is_synonym: bool,
+}
+
+impl QueryTerm {
+    /// Whether it only adds to what the word scores where it is asked for.
+    pub(super) fn is_bonus(&self) -> bool {
+        self.bonus.is_some()
+    }
+
+    /// What its BM25 is multiplied by.
+    pub(super) fn factor(&self) -> f32 {
+        self.count as f32 * self.bonus.unwrap_or(1.0)
+    }
 }
 
 /// The words of a question in plain words, in order of appearance, repetitions included.
@@ -87,9 +110,10 @@ fn take_apart(text: &str, analyses: &Analyses) -> Vec<(bool, AnalysedWord)> {
 pub(super) fn plan(
     searcher: &Searcher,
     fields: &Fields,
-    asked: &[Asked],
+    asked: &AskedWords,
     seen: Option<&[Bits]>,
 ) -> Result<Plan, Error> {
+    let AskedWords { words: asked, title_boost } = asked;
     let mut words: Vec<(&Asked, u32)> = Vec::new();
     let mut positions: HashMap<&Asked, usize> = HashMap::new();
     for word in asked {
@@ -109,6 +133,13 @@ pub(super) fn plan(
         terms.extend(forms(searcher, (field, word, *count), seen)?);
     }
     merge_equals(&mut terms);
+    if *title_boost > 0.0 {
+        for (word, count) in words.iter().filter(|(word, _)| !word.in_title) {
+            let in_title = forms(searcher, (fields.title, word, *count), seen)?.into_iter();
+            let found = in_title.filter(|term| term.document_frequency > 0);
+            terms.extend(found.map(|term| QueryTerm { bonus: Some(*title_boost), ..term }));
+        }
+    }
     if asked.iter().all(|word| analysis::is_lone(&word.forms[0])) {
         add_pairs(searcher, &mut terms)?;
     }
@@ -119,9 +150,12 @@ pub(super) fn plan(
 
 /// Tells each term its share of the idf of the question's words.
 fn share(terms: &mut [QueryTerm], chunks: u64) {
-    let of_words: f32 = terms.iter().filter(|term| !term.is_other_form).map(|term| idf(term, chunks)).sum();
+    let counts = |term: &&QueryTerm| !term.is_other_form && !term.is_bonus();
+    let of_words: f32 = terms.iter().filter(counts).map(|term| idf(term, chunks)).sum();
     for term in terms {
-        term.share = if of_words > 0.0 { idf(term, chunks) / of_words } else { 0.0 };
+        // A word in the title is in the chunk's text, too, and covered there.
+        let is_counted = of_words > 0.0 && !term.is_bonus();
+        term.share = if is_counted { idf(term, chunks) / of_words } else { 0.0 };
     }
 }
 
@@ -133,8 +167,15 @@ fn forms(
 ) -> Result<Vec<QueryTerm>, Error> {
     let mut terms = Vec::with_capacity(word.forms.len());
     for text in &word.forms {
-        let term =
-            QueryTerm { field, text: text.clone(), count, document_frequency: 0, is_other_form: false, share: 0.0 };
+        let term = QueryTerm {
+            field,
+            text: text.clone(),
+            count,
+            document_frequency: 0,
+            is_other_form: false,
+            share: 0.0,
+            bonus: None,
+        };
         let mut document_frequency = searcher.doc_freq(&term.as_term())?;
         if let Some(seen) = seen
             && document_frequency > 0
@@ -205,8 +246,7 @@ fn add_pairs(searcher: &Searcher, terms: &mut Vec<QueryTerm>) -> Result<(), Erro
         let mut commonest: Vec<(String, u64)> = frequencies.into_iter().collect();
         commonest.sort_by_key(|&(_, frequency)| std::cmp::Reverse(frequency));
         for (text, document_frequency) in commonest.into_iter().take(MAX_PAIRS) {
-            let (field, count) = (term.field, term.count);
-            pairs.push(QueryTerm { field, text, count, document_frequency, is_other_form: true, share: 0.0 });
+            pairs.push(QueryTerm { text, document_frequency, is_other_form: true, ..term.clone() });
         }
     }
     terms.append(&mut pairs);

@@ -35,8 +35,12 @@ fn index(segments: &[Vec<(u64, &str, String)>]) -> (Searcher, Fields) {
     (index.reader().unwrap().searcher(), fields)
 }
 
+fn asked(text: &str) -> AskedWords {
+    AskedWords { words: plain_words(text, &Analyses::default()), title_boost: 0.0 }
+}
+
 fn search(searcher: &Searcher, fields: &Fields, text: &str, depth: usize) -> Result<LexicalAnswer, Error> {
-    search_terms(searcher, fields, &plain_words(text, &Analyses::default()), (None, None), depth)
+    search_terms(searcher, fields, &asked(text), (None, None), depth)
 }
 
 fn one_segment(texts: &[(&'static str, &str)]) -> (Searcher, Fields) {
@@ -84,7 +88,7 @@ fn a_question_without_words_is_answered_with_a_warning() {
     assert_eq!(search(&searcher, &fields, "text", 0).unwrap().hits, []);
     let nothing = index(&[]);
     assert_eq!(search(&nothing.0, &nothing.1, "text", 5).unwrap().hits, []);
-    assert_eq!(explain(&nothing.0, &nothing.1, &plain_words("text", &Analyses::default()), 5, None).unwrap(), []);
+    assert_eq!(explain(&nothing.0, &nothing.1, &asked("text"), 5, None).unwrap(), []);
 }
 
 #[test]
@@ -137,14 +141,13 @@ fn deleted_chunks_are_not_found() {
     let searcher = searcher.index().reader().unwrap().searcher();
     let hits = search(&searcher, &fields, "alpha", 10).unwrap().hits;
     assert_eq!(hits.iter().map(|hit| hit.chunk_id).collect::<Vec<_>>(), [1]);
-    assert_eq!(explain(&searcher, &fields, &plain_words("alpha", &Analyses::default()), 2, None).unwrap(), []);
+    assert_eq!(explain(&searcher, &fields, &asked("alpha"), 2, None).unwrap(), []);
 }
 
 #[test]
 fn a_sample_by_hand() {
     let (searcher, fields) = one_segment(&[("", "alpha beta"), ("", "beta gamma delta beta")]);
-    let scores =
-        explain(&searcher, &fields, &plain_words("beta beta zeta gamma", &Analyses::default()), 2, None).unwrap();
+    let scores = explain(&searcher, &fields, &asked("beta beta zeta gamma"), 2, None).unwrap();
     // Two chunks of 2 and 4 words: average 3, length factor 1.2 · (0.25 + 0.75 · 4 / 3) = 1.5.
     let beta = (1.0_f32 + 0.5 / 2.5).ln();
     let gamma = (1.0_f32 + 1.5 / 1.5).ln();
@@ -180,11 +183,10 @@ fn by_scoring_everything(
 ) -> Vec<ChunkHit> {
     let mut expected = Vec::new();
     for &(chunk_id, ..) in segments.iter().flatten() {
-        let scores = explain(searcher, fields, &plain_words(query, &Analyses::default()), chunk_id, None).unwrap();
+        let scores = explain(searcher, fields, &asked(query), chunk_id, None).unwrap();
         if !scores.is_empty() {
             let score = scores.iter().map(|score| f64::from(score.score)).sum::<f64>() as f32;
-            let asked = plain_words(query, &Analyses::default());
-            let Plan { terms, .. } = query::plan(searcher, fields, &asked, None).unwrap();
+            let Plan { terms, .. } = query::plan(searcher, fields, &asked(query), None).unwrap();
             let has = |term: &&QueryTerm| scores.iter().any(|score| score.term == term.name(fields));
             let coverage = terms.iter().filter(has).map(|term| term.share).sum::<f32>().min(1.0);
             expected.push(ChunkHit { chunk_id, document_no: chunk_id / 10, score, coverage });
@@ -282,4 +284,28 @@ proptest! {
         let (searcher, fields) = one_segment(&[("a", "b a"), ("b", "한국어")]);
         search(&searcher, &fields, &query, 3).unwrap();
     }
+}
+
+#[test]
+fn a_title_boost_adds_what_the_title_alone_scores_and_says_so() {
+    let (searcher, fields) = one_segment(&[("alpha beta", "gamma"), ("delta", "alpha gamma"), ("", "alpha")]);
+    let with_boost = |title_boost| AskedWords { title_boost, ..asked("alpha gamma") };
+    let answer = |title_boost| search_terms(&searcher, &fields, &with_boost(title_boost), (None, None), 9).unwrap();
+    let (plain, boosted) = (answer(0.0), answer(0.5));
+    assert_eq!(plain, search(&searcher, &fields, "alpha gamma", 9).unwrap());
+    let score = |answer: &LexicalAnswer, id| answer.hits.iter().find(|hit| hit.chunk_id == id).unwrap().score;
+    let title = search(&searcher, &fields, "title:alpha", 9).unwrap();
+    assert_eq!(title.hits.len(), 1);
+    assert!((score(&boosted, 1) - score(&plain, 1) - 0.5 * title.hits[0].score).abs() < 1e-6);
+    assert_eq!((score(&boosted, 2), score(&boosted, 3)), (score(&plain, 2), score(&plain, 3)));
+    let coverage = |answer: &LexicalAnswer| {
+        answer.hits.iter().map(|hit| (hit.chunk_id, hit.coverage)).collect::<std::collections::BTreeMap<_, _>>()
+    };
+    assert_eq!(coverage(&plain), coverage(&boosted), "a word is covered once");
+    assert!(boosted.ceiling() > plain.ceiling() && boosted.hits.iter().all(|hit| hit.score <= boosted.ceiling()));
+    let parts = explain(&searcher, &fields, &with_boost(0.5), 1, None).unwrap();
+    let names: Vec<&str> = parts.iter().map(|part| part.term.as_str()).collect();
+    assert_eq!(names, ["alpha", "gamma", "title:alpha"]);
+    let sum = parts.iter().map(|part| f64::from(part.score)).sum::<f64>() as f32;
+    assert_eq!(sum, score(&boosted, 1));
 }

@@ -133,7 +133,7 @@ fn bound_trust(reader: &SegmentReader, averages: &BTreeMap<Field, f64>) -> Resul
 
 fn clause(term: &QueryTerm) -> Box<dyn Query> {
     let query = Box::new(TermQuery::new(term.as_term(), IndexRecordOption::WithFreqs));
-    if term.count == 1 { query } else { Box::new(BoostQuery::new(query, term.count as f32)) }
+    if term.factor() == 1.0 { query } else { Box::new(BoostQuery::new(query, term.factor())) }
 }
 
 /// Candidates so far, and the score that the next one has to exceed.

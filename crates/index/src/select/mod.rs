@@ -17,7 +17,7 @@ mod words;
 use std::sync::{Arc, OnceLock};
 
 use crate::dense::{self, Effort, RowSet};
-use crate::lexical::{self, Asked, Within};
+use crate::lexical::{self, Asked, AskedWords, Within};
 use crate::query_language;
 use crate::{ChunkHit, Error, FieldKinds, LexicalAnswer, Snapshot, TermScore};
 use berth_types::{DenseSearch, Embedding};
@@ -267,14 +267,14 @@ impl Snapshot {
     }
 
     /// The words that a question ranks by, those that open ones stand for included.
-    fn asked(&self, question: &Question) -> Result<Vec<Asked>, Error> {
+    fn asked(&self, question: &Question) -> Result<AskedWords, Error> {
         let mut asked = question.words.clone();
         for words in &question.open {
             let in_title = words.place == words::Place::Title;
             let forms = words.expansions(self.lookup(), &self.manifest().analyses, MAX_EXPANSIONS)?;
             asked.extend((!forms.is_empty()).then_some(Asked { in_title, forms, is_synonym: false }));
         }
-        Ok(asked)
+        Ok(AskedWords { words: asked, title_boost: question.title_boost })
     }
 
     /// Takes the BM25 score of one chunk apart, by the terms that a question ranks by.

@@ -21,6 +21,8 @@ pub struct Question {
     pub text: String,
     /// What the reader should know: that it was taken for plain words, for instance.
     pub warnings: Vec<String>,
+    /// What BM25 of the title adds for its words, a share of 1 as much as elsewhere; 0: nothing.
+    pub title_boost: f32,
     /// The words that rank.
     pub(crate) words: Vec<Asked>,
     /// What it asks for beside its own words.

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use berth_index::{DenseOptions, Error, IndexReader, IndexWriter, Pins, store_weights, stored_weights, verify};
-use berth_types::{ErrorKind, Fusion};
+use berth_types::{ErrorKind, Profile};
 
 use crate::support::{
     contents, copy, embed, embed_words, open_with_tokens as open, put, settings_with_tokens, snapshot,
@@ -37,7 +37,7 @@ fn build_of(dir: &Path, word: &str, removed: &str) {
     put(&mut writer, "7", &format!("another text by {word}"));
     put(&mut writer, "empty", "");
     writer.finish().unwrap();
-    store_weights(dir, Fusion::default(), None).unwrap();
+    store_weights(dir, Profile::default()).unwrap();
 }
 
 fn files(dir: &Path) -> Vec<PathBuf> {

@@ -5,7 +5,8 @@ use std::time::{Instant, SystemTime};
 
 use berth_pipeline::{Call, FusionChoice, FusionKind, Lane, Searcher, StoredWeights, WordCount, log_query};
 use berth_types::{
-    Aggregate, DenseSearch, Facet, Head, Mode, Narrowing, Query, Rerank, Reranker, SearchReply, Shaping, Sort, Viewer,
+    Aggregate, DenseSearch, Facet, Head, Lists, Mode, Narrowing, Query, Rerank, Reranker, SearchReply, Shaping, Sort,
+    Viewer,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -279,6 +280,7 @@ impl Engine {
             k: request.k,
             mode: request.mode,
             dense: DenseSearch::default(),
+            lists: Lists::default(),
             fusion: berth_types::Fusion::default(),
             sparse_weight: 0.0,
             rerank: rerank.transpose()?,
@@ -361,10 +363,15 @@ fn resolve(
         kind: request.fusion,
         dense_weight: request.dense_weight,
         sparse_weight: request.sparse_weight,
+        aggregate: request.aggregate.as_ref().filter(|word| !word.is_empty()).map(|_| query.shaping.aggregate),
+        rerank: query.rerank,
         ..FusionChoice::default()
     };
     let resolved = choice.resolved(weights, has_sparse);
     query.fusion = resolved.fusion;
     query.sparse_weight = resolved.sparse_weight.unwrap_or(0.0);
+    query.shaping.aggregate = resolved.aggregate;
+    query.lists = resolved.lists;
+    query.rerank = resolved.rerank;
     Ok(())
 }
