@@ -16,6 +16,17 @@ from pathlib import Path
 import pytrec_eval
 
 SEED = 20240501
+# Names here and names of trec_eval.
+NAMES = {
+    "ndcg": "ndcg",
+    "mrr": "recip_rank",
+    "map": "map",
+    **{f"ndcg@{cut}": f"ndcg_cut_{cut}" for cut in (5, 10, 100)},
+    **{f"recall@{cut}": f"recall_{cut}" for cut in (5, 100)},
+    **{f"precision@{cut}": f"P_{cut}" for cut in (1, 5, 10)},
+    **{f"map@{cut}": f"map_cut_{cut}" for cut in (10, 100)},
+    **{f"success@{cut}": f"success_{cut}" for cut in (1, 5, 10)},
+}
 OUT = Path(__file__).resolve().parent.parent / "crates/eval/tests/fixtures/trec_eval.json"
 
 
@@ -38,21 +49,24 @@ def in_order(answer):
     return sorted(sorted(answer, reverse=True), key=lambda name: -answer[name])
 
 
+def evaluated(qrels, run, measures):
+    return pytrec_eval.RelevanceEvaluator(qrels, measures).evaluate(run)
+
+
 def measure(qrels, run):
-    measures = {"ndcg_cut_10", "recall_100", "map"}
-    full = pytrec_eval.RelevanceEvaluator(qrels, measures).evaluate(run)
+    full = evaluated(qrels, run, set(NAMES.values()) | {"iprec_at_recall"})
     # trec_eval has no reciprocal rank with a cut: cut the run instead.
     heads = {query: {name: answer[name] for name in in_order(answer)[:10]} for query, answer in run.items()}
-    head = pytrec_eval.RelevanceEvaluator(qrels, {"recip_rank"}).evaluate(heads)
-    return {
-        query: {
-            "ndcg@10": figures["ndcg_cut_10"],
-            "recall@100": figures["recall_100"],
-            "mrr@10": head[query]["recip_rank"],
-            "map": figures["map"],
-        }
-        for query, figures in full.items()
+    head = evaluated(qrels, heads, {"recip_rank"})
+    figures = {
+        query: {ours: theirs_all[theirs] for ours, theirs in NAMES.items()} | {"mrr@10": head[query]["recip_rank"]}
+        for query, theirs_all in full.items()
     }
+    curves = {
+        query: [theirs_all[f"iprec_at_recall_{level / 10:.2f}"] for level in range(11)]
+        for query, theirs_all in full.items()
+    }
+    return figures, curves
 
 
 def main():
@@ -63,13 +77,15 @@ def main():
         (10, 60, 40, 12, [-1, 0, 1, 2, 3, 4]),
         (6, 200, 150, 30, [0, 1, 2]),
         (5, 20, 5, 15, [1, 2, 3]),
+        (4, 150, 120, 3, [1, 2]),
+        (4, 130, 125, 10, [1]),
     ]
     cases = []
     for shape in shapes:
         qrels, run = make_case(random_source, *shape)
-        figures = measure(qrels, run)
+        figures, curves = measure(qrels, run)
         assert all(math.isfinite(value) for query in figures.values() for value in query.values())
-        cases.append({"qrels": qrels, "run": run, "figures": figures})
+        cases.append({"qrels": qrels, "run": run, "figures": figures, "curves": curves})
     OUT.parent.mkdir(parents=True, exist_ok=True)
     golden = {"made_by": "scripts/record_eval_goldens.py with pytrec-eval-terrier 0.5.11", "seed": SEED, "cases": cases}
     OUT.write_text(json.dumps(golden, sort_keys=True, separators=(",", ":")) + "\n")

@@ -106,6 +106,26 @@ pub enum Error {
         /// The id.
         id: String,
     },
+    /// No measure has this name.
+    #[error(
+        "unknown measure '{name}'; there are: ndcg, ndcg@K, recall@K, precision@K (or p@K), mrr, mrr@K, map, map@K, success@K"
+    )]
+    UnknownMeasure {
+        /// What was asked for.
+        name: String,
+    },
+    /// The measure looks at a number of places that was not said.
+    #[error("measure '{name}' needs a cut, as in '{name}@10'")]
+    MeasureWithoutCut {
+        /// What was asked for.
+        name: String,
+    },
+    /// The number of places that a measure looks at is none.
+    #[error("measure '{name}': the cut after '@' is not a whole number above 0")]
+    MeasureCut {
+        /// What was asked for.
+        name: String,
+    },
     /// A file could not be read or written.
     #[error("{path}: {source}", path = .path.display())]
     Io {
@@ -128,7 +148,10 @@ impl Error {
             | Self::DuplicateAnswer { .. }
             | Self::DuplicateDocument { .. }
             | Self::ScoreNotFinite { .. }
-            | Self::IdNotWritable { .. } => ErrorKind::InvalidInput,
+            | Self::IdNotWritable { .. }
+            | Self::UnknownMeasure { .. }
+            | Self::MeasureWithoutCut { .. }
+            | Self::MeasureCut { .. } => ErrorKind::InvalidInput,
             Self::Io { .. } => ErrorKind::Unavailable,
         }
     }

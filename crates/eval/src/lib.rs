@@ -5,15 +5,17 @@
 
 mod dataset;
 mod error;
+mod evaluate;
 mod lines;
-mod metrics;
+mod measure;
 mod overlap;
 mod qrels;
 mod run;
 
 pub use dataset::{Dataset, EvalQuery};
 pub use error::Error;
-pub use metrics::{Evaluation, Metrics, evaluate};
+pub use evaluate::{Evaluation, evaluate};
+pub use measure::{DEFAULT_MEASURES, Measure, Scores};
 pub use overlap::{PERSISTENCE, overlap_at, rank_biased_overlap};
 pub use qrels::Qrels;
 pub use run::Run;

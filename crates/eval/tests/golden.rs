@@ -1,11 +1,11 @@
-//! The metrics are those of trec_eval, to four digits.
+//! The measures are those of trec_eval, to four digits.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Cursor;
 use std::path::Path;
 
-use berth_eval::{Metrics, Qrels, Run, evaluate};
+use berth_eval::{Measure, Qrels, Run, Scores, evaluate};
 use serde::Deserialize;
 
 /// Recorded by `scripts/record_eval_goldens.py`, which says how.
@@ -20,7 +20,7 @@ struct Golden {
 struct Case {
     qrels: BTreeMap<String, BTreeMap<String, i32>>,
     run: BTreeMap<String, BTreeMap<String, f32>>,
-    figures: BTreeMap<String, Metrics>,
+    figures: BTreeMap<String, Scores>,
 }
 
 impl Case {
@@ -44,34 +44,38 @@ impl Case {
         }
         Run::read_trec(Cursor::new(file), Path::new("golden")).unwrap()
     }
+
+    fn measures(&self) -> Vec<Measure> {
+        self.figures.values().next().unwrap().iter().map(|(measure, _)| measure).collect()
+    }
 }
 
-fn close(ours: Metrics, theirs: Metrics) -> bool {
-    let differences = [
-        ours.ndcg_at_10 - theirs.ndcg_at_10,
-        ours.recall_at_100 - theirs.recall_at_100,
-        ours.mrr_at_10 - theirs.mrr_at_10,
-        ours.map - theirs.map,
-    ];
-    differences.iter().all(|difference| difference.abs() < 5e-5)
+fn golden() -> Golden {
+    serde_json::from_str(GOLDEN).unwrap()
+}
+
+fn close(ours: f64, theirs: f64) -> bool {
+    (ours - theirs).abs() < 5e-5
 }
 
 #[test]
 fn agrees_with_trec_eval() {
-    let golden: Golden = serde_json::from_str(GOLDEN).unwrap();
-    let mut compared = 0;
-    for case in &golden.cases {
-        for (query, ours) in evaluate(&case.run(), &case.qrels()).per_query {
-            // trec_eval says nothing of a query without an answer; here it counts as 0.
-            let theirs = case.figures.get(&query).copied().unwrap_or_default();
+    let (mut compared, mut judged, mut unanswerable) = (0, 0, 0);
+    for case in golden().cases {
+        let evaluation = evaluate(&case.run(), &case.qrels(), &case.measures());
+        assert_eq!(evaluation.measures.len(), 17);
+        for (query, scores) in evaluation.per_query {
             assert_eq!(case.figures.contains_key(&query), case.run.contains_key(&query));
-            assert!(close(ours, theirs), "{query}: {ours:?}, trec_eval says {theirs:?}");
+            for (measure, ours) in scores.iter() {
+                // trec_eval says nothing of a query without an answer; here it counts as 0.
+                let theirs = case.figures.get(&query).map_or(0.0, |figures| figures.get(measure).unwrap());
+                assert!(close(ours, theirs), "{query} {measure}: {ours}, trec_eval says {theirs}");
+            }
             compared += 1;
         }
+        judged += case.qrels.len();
+        unanswerable += case.qrels.values().filter(|documents| documents.values().all(|&grade| grade <= 0)).count();
     }
-    let judged: usize = golden.cases.iter().map(|case| case.qrels.len()).sum();
-    let unanswerable = golden.cases.iter().flat_map(|case| case.qrels.values());
-    let unanswerable = unanswerable.filter(|documents| documents.values().all(|&grade| grade <= 0)).count();
     assert!(compared > 20 && unanswerable > 0);
     assert_eq!(compared, judged - unanswerable);
 }
@@ -79,16 +83,18 @@ fn agrees_with_trec_eval() {
 #[test]
 fn ties_would_be_noticed() {
     // Were ties left in another order, some figure would differ: the fixture holds ties that matter.
-    let golden: Golden = serde_json::from_str(GOLDEN).unwrap();
-    let differs = golden.cases.iter().any(|case| {
+    let differs = golden().cases.iter().any(|case| {
         let mut run = Run::new();
         for (query, documents) in &case.run {
             let mut ranking: Vec<(String, f32)> = documents.clone().into_iter().collect();
             ranking.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
             run.insert(query, ranking).unwrap();
         }
-        let evaluation = evaluate(&run, &case.qrels());
-        evaluation.per_query.iter().any(|(query, ours)| case.figures.get(query).is_some_and(|f| !close(*ours, *f)))
+        let evaluation = evaluate(&run, &case.qrels(), &case.measures());
+        evaluation.per_query.iter().any(|(query, scores)| {
+            let theirs = |measure| case.figures.get(query).map_or(0.0, |figures| figures.get(measure).unwrap());
+            scores.iter().any(|(measure, ours)| !close(ours, theirs(measure)))
+        })
     });
     assert!(differs);
 }

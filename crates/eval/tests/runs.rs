@@ -3,7 +3,7 @@
 use std::io::Cursor;
 use std::path::Path;
 
-use berth_eval::{Error, Qrels, Run, evaluate};
+use berth_eval::{DEFAULT_MEASURES, Error, Qrels, Run, evaluate};
 use proptest::prelude::*;
 
 fn run(query: &str, ranking: &[(&str, f32)]) -> Run {
@@ -121,6 +121,7 @@ proptest! {
         for (document, grade) in &grades {
             qrels.insert("q", document, *grade);
         }
-        prop_assert_eq!(evaluate(&read(&written(&run)).unwrap(), &qrels), evaluate(&run, &qrels));
+        let evaluated = |run: &Run| evaluate(run, &qrels, &DEFAULT_MEASURES);
+        prop_assert_eq!(evaluated(&read(&written(&run)).unwrap()), evaluated(&run));
     }
 }
