@@ -126,6 +126,14 @@ pub enum Error {
         /// What was asked for.
         name: String,
     },
+    /// A predicted probability is none.
+    #[error("prediction {index} is {value}, where a probability from 0 to 1 was wanted")]
+    NotAProbability {
+        /// Its place among the predictions, from 0.
+        index: usize,
+        /// The number.
+        value: f64,
+    },
     /// A file could not be read or written.
     #[error("{path}: {source}", path = .path.display())]
     Io {
@@ -151,7 +159,8 @@ impl Error {
             | Self::IdNotWritable { .. }
             | Self::UnknownMeasure { .. }
             | Self::MeasureWithoutCut { .. }
-            | Self::MeasureCut { .. } => ErrorKind::InvalidInput,
+            | Self::MeasureCut { .. }
+            | Self::NotAProbability { .. } => ErrorKind::InvalidInput,
             Self::Io { .. } => ErrorKind::Unavailable,
         }
     }

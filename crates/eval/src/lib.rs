@@ -3,6 +3,7 @@
 //! Reads collections in BEIR layout, takes ranked answers, and says how good they are by the definitions of trec_eval.
 //! Searching, and reading the corpus itself, is left to others.
 
+mod curves;
 mod dataset;
 mod error;
 mod evaluate;
@@ -12,6 +13,10 @@ mod overlap;
 mod qrels;
 mod run;
 
+pub use curves::{
+    Calibration, PrecisionCurve, PrecisionRecall, Prediction, RECALL_LEVELS, ReliabilityBin, calibration,
+    precision_recall,
+};
 pub use dataset::{Dataset, EvalQuery};
 pub use error::Error;
 pub use evaluate::{Evaluation, evaluate};

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::io::Cursor;
 use std::path::Path;
 
-use berth_eval::{Measure, Qrels, Run, Scores, evaluate};
+use berth_eval::{Measure, PrecisionCurve, Qrels, Run, Scores, evaluate, precision_recall};
 use serde::Deserialize;
 
 /// Recorded by `scripts/record_eval_goldens.py`, which says how.
@@ -21,6 +21,7 @@ struct Case {
     qrels: BTreeMap<String, BTreeMap<String, i32>>,
     run: BTreeMap<String, BTreeMap<String, f32>>,
     figures: BTreeMap<String, Scores>,
+    curves: BTreeMap<String, PrecisionCurve>,
 }
 
 impl Case {
@@ -78,6 +79,19 @@ fn agrees_with_trec_eval() {
     }
     assert!(compared > 20 && unanswerable > 0);
     assert_eq!(compared, judged - unanswerable);
+}
+
+#[test]
+fn precision_at_levels_of_recall_agrees_with_trec_eval() {
+    for case in golden().cases {
+        let found = precision_recall(&case.run(), &case.qrels());
+        for (query, ours) in &found.per_query {
+            let theirs = case.curves.get(query).copied().unwrap_or_default();
+            assert!(ours.iter().zip(theirs).all(|(ours, theirs)| close(*ours, theirs)), "{query}: {ours:?} {theirs:?}");
+        }
+        let sum: f64 = found.per_query.iter().map(|(_, curve)| curve[5]).sum();
+        assert!(close(found.mean[5], sum / found.per_query.len() as f64));
+    }
 }
 
 #[test]
