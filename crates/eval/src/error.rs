@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use berth_types::ErrorKind;
 use thiserror::Error;
 
+use crate::Measure;
+
 /// Why a collection or a run could not be used.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -134,6 +136,36 @@ pub enum Error {
         /// The number.
         value: f64,
     },
+    /// A measure was asked for that was not measured.
+    #[error("{measure} was not measured")]
+    NotMeasured {
+        /// What was asked for.
+        measure: Measure,
+    },
+    /// Two evaluations that are to be compared are of different queries.
+    #[error(
+        "the two do not answer the same queries: {count_a} are in the first alone ({only_a}), {count_b} in the second alone ({only_b})",
+        only_a = list(.only_a), only_b = list(.only_b)
+    )]
+    QueriesDiffer {
+        /// Number of queries of the first alone.
+        count_a: usize,
+        /// The first few of them.
+        only_a: Vec<String>,
+        /// Number of queries of the second alone.
+        count_b: usize,
+        /// The first few of them.
+        only_b: Vec<String>,
+    },
+    /// Two evaluations that are to be compared have no query in common.
+    #[error("there is no query to compare by")]
+    NothingToCompare,
+    /// A confidence level is none.
+    #[error("confidence level {level} is not above 0 and below 1")]
+    LevelOutOfRange {
+        /// What was asked for.
+        level: f64,
+    },
     /// A file could not be read or written.
     #[error("{path}: {source}", path = .path.display())]
     Io {
@@ -160,7 +192,11 @@ impl Error {
             | Self::UnknownMeasure { .. }
             | Self::MeasureWithoutCut { .. }
             | Self::MeasureCut { .. }
-            | Self::NotAProbability { .. } => ErrorKind::InvalidInput,
+            | Self::NotAProbability { .. }
+            | Self::NotMeasured { .. }
+            | Self::QueriesDiffer { .. }
+            | Self::NothingToCompare
+            | Self::LevelOutOfRange { .. } => ErrorKind::InvalidInput,
             Self::Io { .. } => ErrorKind::Unavailable,
         }
     }

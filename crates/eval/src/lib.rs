@@ -11,7 +11,9 @@ mod lines;
 mod measure;
 mod overlap;
 mod qrels;
+mod random;
 mod run;
+mod significance;
 
 pub use curves::{
     Calibration, PrecisionCurve, PrecisionRecall, Prediction, RECALL_LEVELS, ReliabilityBin, calibration,
@@ -24,3 +26,6 @@ pub use measure::{DEFAULT_MEASURES, Measure, Scores};
 pub use overlap::{PERSISTENCE, overlap_at, rank_biased_overlap};
 pub use qrels::Qrels;
 pub use run::Run;
+pub use significance::{
+    CompareOptions, Comparison, Randomisation, bootstrap_interval, compare, holm, randomisation_test,
+};
