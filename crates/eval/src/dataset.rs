@@ -7,8 +7,6 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use serde_json::Value;
-
 use crate::{Error, Qrels, lines};
 
 /// One query of a collection.
@@ -123,17 +121,8 @@ fn judged_queries(path: &Path, qrels: &Qrels) -> Result<Vec<EvalQuery>, Error> {
 }
 
 fn parse_query(line: &str) -> Result<EvalQuery, String> {
-    let mut value: Value = serde_json::from_str(line).map_err(|error| format!("not JSON: {error}"))?;
-    let Some(object) = value.as_object_mut() else {
-        return Err("not a JSON object".to_owned());
-    };
-    let mut take = |key| match object.remove(key) {
-        Some(Value::String(text)) => Ok(text),
-        Some(_) => Err(format!("\"{key}\" is not a string")),
-        None => Err(format!("\"{key}\" is missing")),
-    };
-    let query = EvalQuery { id: take("_id")?, text: take("text")? };
-    if query.id.is_empty() { Err("\"_id\" is empty".to_owned()) } else { Ok(query) }
+    let mut object = lines::object(line)?;
+    Ok(EvalQuery { id: lines::take_id(&mut object, "_id")?, text: lines::take_string(&mut object, "text")? })
 }
 
 /// The folder's own name, for `.` and `..` too where the system can tell it.

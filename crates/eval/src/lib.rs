@@ -14,6 +14,7 @@ mod qrels;
 mod random;
 mod run;
 mod significance;
+mod spans;
 
 pub use curves::{
     Calibration, PrecisionCurve, PrecisionRecall, Prediction, RECALL_LEVELS, ReliabilityBin, calibration,
@@ -29,3 +30,4 @@ pub use run::Run;
 pub use significance::{
     CompareOptions, Comparison, Randomisation, bootstrap_interval, compare, holm, randomisation_test,
 };
+pub use spans::{DocRange, Span, SpanScores, Spans, byte_ranges, mean_span_scores, span_scores, token_range};

@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
+use serde_json::{Map, Value};
+
 use crate::Error;
 
 /// Opens `path` for reading by lines.
@@ -53,4 +55,28 @@ pub(crate) fn for_each(
 
 pub(crate) fn malformed(path: &Path, line: usize, reason: impl Into<String>) -> Error {
     Error::Malformed { path: path.to_owned(), line, reason: reason.into() }
+}
+
+/// Reads a line that is a JSON object; the error is a reason.
+pub(crate) fn object(line: &str) -> Result<Map<String, Value>, String> {
+    match serde_json::from_str(line) {
+        Ok(Value::Object(object)) => Ok(object),
+        Ok(_) => Err("not a JSON object".to_owned()),
+        Err(error) => Err(format!("not JSON: {error}")),
+    }
+}
+
+/// Takes a string out of an object; the error is a reason.
+pub(crate) fn take_string(object: &mut Map<String, Value>, key: &str) -> Result<String, String> {
+    match object.remove(key) {
+        Some(Value::String(text)) => Ok(text),
+        Some(_) => Err(format!("\"{key}\" is not a string")),
+        None => Err(format!("\"{key}\" is missing")),
+    }
+}
+
+/// Takes a string that is not empty out of an object; the error is a reason.
+pub(crate) fn take_id(object: &mut Map<String, Value>, key: &str) -> Result<String, String> {
+    let id = take_string(object, key)?;
+    if id.is_empty() { Err(format!("\"{key}\" is empty")) } else { Ok(id) }
 }
