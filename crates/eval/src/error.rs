@@ -166,6 +166,12 @@ pub enum Error {
         /// What was asked for.
         level: f64,
     },
+    /// A file that should hold sentence pairs holds none.
+    #[error("{path}: holds no sentence pair", path = .path.display())]
+    NoSentencePairs {
+        /// The file.
+        path: PathBuf,
+    },
     /// A file could not be read or written.
     #[error("{path}: {source}", path = .path.display())]
     Io {
@@ -196,7 +202,8 @@ impl Error {
             | Self::NotMeasured { .. }
             | Self::QueriesDiffer { .. }
             | Self::NothingToCompare
-            | Self::LevelOutOfRange { .. } => ErrorKind::InvalidInput,
+            | Self::LevelOutOfRange { .. }
+            | Self::NoSentencePairs { .. } => ErrorKind::InvalidInput,
             Self::Io { .. } => ErrorKind::Unavailable,
         }
     }

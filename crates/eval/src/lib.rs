@@ -3,6 +3,7 @@
 //! Reads collections in BEIR layout, takes ranked answers, and says how good they are by the definitions of trec_eval.
 //! Searching, and reading the corpus itself, is left to others.
 
+mod correlation;
 mod curves;
 mod dataset;
 mod error;
@@ -16,6 +17,7 @@ mod run;
 mod significance;
 mod spans;
 
+pub use correlation::{SentencePair, pearson, read_sentence_pairs, spearman};
 pub use curves::{
     Calibration, PrecisionCurve, PrecisionRecall, Prediction, RECALL_LEVELS, ReliabilityBin, calibration,
     precision_recall,

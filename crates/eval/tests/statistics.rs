@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 
-use berth_eval::{bootstrap_interval, randomisation_test};
+use berth_eval::{bootstrap_interval, pearson, randomisation_test, spearman};
 use serde::Deserialize;
 
 /// Recorded by `scripts/record_eval_goldens.py`, which says how.
@@ -11,6 +11,15 @@ const GOLDEN: &str = include_str!("fixtures/statistics.json");
 #[derive(Deserialize)]
 struct Golden {
     comparisons: Vec<Comparison>,
+    correlations: Vec<Correlation>,
+}
+
+#[derive(Deserialize)]
+struct Correlation {
+    x: Vec<f64>,
+    y: Vec<f64>,
+    pearson: f64,
+    spearman: f64,
 }
 
 #[derive(Deserialize)]
@@ -44,4 +53,13 @@ fn p_values_and_intervals_agree() {
         assert!((lower - interval.0).abs() < allowed && (upper - interval.1).abs() < allowed, "{lower}–{upper}");
     }
     assert!(exact >= 3 && sampled >= 3);
+}
+
+#[test]
+fn correlations_agree() {
+    for golden in golden().correlations {
+        let found = (pearson(&golden.x, &golden.y).unwrap(), spearman(&golden.x, &golden.y).unwrap());
+        assert!((found.0 - golden.pearson).abs() < 1e-12, "{found:?}, scipy says {}", golden.pearson);
+        assert!((found.1 - golden.spearman).abs() < 1e-12, "{found:?}, scipy says {}", golden.spearman);
+    }
 }
