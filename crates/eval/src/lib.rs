@@ -8,6 +8,7 @@ mod curves;
 mod dataset;
 mod error;
 mod evaluate;
+mod folds;
 mod lines;
 mod measure;
 mod overlap;
@@ -25,6 +26,7 @@ pub use curves::{
 pub use dataset::{Dataset, EvalQuery};
 pub use error::Error;
 pub use evaluate::{Evaluation, evaluate};
+pub use folds::{SeenDocuments, folds, purged, seen_documents};
 pub use measure::{DEFAULT_MEASURES, Measure, Scores};
 pub use overlap::{PERSISTENCE, overlap_at, rank_biased_overlap};
 pub use qrels::Qrels;

@@ -1,6 +1,6 @@
 //! Judgements: which document answers which query, and how well.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::{Error, lines};
@@ -83,6 +83,12 @@ impl Qrels {
     /// All queries with their judgements, by query id.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &BTreeMap<String, i32>)> {
         self.queries.iter().map(|(query, documents)| (query.as_str(), documents))
+    }
+
+    /// Documents that are relevant to any query.
+    pub fn relevant_documents(&self) -> BTreeSet<&str> {
+        let judgements = self.queries.values().flatten();
+        judgements.filter(|(_, grade)| **grade > 0).map(|(document, _)| document.as_str()).collect()
     }
 
     /// Number of queries that have judgements.
