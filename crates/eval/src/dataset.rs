@@ -1,13 +1,18 @@
 //! A retrieval collection in BEIR layout.
 //!
-//! `corpus.jsonl` (`_id`, `title`, `text`) is left to whoever indexes it; here `queries.jsonl` (`_id`, `text`) and
-//! `qrels/SPLIT.tsv` are read.
+//! `corpus.jsonl` (`_id`, `title`, `text`) is left to whoever indexes it, but for its ids; here `queries.jsonl` (`_id`, `text`)
+//! and `qrels/SPLIT.tsv` are read.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+use serde::{Deserialize, Serialize};
+
 use crate::{Error, Qrels, lines};
+
+/// Ids that an error names of each kind.
+const NAMED: usize = 5;
 
 /// One query of a collection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,8 +36,10 @@ pub struct Dataset {
     pub queries: Vec<EvalQuery>,
     /// The judgements of these queries.
     pub qrels: Qrels,
-    /// Queries that the split judges but the collection does not have; their judgements are left out.
-    pub unknown_queries: usize,
+    /// Ids of queries that the split judges but the collection does not have, in order; their judgements are left out.
+    pub unknown_queries: Vec<String>,
+    /// How many judgements these were.
+    pub unknown_query_judgements: usize,
 }
 
 impl Dataset {
@@ -40,7 +47,8 @@ impl Dataset {
     ///
     /// # Errors
     /// `FolderMissing`, `FileMissing` or `SplitMissing` when something is not there; `Malformed`, `DuplicateQuery` or
-    /// `ConflictingJudgement` when a line is wrong; `SplitEmpty` when no query is left; `Io` when reading fails.
+    /// `ConflictingJudgement` when a line is wrong; `NoJudgements` when the split holds nothing, `SplitEmpty` when it judges none
+    /// of the queries, `NothingRelevant` when it finds no document relevant to them; `Io` when reading fails.
     pub fn open(dir: &Path, split: &str) -> Result<Self, Error> {
         let available = Self::splits(dir)?;
         if !available.iter().any(|name| name == split) {
@@ -51,13 +59,19 @@ impl Dataset {
                 return Err(Error::FileMissing { path: file });
             }
         }
-        let qrels_path = dir.join("qrels").join(format!("{split}.tsv"));
-        let mut qrels = Qrels::read(&qrels_path)?;
+        let path = qrels_path(dir, split);
+        let mut qrels = Qrels::read(&path)?;
+        if qrels.judgements() == 0 {
+            return Err(Error::NoJudgements { path });
+        }
         let queries = judged_queries(&dir.join("queries.jsonl"), &qrels)?;
         let known: HashSet<&str> = queries.iter().map(|query| query.id.as_str()).collect();
-        let unknown_queries = qrels.retain_queries(|query| known.contains(query));
+        let unknown = qrels.split_off_queries(|query| known.contains(query));
         if queries.is_empty() {
-            return Err(Error::SplitEmpty { path: qrels_path, unknown_queries });
+            return Err(Error::SplitEmpty { path, unknown_queries: unknown.queries() });
+        }
+        if qrels.relevant_documents().is_empty() {
+            return Err(Error::NothingRelevant { path, judgements: qrels.judgements() });
         }
         Ok(Self {
             name: folder_name(dir),
@@ -65,7 +79,8 @@ impl Dataset {
             split: split.to_owned(),
             queries,
             qrels,
-            unknown_queries,
+            unknown_queries: unknown.iter().map(|(query, _)| query.to_owned()).collect(),
+            unknown_query_judgements: unknown.judgements(),
         })
     }
 
@@ -101,6 +116,86 @@ impl Dataset {
     pub fn corpus_path(&self) -> PathBuf {
         self.dir.join("corpus.jsonl")
     }
+
+    /// Reads the ids of the documents, and keeps none of their texts.
+    ///
+    /// # Errors
+    /// `FileMissing`; `Malformed` for a line that is no JSON object with an `_id`; `Io`.
+    pub fn document_ids(&self) -> Result<BTreeSet<String>, Error> {
+        let path = self.corpus_path();
+        let mut ids = BTreeSet::new();
+        lines::for_each(lines::open(&path)?, &path, |line, text| {
+            let id = document_id(text).map_err(|reason| lines::malformed(&path, line, reason))?;
+            ids.insert(id);
+            Ok(())
+        })?;
+        Ok(ids)
+    }
+
+    /// Collects what the split judges and the collection lacks; `known` says which documents there are.
+    pub fn unknown_judgements(&self, known: impl Fn(&str) -> bool) -> UnknownJudgements {
+        let owned = |(query, document): (&str, &str)| (query.to_owned(), document.to_owned());
+        UnknownJudgements {
+            path: qrels_path(&self.dir, &self.split),
+            queries: self.unknown_queries.clone(),
+            query_judgements: self.unknown_query_judgements,
+            documents: self.qrels.unknown_documents(known).into_iter().map(owned).collect(),
+        }
+    }
+}
+
+/// Judgements that say nothing of a collection, because it lacks the query or the document.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct UnknownJudgements {
+    /// The file of judgements.
+    pub path: PathBuf,
+    /// Queries that the collection does not have.
+    pub queries: Vec<String>,
+    /// Number of their judgements.
+    pub query_judgements: usize,
+    /// Query and document of every judgement of a known query whose document the collection does not have.
+    pub documents: Vec<(String, String)>,
+}
+
+impl UnknownJudgements {
+    /// Whether the collection has all that is judged.
+    pub fn is_empty(&self) -> bool {
+        self.queries.is_empty() && self.documents.is_empty()
+    }
+
+    /// Refuses what is unknown, for those who want it so.
+    ///
+    /// # Errors
+    /// `UnknownJudgements` unless there is none.
+    pub fn require_none(&self) -> Result<(), Error> {
+        if self.is_empty() {
+            return Ok(());
+        }
+        let documents: BTreeSet<&String> = self.documents.iter().map(|(_, document)| document).collect();
+        Err(Error::UnknownJudgements {
+            path: self.path.clone(),
+            queries: self.queries.len(),
+            first_queries: self.queries.iter().take(NAMED).cloned().collect(),
+            documents: documents.len(),
+            first_documents: documents.into_iter().take(NAMED).cloned().collect(),
+            judgements: self.query_judgements + self.documents.len(),
+        })
+    }
+}
+
+fn qrels_path(dir: &Path, split: &str) -> PathBuf {
+    dir.join("qrels").join(format!("{split}.tsv"))
+}
+
+/// Reads past everything but the id; the error is a reason.
+fn document_id(line: &str) -> Result<String, String> {
+    #[derive(Deserialize)]
+    struct Document {
+        #[serde(rename = "_id")]
+        id: String,
+    }
+    let document: Document = serde_json::from_str(line).map_err(|error| format!("no document with an id: {error}"))?;
+    if document.id.is_empty() { Err("\"_id\" is empty".to_owned()) } else { Ok(document.id) }
 }
 
 /// Reads the queries that have judgements, in the order of the file.

@@ -42,6 +42,41 @@ pub enum Error {
         /// Judged queries that the collection does not have.
         unknown_queries: usize,
     },
+    /// The split has a file, and nothing in it.
+    #[error("{path}: holds no judgement", path = .path.display())]
+    NoJudgements {
+        /// The file of judgements.
+        path: PathBuf,
+    },
+    /// No document is relevant to any query of the collection.
+    #[error("{path}: none of its {judgements} judgements finds a document relevant: no grade is above 0", path = .path.display())]
+    NothingRelevant {
+        /// The file of judgements.
+        path: PathBuf,
+        /// Judgements of queries that the collection has.
+        judgements: usize,
+    },
+    /// Judgements name queries or documents that the collection does not have.
+    #[error(
+        "{path}: {judgements} judgements are of what the collection does not have: {queries} queries ({first_queries}), \
+         {documents} documents ({first_documents})",
+        path = .path.display(), first_queries = first(.first_queries, *.queries),
+        first_documents = first(.first_documents, *.documents)
+    )]
+    UnknownJudgements {
+        /// The file of judgements.
+        path: PathBuf,
+        /// Number of unknown queries.
+        queries: usize,
+        /// The first few of them.
+        first_queries: Vec<String>,
+        /// Number of unknown documents of known queries.
+        documents: usize,
+        /// The first few of them.
+        first_documents: Vec<String>,
+        /// Number of judgements of either.
+        judgements: usize,
+    },
     /// A line does not have the form that its file wants.
     #[error("{path}:{line}: {reason}", path = .path.display())]
     Malformed {
@@ -145,7 +180,7 @@ pub enum Error {
     /// Two evaluations that are to be compared are of different queries.
     #[error(
         "the two do not answer the same queries: {count_a} are in the first alone ({only_a}), {count_b} in the second alone ({only_b})",
-        only_a = list(.only_a), only_b = list(.only_b)
+        only_a = first(.only_a, *.count_a), only_b = first(.only_b, *.count_b)
     )]
     QueriesDiffer {
         /// Number of queries of the first alone.
@@ -188,6 +223,9 @@ impl Error {
         match self {
             Self::FolderMissing { .. } | Self::FileMissing { .. } | Self::SplitMissing { .. } => ErrorKind::NotFound,
             Self::SplitEmpty { .. }
+            | Self::NoJudgements { .. }
+            | Self::NothingRelevant { .. }
+            | Self::UnknownJudgements { .. }
             | Self::Malformed { .. }
             | Self::DuplicateQuery { .. }
             | Self::ConflictingJudgement { .. }
@@ -211,6 +249,12 @@ impl Error {
 
 fn list(names: &[String]) -> String {
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
+/// The first few of `count` names.
+fn first(names: &[String], count: usize) -> String {
+    let more = if count > names.len() { ", …" } else { "" };
+    list(names) + more
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ pub use curves::{
     Calibration, PrecisionCurve, PrecisionRecall, Prediction, RECALL_LEVELS, ReliabilityBin, calibration,
     precision_recall,
 };
-pub use dataset::{Dataset, EvalQuery};
+pub use dataset::{Dataset, EvalQuery, UnknownJudgements};
 pub use error::Error;
 pub use evaluate::{Evaluation, evaluate};
 pub use folds::{SeenDocuments, folds, purged, seen_documents};

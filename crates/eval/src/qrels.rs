@@ -11,12 +11,15 @@ use crate::{Error, lines};
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Qrels {
     queries: BTreeMap<String, BTreeMap<String, i32>>,
+    repeated: usize,
 }
 
 impl Qrels {
-    /// Reads a BEIR judgement file: query id, document id and grade between tabs.
+    /// Reads a file of judgements: query id, document id and grade between tabs (BEIR), or query id, a field without meaning,
+    /// document id and grade between tabs or blanks (TREC).
     ///
-    /// A header line (`query-id corpus-id score`) may be there or not. A line that repeats an earlier one adds nothing.
+    /// A header line (`query-id corpus-id score`) may be there or not. A grade is a whole number, which may be written as `1.0`.
+    /// A line that repeats an earlier judgement adds nothing but to [`Qrels::repeated`].
     ///
     /// # Errors
     /// `FileMissing`; `Malformed` for a line of another form; `ConflictingJudgement` for two grades of one document; `Io`.
@@ -24,23 +27,14 @@ impl Qrels {
         let mut qrels = Self::default();
         let mut header_possible = true;
         lines::for_each(lines::open(path)?, path, |line, text| {
-            let may_be_header = std::mem::take(&mut header_possible);
-            let fields: Vec<&str> = text.split('\t').map(str::trim).collect();
-            let &[query, document, grade] = fields.as_slice() else {
-                let reason = format!(
-                    "{} fields between tabs, where three were wanted: query id, document id, grade",
-                    fields.len()
-                );
-                return Err(lines::malformed(path, line, reason));
-            };
-            if may_be_header && grade == "score" {
+            let wrong = |reason| lines::malformed(path, line, reason);
+            let [query, document, grade] = fields(text).map_err(wrong)?;
+            if std::mem::take(&mut header_possible) && grade == "score" {
                 return Ok(());
             }
-            let Ok(second) = grade.parse::<i32>() else {
-                return Err(lines::malformed(path, line, format!("grade '{grade}' is not a whole number")));
-            };
+            let second = parse_grade(grade).map_err(wrong)?;
             if query.is_empty() || document.is_empty() {
-                return Err(lines::malformed(path, line, "an id is empty"));
+                return Err(wrong("an id is empty".to_owned()));
             }
             match qrels.grade(query, document) {
                 Some(first) if first != second => Err(Error::ConflictingJudgement {
@@ -51,13 +45,22 @@ impl Qrels {
                     first,
                     second,
                 }),
-                _ => {
+                Some(_) => {
+                    qrels.repeated += 1;
+                    Ok(())
+                }
+                None => {
                     qrels.insert(query, document, second);
                     Ok(())
                 }
             }
         })?;
         Ok(qrels)
+    }
+
+    /// Lines of the file that repeat an earlier judgement word for word.
+    pub fn repeated(&self) -> usize {
+        self.repeated
     }
 
     /// Sets the grade of a document for a query; a later grade takes the place of an earlier one.
@@ -101,10 +104,50 @@ impl Qrels {
         self.queries.values().map(BTreeMap::len).sum()
     }
 
-    /// Drops the judgements of all queries that `keep` does not name, and says of how many queries.
-    pub(crate) fn retain_queries(&mut self, keep: impl Fn(&str) -> bool) -> usize {
-        let before = self.queries.len();
-        self.queries.retain(|query, _| keep(query));
-        before - self.queries.len()
+    /// Judgements of documents that the collection does not have, as query and document, by id.
+    pub fn unknown_documents(&self, known: impl Fn(&str) -> bool) -> Vec<(&str, &str)> {
+        let pairs = self.iter().flat_map(|(query, judgements)| judgements.keys().map(move |id| (query, id.as_str())));
+        pairs.filter(|(_, document)| !known(document)).collect()
+    }
+
+    /// Takes out the judgements of all queries that `keep` does not name.
+    pub(crate) fn split_off_queries(&mut self, keep: impl Fn(&str) -> bool) -> Self {
+        let (kept, taken) = std::mem::take(&mut self.queries).into_iter().partition(|(query, _)| keep(query));
+        self.queries = kept;
+        Self { queries: taken, repeated: 0 }
+    }
+}
+
+/// Query id, document id and grade of a line; the error is a reason.
+fn fields(line: &str) -> Result<[&str; 3], String> {
+    let fields: Vec<&str> = line.split('\t').map(str::trim).collect();
+    if let [query, document, grade] | [query, _, document, grade] = fields[..] {
+        return Ok([query, document, grade]);
+    }
+    // Ids may hold blanks where tabs stand between the fields; where blanks do, only the four of TREC can be told apart.
+    if let [query, _, document, grade] = line.split_whitespace().collect::<Vec<_>>()[..] {
+        return Ok([query, document, grade]);
+    }
+    Err(format!(
+        "{} fields between tabs, where three were wanted (query id, document id, grade), or four between tabs or blanks \
+         (query id, 0, document id, grade)",
+        fields.len()
+    ))
+}
+
+/// A whole number, or a decimal one without a fraction; the error is a reason.
+fn parse_grade(text: &str) -> Result<i32, String> {
+    if let Ok(grade) = text.parse::<i32>() {
+        return Ok(grade);
+    }
+    match text.parse::<f64>() {
+        Ok(number) if number.is_finite() && number.fract() != 0.0 => {
+            Err(format!("grade '{text}' has a fraction; grades are whole numbers, above 0 for what is relevant"))
+        }
+        Ok(number) if number.fract() == 0.0 && (f64::from(i32::MIN)..=f64::from(i32::MAX)).contains(&number) => {
+            Ok(number as i32)
+        }
+        Ok(number) if number.is_finite() => Err(format!("grade '{text}' is too far from zero")),
+        _ => Err(format!("grade '{text}' is not a whole number")),
     }
 }
