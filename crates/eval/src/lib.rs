@@ -1,7 +1,8 @@
 //! Retrieval collections and metrics.
 //!
-//! Reads collections in BEIR layout, takes ranked answers, and says how good they are by the definitions of trec_eval.
-//! Searching, and reading the corpus itself, is left to others.
+//! Reads collections in BEIR layout, takes ranked answers, and says how good they are by the definitions of trec_eval, whether one
+//! run is better than another, and how much of the answers inside documents passages hold. Searching, and reading the corpus
+//! itself, is left to others.
 
 mod correlation;
 mod curves;

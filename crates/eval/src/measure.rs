@@ -251,6 +251,19 @@ mod tests {
     }
 
     #[test]
+    fn scores_may_stand_among_other_figures() {
+        #[derive(Serialize)]
+        struct Report {
+            #[serde(flatten)]
+            scores: Scores,
+            p50_ms: f64,
+        }
+        let scores = [(Measure::Success(1), 0.5), (Measure::Map(None), 0.25)].into_iter().collect();
+        let json = serde_json::to_string(&Report { scores, p50_ms: 2.0 }).unwrap();
+        assert_eq!(json, r#"{"success@1":0.5,"map":0.25,"p50_ms":2.0}"#);
+    }
+
+    #[test]
     fn a_cut_of_zero_and_a_query_without_relevant_documents_give_zero() {
         for measure in [Measure::Ndcg(Some(0)), Measure::Precision(0), Measure::Recall(0), Measure::Mrr(Some(0))] {
             assert_eq!(measure.of(&[1], &[1]), 0.0);

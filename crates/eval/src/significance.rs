@@ -145,12 +145,15 @@ pub struct Randomisation {
 /// mean found, or farther.
 ///
 /// All flips are tried where they are not more than `rounds`; otherwise that many are drawn, and the p value counts the one found
-/// as one of them, so that it is never zero (Phipson and Smyth 2010). Differences are finite; without any, or with zeros
-/// only, the p value is 1.
+/// as one of them, so that it is never zero (Phipson and Smyth 2010). It is 1 without differences, with zeros only, and with one
+/// that is not finite, from which nothing follows.
 pub fn randomisation_test(differences: &[f64], rounds: NonZeroUsize, seed: u64) -> Randomisation {
     // The sign of a zero makes no difference.
     let differences: Vec<f64> = differences.iter().copied().filter(|difference| *difference != 0.0).collect();
     let distances: f64 = differences.iter().map(|difference| difference.abs()).sum();
+    if !distances.is_finite() {
+        return Randomisation { p_value: 1.0, exact: false };
+    }
     let found = differences.iter().sum::<f64>().abs() - EQUAL * distances;
     let as_far = |bits: &mut dyn FnMut() -> u64| -> bool {
         let mut sum = 0.0;
@@ -175,12 +178,12 @@ pub fn randomisation_test(differences: &[f64], rounds: NonZeroUsize, seed: u64) 
 }
 
 /// Percentile bootstrap confidence interval of the mean (Efron and Tibshirani 1993, chapter 13), lower end first; `None`
-/// without values.
+/// without values, and with one that is not finite.
 ///
 /// The percentile interval, and not BCa: a mean over dozens to thousands of queries needs hardly any correction of bias and skew,
 /// and this one is defined, too, where all values are the same. `level` is above 0 and below 1.
 pub fn bootstrap_interval(values: &[f64], level: f64, rounds: NonZeroUsize, seed: u64) -> Option<(f64, f64)> {
-    if values.is_empty() {
+    if values.is_empty() || !values.iter().all(|value| value.is_finite()) {
         return None;
     }
     let mut random = Random::new(seed);
@@ -192,8 +195,9 @@ pub fn bootstrap_interval(values: &[f64], level: f64, rounds: NonZeroUsize, seed
 }
 
 /// Corrects p values of several tests so that the chance of any false alarm stays below the level to which each is held
-/// (Holm 1979); in the order given.
+/// (Holm 1979); in the order given. What is no number counts as 1.
 pub fn holm(p_values: &[f64]) -> Vec<f64> {
+    let p_values: Vec<f64> = p_values.iter().map(|p| if p.is_nan() { 1.0 } else { *p }).collect();
     let mut order: Vec<usize> = (0..p_values.len()).collect();
     order.sort_by(|a, b| p_values[*a].total_cmp(&p_values[*b]));
     let mut corrected = vec![0.0; p_values.len()];
@@ -289,6 +293,10 @@ mod tests {
             assert_eq!(randomisation_test(differences, rounds(10), 1), expected);
         }
         assert_eq!(bootstrap_interval(&[], 0.95, rounds(10), 1), None);
+        for value in [f64::NAN, f64::INFINITY] {
+            assert_eq!(randomisation_test(&[1.0, value], rounds(10), 1).p_value, 1.0);
+            assert_eq!(bootstrap_interval(&[1.0, value], 0.95, rounds(10), 1), None);
+        }
     }
 
     /// With 64 differences and more, not all flips have a number.
@@ -306,6 +314,7 @@ mod tests {
         assert_eq!(holm(&[0.04, 0.01, 0.03, 0.02]), [0.06, 0.04, 0.06, 0.06]);
         assert_eq!(holm(&[0.6, 0.7]), [1.0, 1.0]);
         assert_eq!((holm(&[0.3]), holm(&[])), (vec![0.3], vec![]));
+        assert_eq!(holm(&[f64::NAN, 0.1]), [1.0, 0.2]);
     }
 
     proptest! {
