@@ -12,6 +12,8 @@ mod model_args;
 mod narrowing_args;
 mod output;
 mod progress;
+#[allow(dead_code, unused_imports, reason = "no command writes a report yet")]
+mod report;
 mod serve_args;
 mod shaping_args;
 mod sparse_args;
