@@ -145,7 +145,7 @@ fn grid(caption: &str, columns: &[Column], rows: &[Row], shown: usize) -> String
         let class = if column.kind == Kind::Text { "" } else { " class=\"n\"" };
         let _ = write!(out, "<th scope=\"col\"{class}>{}</th>", escaped(&column.name));
     }
-    out.push_str("</tr></thead>\n<tbody>\n");
+    out.push_str("</tr></thead>\n<tbody>");
     let ranges: Vec<(f64, f64)> = (0..columns.len())
         .map(|place| {
             let values = rows.iter().filter_map(|row| row.get(place).and_then(Cell::value));
@@ -153,13 +153,14 @@ fn grid(caption: &str, columns: &[Column], rows: &[Row], shown: usize) -> String
             (low.min(0.0), high.max(0.0))
         })
         .collect();
+    // No ends of lines between rows: browsers take seconds to sort thousands of rows that have texts between them.
     for (position, row) in rows.iter().enumerate() {
         out.push_str(if position < shown { "<tr>" } else { "<tr hidden>" });
         for (place, (column, range)) in columns.iter().zip(&ranges).enumerate() {
             let cell = row.get(place).unwrap_or(&Cell::Missing);
             out.push_str(&drawn(cell, column.kind, *range, place == 0));
         }
-        out.push_str("</tr>\n");
+        out.push_str("</tr>");
     }
     out.push_str("</tbody></table>");
     out
