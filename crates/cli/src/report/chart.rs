@@ -4,10 +4,13 @@ use std::fmt::Write;
 
 use super::scale::{Scale, Ticks};
 use super::table::{Column, Row, plain};
-use super::text::escaped;
+use super::text::{escaped, shortened};
 
 /// The width of every drawing in its own units; the page scales it, and sets the size of letters by the room there is.
 pub(super) const WIDTH: f64 = 480.0;
+
+/// Letters of the name of an axis that fit into the drawing where letters are largest.
+const AXIS_NAME: usize = 48;
 
 /// How many series look different from each other.
 const LOOKS: usize = 6;
@@ -49,6 +52,12 @@ pub(super) fn svg(id: &str, height: f64, name: &str, sentence: &str, body: &str)
     )
 }
 
+/// The room that the longest of the labels at the left takes, where letters are largest.
+pub(super) fn room_for(labels: impl IntoIterator<Item = String>) -> f64 {
+    let longest = labels.into_iter().map(|label| label.chars().count()).max().unwrap_or(0);
+    (8.5 * longest as f64 + 12.0).max(40.0)
+}
+
 /// Horizontal lines with their values at the left, and the name of the axis above them.
 pub(super) fn y_axis(out: &mut String, field: Field, scale: &Scale, ticks: &Ticks, title: &str) {
     for &value in &ticks.values {
@@ -81,7 +90,7 @@ pub(super) fn x_axis(out: &mut String, field: Field, marks: &[(f64, String)], ti
         "<text class=\"axis middle\" x=\"{:.1}\" y=\"{:.1}\" dy=\"2.2em\">{}</text>",
         f64::midpoint(field.left, field.right),
         field.bottom + 5.0,
-        escaped(title)
+        escaped(&shortened(title, AXIS_NAME))
     );
 }
 

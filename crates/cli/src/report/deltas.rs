@@ -2,17 +2,19 @@
 
 use std::fmt::Write;
 
-use super::chart::{Field, WIDTH, nothing, numbers, open, svg, y_axis};
+use super::chart::{Field, WIDTH, nothing, numbers, open, room_for, svg, y_axis};
 use super::scale::{Scale, Ticks, extent, is_drawable, rounded};
 use super::table::{Cell, Column, Kind};
 use super::text::{counted, escaped, number, p_value, shortened, signed};
 
 const HEIGHT: f64 = 330.0;
-const FIELD: Field = Field { left: 46.0, right: WIDTH - 8.0, top: 30.0, bottom: HEIGHT - 10.0 };
+const FIELD: Field = Field { left: 40.0, right: WIDTH - 8.0, top: 30.0, bottom: HEIGHT - 10.0 };
 /// Bars beyond this would be thinner than a point of the screen; neighbours are then drawn as one, by their mean.
 const MOST_BARS: usize = 600;
 /// Closer than this, rounding decides which is larger.
 const EQUAL: f64 = 1e-9;
+/// Differences up to this are zero with three decimals.
+const SHOWN: f64 = 0.0005;
 /// Queries that are named for each side.
 const NAMED: usize = 4;
 /// Letters of a query in a tooltip.
@@ -94,11 +96,14 @@ pub(super) fn section(id: &str, deltas: &Deltas) -> String {
     };
     let _ = write!(
         out,
-        "<div class=\"beside\"><figure>{drawing}<figcaption>{per_bar}, the largest gain first.</figcaption></figure>\n\
+        "<div class=\"beside\"><figure>{drawing}<figcaption>Above zero <bdi>{}</bdi> is better, below it <bdi>{}</bdi>. {per_bar}, the largest gain \
+         first.</figcaption></figure>\n\
          <div class=\"findings\">{}{}{}</div></div>\n{}</section>\n",
+        escaped(&deltas.candidate),
+        escaped(&deltas.baseline),
         tally(deltas, &summary, interval, left_out),
-        extremes("Gained most", queries.iter().copied().take(NAMED).filter(|query| query.delta() > EQUAL)),
-        extremes("Lost most", queries.iter().rev().copied().take(NAMED).filter(|query| query.delta() < -EQUAL)),
+        extremes("Gained most", queries.iter().copied().take(NAMED).filter(|query| query.delta() > SHOWN)),
+        extremes("Lost most", queries.iter().rev().copied().take(NAMED).filter(|query| query.delta() < -SHOWN)),
         table(deltas, &shares)
     );
     out
@@ -106,27 +111,31 @@ pub(super) fn section(id: &str, deltas: &Deltas) -> String {
 
 fn body(deltas: &Deltas, shares: &[&[&QueryDelta]], mean: f64, interval: Option<(f64, f64)>) -> String {
     let means: Vec<f64> = shares.iter().map(|share| Summary::of(share).mean).collect();
-    let (low, high) = extent(means.iter().copied().chain([0.0])).unwrap_or((0.0, 0.0));
+    let (low, high) =
+        extent(means.iter().copied().chain([0.0]).chain(interval.into_iter().flat_map(|(low, high)| [low, high])))
+            .unwrap_or((0.0, 0.0));
     let range = if high - low < EQUAL { (-1.0, 1.0) } else { rounded((low, high), 4) };
     let y = Scale::linear(range, (FIELD.bottom, FIELD.top));
     let zero = y.place(0.0);
-    let step = (FIELD.right - FIELD.left) / shares.len() as f64;
+    let ticks = Ticks::within(range, 4);
+    let field = Field { left: room_for(ticks.labels()), ..FIELD };
+    let step = (field.right - field.left) / shares.len() as f64;
     // Thin bars overlap a little, or the page would shine through between them.
     let wide = if step > 4.0 { (step - 1.0).min(40.0) } else { step + 0.3 };
 
     let mut body = String::new();
-    let title = format!("{}, {} − {}", deltas.measure, deltas.candidate, deltas.baseline);
-    y_axis(&mut body, FIELD, &y, &Ticks::within(range, 4), &title);
+    let title = format!("difference of {}", deltas.measure);
+    y_axis(&mut body, field, &y, &ticks, &title);
     for (place, (share, mean)) in shares.iter().zip(&means).enumerate() {
-        let x = FIELD.left + place as f64 * step;
+        let x = field.left + place as f64 * step;
         let end = y.place(*mean);
         let side = if *mean < 0.0 { "worse" } else { "better" };
         let _ = write!(
             body,
             "<g class=\"point\"><title>{}</title><rect class=\"hit\" x=\"{x:.2}\" y=\"{:.1}\" width=\"{step:.2}\" height=\"{:.1}\"/>",
             escaped(&said(share, *mean)),
-            FIELD.top,
-            FIELD.bottom - FIELD.top
+            field.top,
+            field.bottom - field.top
         );
         if mean.abs() > EQUAL {
             let _ = write!(
@@ -139,28 +148,30 @@ fn body(deltas: &Deltas, shares: &[&[&QueryDelta]], mean: f64, interval: Option<
         }
         body.push_str("</g>\n");
     }
-    let _ = writeln!(body, "<path class=\"zero\" d=\"M{:.1} {zero:.1}H{:.1}\"/>", FIELD.left, FIELD.right);
+    let _ = writeln!(body, "<path class=\"zero\" d=\"M{:.1} {zero:.1}H{:.1}\"/>", field.left, field.right);
     if let Some((low, high)) = interval {
         let (top, bottom) = (y.place(high.max(low)), y.place(low.min(high)));
         let _ = writeln!(
             body,
             "<rect class=\"band\" x=\"{:.1}\" y=\"{top:.1}\" width=\"{:.1}\" height=\"{:.1}\"/>",
-            FIELD.left,
-            FIELD.right - FIELD.left,
+            field.left,
+            field.right - field.left,
             bottom - top
         );
     }
-    // Losses are at the right and gains at the left: the name of the mean stands where there are no bars.
-    let (x, class, lift) =
-        if mean < 0.0 { (FIELD.left + 4.0, "", "1.3em") } else { (FIELD.right - 2.0, " end", "-.6em") };
+    // Losses are at the right and gains at the left: the name of the mean stands where there are no bars, and beyond the
+    // interval where there is room.
     let at = y.place(mean);
-    let edge = interval.map_or(at, |(low, high)| if mean < 0.0 { at.max(y.place(low)) } else { at.min(y.place(high)) });
+    let (x, class) = if mean < 0.0 { (field.left + 4.0, "") } else { (field.right - 2.0, " end") };
+    let (top, bottom) = interval.map_or((at, at), |(low, high)| (at.min(y.place(high)), at.max(y.place(low))));
+    let above = if mean < 0.0 { bottom + 18.0 > field.bottom } else { top - 18.0 > field.top };
+    let (edge, lift) = if above { (top, "-.6em") } else { (bottom, "1.3em") };
     let _ = writeln!(
         body,
         "<path class=\"mean\" d=\"M{:.1} {at:.1}H{:.1}\"/><text class=\"value{class}\" x=\"{x:.1}\" y=\"{edge:.1}\" dy=\"{lift}\">mean {}</text>",
-        FIELD.left,
-        FIELD.right,
-        signed(mean, 3)
+        field.left,
+        field.right,
+        signed(mean, 4)
     );
     body
 }

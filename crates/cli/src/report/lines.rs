@@ -2,13 +2,13 @@
 
 use std::fmt::Write;
 
-use super::chart::{Field, WIDTH, key, looks, nothing, numbers, open, shape, svg, x_axis, y_axis};
+use super::chart::{Field, WIDTH, key, looks, nothing, numbers, open, room_for, shape, svg, x_axis, y_axis};
 use super::scale::{Scale, Ticks, extent, is_drawable, is_range, rounded};
 use super::table::{Cell, Column, Kind};
 use super::text::{counted, escaped, number};
 
 const HEIGHT: f64 = 296.0;
-const FIELD: Field = Field { left: 46.0, right: WIDTH - 14.0, top: 32.0, bottom: HEIGHT - 42.0 };
+const FIELD: Field = Field { left: 40.0, right: WIDTH - 14.0, top: 32.0, bottom: HEIGHT - 42.0 };
 /// Values of x that are named as they are on a logarithmic axis; with more there are powers of ten.
 const NAMED_POINTS: usize = 10;
 /// Above so many points, a curve has no shapes on it.
@@ -21,6 +21,7 @@ pub(crate) struct Lines {
     pub(crate) note: String,
     pub(crate) x: Axis,
     pub(crate) y: Axis,
+    /// Up to six look different from each other.
     pub(crate) series: Vec<Series>,
 }
 
@@ -77,9 +78,11 @@ pub(super) fn section(id: &str, lines: &Lines) -> String {
     let mut body = String::new();
     let range = sound(lines.y.range, false).unwrap_or_else(|| rounded(high, 5));
     let y = Scale::linear(range, (FIELD.bottom, FIELD.top));
-    y_axis(&mut body, FIELD, &y, &Ticks::within(range, 5), &lines.y.title);
-    let (x, marks) = x_marks(lines, wide);
-    x_axis(&mut body, FIELD, &marks, &lines.x.title);
+    let ticks = Ticks::within(range, 5);
+    let field = Field { left: room_for(ticks.labels()), ..FIELD };
+    y_axis(&mut body, field, &y, &ticks, &lines.y.title);
+    let (x, marks) = x_marks(lines, wide, field);
+    x_axis(&mut body, field, &marks, &lines.x.title);
     for (series, look) in lines.series.iter().zip(&looks) {
         curve(&mut body, lines, series, *look, &x, &y);
     }
@@ -100,8 +103,8 @@ fn sound(range: Option<(f64, f64)>, log: bool) -> Option<(f64, f64)> {
     range.filter(|&ends| is_range(ends) && !(log && ends.0 <= 0.0))
 }
 
-fn x_marks(lines: &Lines, wide: (f64, f64)) -> (Scale, Vec<(f64, String)>) {
-    let places = (FIELD.left, FIELD.right);
+fn x_marks(lines: &Lines, wide: (f64, f64), field: Field) -> (Scale, Vec<(f64, String)>) {
+    let places = (field.left, field.right);
     if !lines.x.log {
         let range = sound(lines.x.range, false).unwrap_or_else(|| rounded(wide, 6));
         let (scale, ticks) = (Scale::linear(range, places), Ticks::within(range, 6));
@@ -190,18 +193,27 @@ fn sentence(lines: &Lines) -> String {
     text
 }
 
+/// A column for each curve where all have the same places, else a row for each point.
 fn table(lines: &Lines) -> String {
-    let columns = [
-        Column::new("Series", Kind::Text),
-        Column::new(&lines.x.title, Kind::Number(lines.x.decimals)),
-        Column::new(&lines.y.title, Kind::Number(lines.y.decimals)),
-    ];
-    let rows: Vec<Vec<Cell>> = lines
-        .series
-        .iter()
-        .flat_map(|series| {
-            series.points.iter().map(|point| vec![series.name.as_str().into(), point.x.into(), point.y.into()])
-        })
-        .collect();
+    let places = |series: &Series| series.points.iter().map(|point| point.x.to_bits()).collect::<Vec<_>>();
+    let x = Column::new(&lines.x.title, Kind::Number(lines.x.decimals));
+    let y = |name: &str| Column::new(name, Kind::Number(lines.y.decimals));
+    let mut columns = Vec::new();
+    let mut rows: Vec<Vec<Cell>> = Vec::new();
+    if lines.series.windows(2).all(|pair| places(&pair[0]) == places(&pair[1])) {
+        columns.push(x);
+        columns.extend(lines.series.iter().map(|series| y(&series.name)));
+        for (place, first) in lines.series[0].points.iter().enumerate() {
+            let values = lines.series.iter().map(|series| series.points[place].y.into());
+            rows.push(std::iter::once(first.x.into()).chain(values).collect());
+        }
+    } else {
+        columns.extend([Column::new("Series", Kind::Text), x, y(&lines.y.title)]);
+        for series in &lines.series {
+            rows.extend(
+                series.points.iter().map(|point| vec![series.name.as_str().into(), point.x.into(), point.y.into()]),
+            );
+        }
+    }
     numbers(&lines.heading, &columns, &rows)
 }

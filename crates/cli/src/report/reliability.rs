@@ -2,14 +2,13 @@
 
 use std::fmt::Write;
 
-use super::chart::{Field, WIDTH, nothing, numbers, open, svg, x_axis, y_axis};
+use super::chart::{Field, WIDTH, nothing, numbers, open, room_for, svg, x_axis, y_axis};
 use super::scale::{Scale, Ticks};
 use super::table::{Cell, Column, Kind};
 use super::text::{counted, escaped, number};
 
-const HEIGHT: f64 = 380.0;
-const FIELD: Field = Field { left: 46.0, right: WIDTH - 14.0, top: 32.0, bottom: 262.0 };
-const COUNTS: Field = Field { left: FIELD.left, right: FIELD.right, top: 276.0, bottom: HEIGHT - 46.0 };
+const HEIGHT: f64 = 376.0;
+const RIGHT: f64 = WIDTH - 14.0;
 
 /// A calibration plot.
 #[derive(Debug, Clone, Default)]
@@ -58,24 +57,27 @@ pub(super) fn section(id: &str, plot: &Reliability) -> String {
     let bins: Vec<&Bin> = plot.bins.iter().filter(|bin| bin.is_sound()).collect();
     let most = bins.iter().map(|bin| bin.count).max().unwrap_or(1);
     let cases: usize = bins.iter().map(|bin| bin.count).sum();
-    let x = Scale::linear((0.0, 1.0), (FIELD.left, FIELD.right));
-    let y = Scale::linear((0.0, 1.0), (FIELD.bottom, FIELD.top));
-    let tall = Scale::linear((0.0, most as f64), (COUNTS.bottom, COUNTS.top));
     let ticks = Ticks::within((0.0, 1.0), 5);
+    let left = room_for(ticks.labels().chain([number(most as f64, 0)]));
+    let field = Field { left, right: RIGHT, top: 32.0, bottom: 262.0 };
+    let counts = Field { left, right: RIGHT, top: 276.0, bottom: HEIGHT - 42.0 };
+    let x = Scale::linear((0.0, 1.0), (field.left, field.right));
+    let y = Scale::linear((0.0, 1.0), (field.bottom, field.top));
+    let tall = Scale::linear((0.0, most as f64), (counts.bottom, counts.top));
 
     let mut body = String::new();
-    y_axis(&mut body, FIELD, &y, &ticks, &plot.observed);
+    y_axis(&mut body, field, &y, &ticks, &plot.observed);
     let marks: Vec<_> = ticks.values.iter().map(|&value| (x.place(value), ticks.label(value))).collect();
-    x_axis(&mut body, COUNTS, &marks, &plot.predicted);
+    x_axis(&mut body, counts, &marks, &plot.predicted);
     let _ = writeln!(
         body,
         "<path class=\"diagonal\" d=\"M{:.1} {:.1}L{:.1} {:.1}\"/><text class=\"tick end\" x=\"{:.1}\" y=\"{:.1}\" dy=\".35em\">{}</text>",
-        FIELD.left,
-        FIELD.bottom,
-        FIELD.right,
-        FIELD.top,
-        COUNTS.left - 6.0,
-        COUNTS.top + 2.0,
+        field.left,
+        field.bottom,
+        field.right,
+        field.top,
+        counts.left - 6.0,
+        counts.top + 2.0,
         number(most as f64, 0)
     );
     let mut path = String::new();
@@ -84,7 +86,7 @@ pub(super) fn section(id: &str, plot: &Reliability) -> String {
         let _ = write!(path, "{}{at_x:.1} {at_y:.1}", if place == 0 { 'M' } else { 'L' });
     }
     let _ = writeln!(body, "<path class=\"line accent\" d=\"{path}\"/>");
-    let wide = (0.7 * (FIELD.right - FIELD.left) / plot.bins.len().max(4) as f64).max(2.0);
+    let wide = (0.7 * (field.right - field.left) / plot.bins.len().max(4) as f64).max(2.0);
     for bin in bins {
         let (at_x, at_y) = (x.place(bin.predicted), y.place(bin.observed));
         let said = format!(
@@ -93,15 +95,15 @@ pub(super) fn section(id: &str, plot: &Reliability) -> String {
             number(bin.observed, 3),
             counted(bin.count, "case", "cases")
         );
-        let from = (at_x - wide / 2.0).clamp(COUNTS.left, COUNTS.right - wide);
-        let top = tall.place(bin.count as f64).min(COUNTS.bottom - 1.0);
+        let from = (at_x - wide / 2.0).clamp(counts.left, counts.right - wide);
+        let top = tall.place(bin.count as f64).min(counts.bottom - 1.0);
         let _ = writeln!(
             body,
             "<g class=\"point\"><title>{said}</title><path class=\"gap\" d=\"M{at_x:.1} {at_y:.1}V{:.1}\"/>\
              <circle class=\"hit\" cx=\"{at_x:.1}\" cy=\"{at_y:.1}\" r=\"9\"/><circle class=\"dot\" cx=\"{at_x:.1}\" cy=\"{at_y:.1}\" r=\"4.5\"/>\
              <rect class=\"count-bar\" x=\"{from:.1}\" y=\"{top:.1}\" width=\"{wide:.1}\" height=\"{:.1}\"/></g>",
             y.place(bin.predicted),
-            COUNTS.bottom - top
+            counts.bottom - top
         );
     }
 

@@ -76,6 +76,11 @@ impl Ticks {
         Self { values, decimals: (-(step.log10() + 1e-9).floor()).max(0.0) as usize }
     }
 
+    /// All marks as they are written.
+    pub(super) fn labels(&self) -> impl Iterator<Item = String> {
+        self.values.iter().map(|&value| self.label(value))
+    }
+
     /// How a mark is written.
     pub(super) fn label(&self, value: f64) -> String {
         number(value, self.decimals)

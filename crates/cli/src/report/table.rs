@@ -184,8 +184,9 @@ fn drawn(cell: &Cell, kind: Kind, range: (f64, f64), first: bool) -> String {
     if let Cell::Text(text) = cell {
         return format!("<td class=\"n\" dir=\"auto\">{}</td>", escaped(text));
     }
+    let class = if kind == Kind::Text { "" } else { " class=\"n\"" };
     let Some(value) = cell.value() else {
-        return format!("<td class=\"n\">{}</td>", missing());
+        return format!("<td{class}>{}</td>", missing());
     };
     let interval = match cell {
         Cell::Within { low, high, .. } if low.is_finite() && high.is_finite() => {
@@ -194,12 +195,12 @@ fn drawn(cell: &Cell, kind: Kind, range: (f64, f64), first: bool) -> String {
         _ => String::new(),
     };
     let bar = if matches!(kind, Kind::Bar(_)) { bar(value, range) } else { String::new() };
-    let sign = match kind {
-        Kind::Signed(_) if value > 0.0 => " up",
-        Kind::Signed(_) if value < 0.0 => " down",
-        _ => "",
+    let class = match kind {
+        Kind::Signed(_) if value > 0.0 => " class=\"n up\"",
+        Kind::Signed(_) if value < 0.0 => " class=\"n down\"",
+        _ => class,
     };
-    format!("<td class=\"n{sign}\">{bar}{}{interval}</td>", write(value))
+    format!("<td{class}>{bar}{}{interval}</td>", write(value))
 }
 
 fn missing() -> String {

@@ -287,6 +287,30 @@ fn long_tables_show_their_first_rows() {
 }
 
 #[test]
+fn curves_over_the_same_places_share_the_rows_of_their_table() {
+    let series = |name: &str, xs: &[f64]| Series {
+        name: name.to_owned(),
+        points: xs.iter().map(|&x| Point { x, y: 0.25, note: String::new() }).collect(),
+    };
+    let mut lines = Lines {
+        x: Axis { title: "dimensions".to_owned(), log: true, ..Axis::default() },
+        y: Axis { title: "nDCG@10".to_owned(), decimals: 2, ..Axis::default() },
+        series: vec![series("cut", &[96.0, 384.0]), series("rotated", &[96.0, 384.0])],
+        ..Lines::default()
+    };
+    let page = only(Section::Lines(lines.clone()));
+    assert!(
+        content(&page).contains("<tr><td class=\"n\">96</td><td class=\"n\">0.25</td><td class=\"n\">0.25</td></tr>")
+    );
+    assert!(
+        content(&page).contains("cut: dimensions 96, nDCG@10 0.25</title>") && content(&page).contains(">384</text>")
+    );
+    lines.series[1].points.pop();
+    let page = only(Section::Lines(lines));
+    assert!(content(&page).contains("<th scope=\"row\" dir=\"auto\">rotated</th><td class=\"n\">96</td>"));
+}
+
+#[test]
 fn calibration_error_weighs_bins_by_their_cases() {
     let bins = |bins: &[(f64, f64, usize)]| -> Vec<Bin> {
         bins.iter().map(|&(predicted, observed, count)| Bin { predicted, observed, count }).collect()
