@@ -129,7 +129,8 @@ fn bar(
     let middle = top + ROW / 2.0;
     let _ = write!(
         body,
-        "<g class=\"point\"><title>{}: {}</title><rect class=\"hit\" x=\"0\" y=\"{top:.1}\" width=\"{WIDTH}\" height=\"{ROW}\"/>\
+        "<g class=\"point\"><title>{}: {}</title>\
+         <rect class=\"hit\" x=\"0\" y=\"{top:.1}\" width=\"{WIDTH}\" height=\"{ROW}\"/>\
          <text class=\"name end\" x=\"{:.1}\" y=\"{middle:.1}\" dy=\".35em\">{}</text>",
         escaped(name),
         bars.said(estimate),

@@ -64,7 +64,8 @@ pub(super) fn y_axis(out: &mut String, field: Field, scale: &Scale, ticks: &Tick
         let y = scale.place(value);
         let _ = writeln!(
             out,
-            "<path class=\"grid\" d=\"M{:.1} {y:.1}H{:.1}\"/><text class=\"tick end\" x=\"{:.1}\" y=\"{y:.1}\" dy=\".35em\">{}</text>",
+            "<path class=\"grid\" d=\"M{:.1} {y:.1}H{:.1}\"/>\
+             <text class=\"tick end\" x=\"{:.1}\" y=\"{y:.1}\" dy=\".35em\">{}</text>",
             field.left,
             field.right,
             field.left - 6.0,
@@ -80,7 +81,8 @@ pub(super) fn x_axis(out: &mut String, field: Field, marks: &[(f64, String)], ti
     for (x, label) in marks {
         let _ = writeln!(
             out,
-            "<path class=\"base\" d=\"M{x:.1} {:.1}v4\"/><text class=\"tick middle\" x=\"{x:.1}\" y=\"{:.1}\" dy=\"1em\">{label}</text>",
+            "<path class=\"base\" d=\"M{x:.1} {:.1}v4\"/>\
+             <text class=\"tick middle\" x=\"{x:.1}\" y=\"{:.1}\" dy=\"1em\">{label}</text>",
             field.bottom,
             field.bottom + 5.0
         );
@@ -128,7 +130,8 @@ pub(super) fn key(names: &[&str], looks: &[usize]) -> String {
     for (name, look) in names.iter().zip(looks) {
         let _ = write!(
             out,
-            "<li><svg class=\"look\" viewBox=\"0 0 34 12\" aria-hidden=\"true\"><path class=\"line c{look}\" d=\"M1 6h32\"/>\
+            "<li><svg class=\"look\" viewBox=\"0 0 34 12\" aria-hidden=\"true\">\
+             <path class=\"line c{look}\" d=\"M1 6h32\"/>\
              <path class=\"shape c{look}\" d=\"{}\"/></svg><bdi>{}</bdi></li>",
             shape(*look, 17.0, 6.0),
             escaped(name)

@@ -96,7 +96,8 @@ pub(super) fn section(id: &str, deltas: &Deltas) -> String {
     };
     let _ = write!(
         out,
-        "<div class=\"beside\"><figure>{drawing}<figcaption>Above zero <bdi>{}</bdi> is better, below it <bdi>{}</bdi>. {per_bar}, the largest gain \
+        "<div class=\"beside\"><figure>{drawing}<figcaption>Above zero <bdi>{}</bdi> is better, below it \
+         <bdi>{}</bdi>. {per_bar}, the largest gain \
          first.</figcaption></figure>\n\
          <div class=\"findings\">{}{}{}</div></div>\n{}</section>\n",
         escaped(&deltas.candidate),
@@ -132,7 +133,8 @@ fn body(deltas: &Deltas, shares: &[&[&QueryDelta]], mean: f64, interval: Option<
         let side = if *mean < 0.0 { "worse" } else { "better" };
         let _ = write!(
             body,
-            "<g class=\"point\"><title>{}</title><rect class=\"hit\" x=\"{x:.2}\" y=\"{:.1}\" width=\"{step:.2}\" height=\"{:.1}\"/>",
+            "<g class=\"point\"><title>{}</title>\
+             <rect class=\"hit\" x=\"{x:.2}\" y=\"{:.1}\" width=\"{step:.2}\" height=\"{:.1}\"/>",
             escaped(&said(share, *mean)),
             field.top,
             field.bottom - field.top
@@ -168,7 +170,8 @@ fn body(deltas: &Deltas, shares: &[&[&QueryDelta]], mean: f64, interval: Option<
     let (edge, lift) = if above { (top, "-.6em") } else { (bottom, "1.3em") };
     let _ = writeln!(
         body,
-        "<path class=\"mean\" d=\"M{:.1} {at:.1}H{:.1}\"/><text class=\"value{class}\" x=\"{x:.1}\" y=\"{edge:.1}\" dy=\"{lift}\">mean {}</text>",
+        "<path class=\"mean\" d=\"M{:.1} {at:.1}H{:.1}\"/>\
+         <text class=\"value{class}\" x=\"{x:.1}\" y=\"{edge:.1}\" dy=\"{lift}\">mean {}</text>",
         field.left,
         field.right,
         signed(mean, 4)

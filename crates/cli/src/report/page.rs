@@ -15,7 +15,8 @@ pub(super) const SCRIPT_HASH: &str = "sha256-K0Mj5zNoHqbcTf/GjHnJN4pSeQRX+UB/qPf
 const LISTED_SECTIONS: usize = 4;
 
 /// A ship's bollard above water, as on the page of the server.
-const BRAND: &str = "<svg class=\"brand\" viewBox=\"0 0 24 24\" aria-hidden=\"true\"><path d=\"M7.5 5v10M16.5 5v10M7.5 8.5h9\"/>\
+const BRAND: &str = "<svg class=\"brand\" viewBox=\"0 0 24 24\" aria-hidden=\"true\">\
+    <path d=\"M7.5 5v10M16.5 5v10M7.5 8.5h9\"/>\
     <path d=\"M4 18.5c1.3 0 1.3-1 2.7-1s1.3 1 2.6 1 1.4-1 2.7-1 1.3 1 2.7 1 1.3-1 2.6-1 1.4 1 2.7 1\"/></svg>";
 
 /// Writes the page of a report.
@@ -24,7 +25,8 @@ pub(super) fn render(report: &Report) -> String {
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; \
          script-src '{SCRIPT_HASH}'; base-uri 'none'; form-action 'none'\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{}</title>\n<style>\n{STYLE}</style>\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <title>{}</title>\n<style>\n{STYLE}</style>\n\
          <noscript><style>tr[hidden] {{ display: table-row; }}</style></noscript>\n</head>\n<body>\n",
         escaped(&report.title)
     );
@@ -47,7 +49,8 @@ pub(super) fn render(report: &Report) -> String {
     }
     let _ = write!(
         out,
-        "</main>\n<footer>Everything is in this file: nothing is loaded from elsewhere.</footer>\n<script>{SCRIPT}</script>\n</body>\n</html>\n"
+        "</main>\n<footer>Everything is in this file: nothing is loaded from elsewhere.</footer>\n\
+         <script>{SCRIPT}</script>\n</body>\n</html>\n"
     );
     out
 }

@@ -71,7 +71,8 @@ pub(super) fn section(id: &str, plot: &Reliability) -> String {
     x_axis(&mut body, counts, &marks, &plot.predicted);
     let _ = writeln!(
         body,
-        "<path class=\"diagonal\" d=\"M{:.1} {:.1}L{:.1} {:.1}\"/><text class=\"tick end\" x=\"{:.1}\" y=\"{:.1}\" dy=\".35em\">{}</text>",
+        "<path class=\"diagonal\" d=\"M{:.1} {:.1}L{:.1} {:.1}\"/>\
+         <text class=\"tick end\" x=\"{:.1}\" y=\"{:.1}\" dy=\".35em\">{}</text>",
         field.left,
         field.bottom,
         field.right,
@@ -100,7 +101,8 @@ pub(super) fn section(id: &str, plot: &Reliability) -> String {
         let _ = writeln!(
             body,
             "<g class=\"point\"><title>{said}</title><path class=\"gap\" d=\"M{at_x:.1} {at_y:.1}V{:.1}\"/>\
-             <circle class=\"hit\" cx=\"{at_x:.1}\" cy=\"{at_y:.1}\" r=\"9\"/><circle class=\"dot\" cx=\"{at_x:.1}\" cy=\"{at_y:.1}\" r=\"4.5\"/>\
+             <circle class=\"hit\" cx=\"{at_x:.1}\" cy=\"{at_y:.1}\" r=\"9\"/>\
+             <circle class=\"dot\" cx=\"{at_x:.1}\" cy=\"{at_y:.1}\" r=\"4.5\"/>\
              <rect class=\"count-bar\" x=\"{from:.1}\" y=\"{top:.1}\" width=\"{wide:.1}\" height=\"{:.1}\"/></g>",
             y.place(bin.predicted),
             counts.bottom - top

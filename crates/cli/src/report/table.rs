@@ -128,7 +128,8 @@ pub(super) fn section(id: &str, table: &Table) -> String {
     };
     let _ = writeln!(
         out,
-        "<div class=\"{class}\"{settings}>{count}<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-labelledby=\"{id}-h\">{}</div></div>\n</section>",
+        "<div class=\"{class}\"{settings}>{count}\
+         <div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-labelledby=\"{id}-h\">{}</div></div>\n</section>",
         grid(&table.heading, &table.columns, &table.rows, shown)
     );
     out

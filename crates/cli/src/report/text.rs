@@ -8,8 +8,8 @@ const LARGE: f64 = 1e15;
 
 /// Makes text from outside safe in HTML and in SVG, between tags and in quoted attributes.
 ///
-/// Control characters other than tabs and ends of lines become spaces, because HTML has no way to write them. Characters that embed, override or isolate a
-/// direction of writing are left out: one without its end would turn around what follows.
+/// Control characters other than tabs and ends of lines become spaces, because HTML has no way to write them. Characters
+/// that embed, override or isolate a direction of writing are left out: one without its end would turn around what follows.
 pub(super) fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
