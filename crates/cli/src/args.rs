@@ -23,6 +23,7 @@ use crate::narrowing_args::{NarrowingArgs, PolicyArgs, ViewerArgs};
 use crate::serve_args::{HealthArgs, KeyArgs, McpArgs, ServeArgs};
 use crate::shaping_args::{DenseArgs, ShapingArgs};
 use crate::sparse_args::SparseArgs;
+use crate::tune_args::TuneArgs;
 use crate::weights_args::{FusionArgs, WeightsArgs};
 
 const AFTER_HELP: &str = "\
@@ -97,6 +98,8 @@ pub(crate) enum Command {
     Attention(AttentionArgs),
     /// Measure search quality on a collection with judgements
     Eval(EvalArgs),
+    /// Fit how an index is searched to judgements, and keep it where it gains
+    Tune(TuneArgs),
     /// Measure how fast this machine embeds and searches
     Bench(BenchArgs),
     /// Show what an index holds

@@ -12,11 +12,12 @@ mod model_args;
 mod narrowing_args;
 mod output;
 mod progress;
-#[allow(dead_code, unused_imports, reason = "no command writes a report yet")]
+#[allow(dead_code, unused_imports, reason = "not every command writes one yet")]
 mod report;
 mod serve_args;
 mod shaping_args;
 mod sparse_args;
+mod tune_args;
 mod weights_args;
 
 use std::process::ExitCode;
@@ -87,6 +88,7 @@ fn run(cli: &Cli) -> anyhow::Result<Outcome> {
         Command::Entities(args) => commands::entities::run(&cli.home()?, args, terms),
         Command::Tokens(args) => commands::tokens::run(&cli.home()?, args, terms),
         Command::Attention(args) => commands::attention::run(&cli.home()?, args, terms),
+        Command::Tune(args) => commands::tune::run(&cli.home()?, args),
         Command::Eval(args) => commands::eval::run(&cli.home()?, args),
         Command::Bench(args) => commands::bench::run(&cli.home()?, args),
         Command::Status(args) => commands::status::run(args),

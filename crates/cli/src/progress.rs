@@ -92,4 +92,10 @@ impl Progress for Display {
     }
 
     fn committed(&mut self, _generation: u64) {}
+
+    fn stage(&mut self, what: &str) {
+        if !self.quiet {
+            self.line(what);
+        }
+    }
 }

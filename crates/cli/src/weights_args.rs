@@ -3,8 +3,8 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use berth_pipeline::{FusionChoice, StoredWeights};
-use berth_types::{Aggregate, Normalize};
+use berth_pipeline::{Error, FusionChoice, SavedProfile, StoredWeights};
+use berth_types::{Aggregate, Fingerprint, Normalize};
 use clap::{Args, Subcommand, ValueEnum};
 
 use crate::args::{EncoderArgs, parse_boost, parse_normalize, parse_rrf_k, parse_share};
@@ -36,6 +36,9 @@ pub(crate) struct FusionArgs {
     /// it, else 0]
     #[arg(long, value_name = "FACTOR", value_parser = parse_boost)]
     pub(crate) title_boost: Option<f32>,
+    /// Profile that `berth tune --out` wrote, in the place of what the index stores; options named beside it win
+    #[arg(long, value_name = "FILE")]
+    pub(crate) profile: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -51,7 +54,7 @@ pub(crate) enum FusionKind {
 impl FusionArgs {
     /// What was named.
     pub(crate) fn choice(&self) -> FusionChoice {
-        let Self { fusion, dense_weight, normalize, rrf_k, sparse_weight, list_depth, title_boost } = *self;
+        let &Self { fusion, dense_weight, normalize, rrf_k, sparse_weight, list_depth, title_boost, .. } = self;
         let kind = fusion.map(|kind| match kind {
             FusionKind::Adaptive => berth_pipeline::FusionKind::Adaptive,
             FusionKind::Convex => berth_pipeline::FusionKind::Convex,
@@ -59,6 +62,17 @@ impl FusionArgs {
         });
         let halves = FusionChoice { kind, dense_weight, normalize, rrf_k, ..FusionChoice::default() };
         FusionChoice { sparse_weight, list_depth, title_boost, ..halves }
+    }
+
+    /// What counts unless it is named here: the profile of the file, where there is one, else what the index stores.
+    pub(crate) fn base(
+        &self,
+        stored: Option<StoredWeights>,
+        fingerprint: &Fingerprint,
+    ) -> Result<Option<StoredWeights>, Error> {
+        let Some(path) = &self.profile else { return Ok(stored) };
+        let profile = SavedProfile::read(path)?.for_index(path, fingerprint)?;
+        Ok(Some(StoredWeights { profile, relevance: None, for_this_model: true }))
     }
 
     /// Whether a dense weight that the index stores would count, were it of this model.

@@ -221,7 +221,7 @@ fn parse_query(line: &str) -> Result<EvalQuery, String> {
 }
 
 /// The folder's own name, for `.` and `..` too where the system can tell it.
-fn folder_name(dir: &Path) -> String {
+pub fn folder_name(dir: &Path) -> String {
     let name = |dir: &Path| dir.file_name().map(|name| name.to_string_lossy().into_owned());
     name(dir).or_else(|| name(&dir.canonicalize().ok()?)).unwrap_or_else(|| dir.display().to_string())
 }

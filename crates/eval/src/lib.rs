@@ -18,13 +18,14 @@ mod random;
 mod run;
 mod significance;
 mod spans;
+mod tuning;
 
 pub use correlation::{SentencePair, pearson, read_sentence_pairs, spearman};
 pub use curves::{
     Calibration, PrecisionCurve, PrecisionRecall, Prediction, RECALL_LEVELS, ReliabilityBin, calibration,
     precision_recall,
 };
-pub use dataset::{Dataset, EvalQuery, UnknownJudgements};
+pub use dataset::{Dataset, EvalQuery, UnknownJudgements, folder_name};
 pub use error::Error;
 pub use evaluate::{Evaluation, evaluate};
 pub use folds::{SeenDocuments, folds, purged, seen_documents};
@@ -33,6 +34,7 @@ pub use overlap::{PERSISTENCE, overlap_at, rank_biased_overlap};
 pub use qrels::Qrels;
 pub use run::Run;
 pub use significance::{
-    CompareOptions, Comparison, Randomisation, bootstrap_interval, compare, holm, randomisation_test,
+    CompareOptions, Comparison, Randomisation, bootstrap_interval, compare, compare_values, holm, randomisation_test,
 };
 pub use spans::{DocRange, Span, SpanScores, Spans, byte_ranges, mean_span_scores, span_scores, token_range};
+pub use tuning::{TuneOptions, TunedFold, Tuning, tune};

@@ -55,6 +55,11 @@ impl Measure {
         }
     }
 
+    /// Places that it looks at; none: all.
+    pub fn cut(self) -> Option<usize> {
+        self.parts().1
+    }
+
     fn parts(self) -> (&'static str, Option<usize>) {
         match self {
             Self::Ndcg(cut) => ("ndcg", cut),

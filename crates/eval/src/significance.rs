@@ -80,23 +80,33 @@ pub fn compare(
     measure: Measure,
     options: &CompareOptions,
 ) -> Result<Comparison, Error> {
-    let CompareOptions { rounds, level, seed, common_only } = *options;
+    let (a, b) = (figures(a, measure)?, figures(b, measure)?);
+    if !options.common_only {
+        same_queries(&a, &b)?;
+    }
+    let (a, b): (Vec<f64>, Vec<f64>) = a.iter().filter_map(|(query, a)| Some((*a, *b.get(query)?))).unzip();
+    compare_values(&a, &b, measure, options)
+}
+
+/// Compares the figures of the same queries, in the same order, by A and by B.
+///
+/// # Errors
+/// `NothingToCompare` without a query; `LevelOutOfRange`.
+pub fn compare_values(a: &[f64], b: &[f64], measure: Measure, options: &CompareOptions) -> Result<Comparison, Error> {
+    let CompareOptions { rounds, level, seed, .. } = *options;
     if !(level > 0.0 && level < 1.0) {
         return Err(Error::LevelOutOfRange { level });
     }
-    let (a, b) = (figures(a, measure)?, figures(b, measure)?);
-    if !common_only {
-        same_queries(&a, &b)?;
-    }
-    let pairs: Vec<(f64, f64)> = a.iter().filter_map(|(query, a)| Some((*a, *b.get(query)?))).collect();
-    let differences: Vec<f64> = pairs.iter().map(|(a, b)| b - a).collect();
+    assert_eq!(a.len(), b.len(), "the same queries");
+    let pairs = || a.iter().zip(b);
+    let differences: Vec<f64> = pairs().map(|(a, b)| b - a).collect();
     let interval = bootstrap_interval(&differences, level, rounds, seed).ok_or(Error::NothingToCompare)?;
     let test = randomisation_test(&differences, rounds, seed);
-    let count = |order| pairs.iter().filter(|(a, b)| b.total_cmp(a) == order).count();
-    let (mean_a, mean_b) = (mean(pairs.iter().map(|pair| pair.0)), mean(pairs.iter().map(|pair| pair.1)));
+    let count = |order| pairs().filter(|(a, b)| b.total_cmp(a) == order).count();
+    let (mean_a, mean_b) = (mean(a.iter().copied()), mean(b.iter().copied()));
     Ok(Comparison {
         measure,
-        queries: pairs.len(),
+        queries: a.len(),
         mean_a,
         mean_b,
         difference: mean_b - mean_a,

@@ -131,6 +131,24 @@ pub enum Error {
         /// The parts that differ.
         differences: String,
     },
+    /// A profile cannot be understood.
+    #[error("{path}: no profile that can be used: {reason}; `berth tune --out` writes one")]
+    BadProfile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A profile was chosen for vectors of another kind.
+    #[error("{path} was chosen for {chosen_for} in other vectors than {model} has here; tune again with `berth tune`")]
+    ProfileOfOtherModel {
+        /// The file.
+        path: PathBuf,
+        /// Whose vectors it was chosen for.
+        chosen_for: String,
+        /// Whose vectors are here.
+        model: String,
+    },
     /// A next index of another kind is there already.
     #[error(
         "{index} has a next index already, by {there}, not by {wanted}: finish that with `berth migrate --swap`, or \
@@ -332,6 +350,8 @@ impl Error {
             | Self::WrongHash { .. }
             | Self::DamagedModel { .. }
             | Self::BadCheckpoint { .. }
+            | Self::BadProfile { .. }
+            | Self::ProfileOfOtherModel { .. }
             | Self::FingerprintMismatch { .. } => ErrorKind::Corrupted,
             Self::SyncRefused { .. } | Self::ExpiryRefused { .. } | Self::NoRoom { .. } => ErrorKind::Refused,
             Self::WorkerLost(_)

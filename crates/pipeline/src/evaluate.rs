@@ -1,27 +1,28 @@
 //! Measures search quality on a collection with judgements: index it once, ask every query, score the answers.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use berth_eval::{Dataset, Metrics, Run};
-use berth_types::{Aggregate, DenseSearch, Mode, Narrowing, Query, Rerank, Reranker, RowKind, Shaping};
-use serde::{Deserialize, Serialize};
+use berth_eval::{DEFAULT_MEASURES, Dataset, Run, Scores};
+use berth_index::StoredWeights;
+use berth_types::{Aggregate, DenseSearch, Fingerprint, Mode, Narrowing, Query, Rerank, Reranker, RowKind, Shaping};
+use serde::Serialize;
 
 use crate::bench::quantile;
+use crate::collection_index::{CollectionIndex, EncodeCost};
 use crate::encoding::{EncoderChoice, open_encoder};
 use crate::searcher::Searcher;
 use crate::{
-    Encoders, Error, FusionChoice, Home, IngestOptions, Progress, ingest, open_sparse_encoder, open_token_encoder,
+    Encoders, Error, FusionChoice, Home, Progress, ResolvedFusion, SavedProfile, open_sparse_encoder,
+    open_token_encoder,
 };
 
 /// Documents asked for with each query: recall is measured at 100.
 const RANKED_DOCUMENTS: usize = 100;
-/// Digits of the hash in the name of an index.
-const HASH_DIGITS: usize = 16;
 
 /// What to measure and how.
 #[derive(Debug, Clone)]
@@ -34,8 +35,10 @@ pub struct EvalOptions {
     pub modes: Vec<Mode>,
     /// How the dense half looks for what it compares in full.
     pub dense: DenseSearch,
-    /// How they are asked and joined; what is not named is as it is built in.
+    /// How they are asked and joined.
     pub joining: FusionChoice,
+    /// What counts where `joining` names nothing; none: what is built in.
+    pub profile: Option<PathBuf>,
     /// Model of sparse vectors; none: the index has none.
     pub sparse: Option<String>,
     /// Which documents may be found; judgements of others count as missed.
@@ -85,26 +88,11 @@ pub struct EvalReport {
 pub struct ModeReport {
     /// Quality, mean over queries.
     #[serde(flatten)]
-    pub metrics: Metrics,
+    pub metrics: Scores,
     /// Median time of a query, encoding included, in milliseconds.
     pub p50_ms: f64,
     /// 99th percentile of the same.
     pub p99_ms: f64,
-}
-
-/// What embedding a collection cost, end to end: read, tokenise, embed, commit; summed over runs when it was interrupted.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-pub struct EncodeCost {
-    /// Ids handed to the model.
-    pub tokens: u64,
-    /// Wall time.
-    pub seconds: f64,
-    /// The quotient.
-    pub tokens_per_second: f64,
-    /// Documents of the collection.
-    pub documents: usize,
-    /// Chunks of the collection.
-    pub chunks: usize,
 }
 
 /// Measures. `Ok(None)` means that `cancel` became true; what was indexed until then is kept.
@@ -126,25 +114,31 @@ pub fn evaluate(
     }
     let dataset = Dataset::open(&options.dataset, &options.split)?;
     let encoder = open_encoder(home, &options.encoder, None)?;
-    let tokens = open_token_encoder(home, &options.encoder, None, options.joining.rerank.is_some())?;
+    let resolved = resolve(options, encoder.fingerprint())?;
+    let tokens = open_token_encoder(home, &options.encoder, None, resolved.rerank.is_some())?;
     let sparse = open_sparse_encoder(home, &options.encoder, None, options.sparse.as_deref())?;
     let encoders = Encoders { dense: &encoder, tokens: tokens.as_ref(), sparse: sparse.as_ref() };
-    let index = cached_index(home, encoders, &dataset, options)?;
-    let Some(encode) = build(encoders, &dataset, &index, options, progress, cancel)? else {
-        return Ok(None);
+    let collection = CollectionIndex {
+        dir: &options.dataset,
+        window_tokens: options.window_tokens,
+        overlap_tokens: options.overlap_tokens,
+        rows: options.rows,
+        cache: options.cache.as_deref(),
+        rebuild: options.rebuild,
     };
+    let Some((index, encode)) = collection.built(home, encoders, progress, cancel)? else { return Ok(None) };
     let searcher = Searcher::with_encoders(&index, Some(encoder), tokens, sparse)?;
     let mut report = EvalReport {
         dataset: dataset.name.clone(),
         split: options.split.clone(),
         queries: 0,
         modes: BTreeMap::new(),
-        aggregate: options.joining.aggregate.filter(|aggregate| *aggregate != Aggregate::default()),
+        aggregate: Some(resolved.aggregate).filter(|aggregate| *aggregate != Aggregate::default()),
         filter: options.filter.clone(),
         encode,
         warnings: warnings(&dataset),
     };
-    for (mode, rerank) in passes(options) {
+    for (mode, rerank) in passes(&options.modes, resolved.rerank) {
         let name =
             rerank.map_or(mode.as_str().to_owned(), |rerank| format!("{}+{}", mode.as_str(), rerank.by.as_str()));
         let mut run = Run::new();
@@ -154,11 +148,11 @@ pub fn evaluate(
                 return Ok(None);
             }
             let started = Instant::now();
-            let ranking = rank(&searcher, &query.text, options, (mode, rerank))?;
+            let ranking = rank(&searcher, &query.text, options, (mode, ResolvedFusion { rerank, ..resolved }))?;
             times_ms.push(started.elapsed().as_secs_f64() * 1e3);
             run.insert(&query.id, ranking)?;
         }
-        let evaluation = berth_eval::evaluate(&run, &dataset.qrels);
+        let evaluation = berth_eval::evaluate(&run, &dataset.qrels, &DEFAULT_MEASURES);
         report.queries = evaluation.per_query.len();
         times_ms.sort_unstable_by(f64::total_cmp);
         let (p50_ms, p99_ms) = (quantile(&times_ms, 0.5), quantile(&times_ms, 0.99));
@@ -171,18 +165,25 @@ pub fn evaluate(
 }
 
 /// Every mode as it is, and, where documents are ordered anew, with that too.
-fn passes(options: &EvalOptions) -> impl Iterator<Item = (Mode, Option<Rerank>)> {
-    let anew = move |&mode| options.joining.rerank.map(|rerank| (mode, Some(rerank)));
-    options.modes.iter().flat_map(move |mode| std::iter::once((*mode, None)).chain(anew(mode)))
+fn passes(modes: &[Mode], rerank: Option<Rerank>) -> impl Iterator<Item = (Mode, Option<Rerank>)> {
+    let anew = move |&mode| rerank.map(|rerank| (mode, Some(rerank)));
+    modes.iter().flat_map(move |mode| std::iter::once((*mode, None)).chain(anew(mode)))
+}
+
+/// What was named, then what the profile says, then what is built in.
+fn resolve(options: &EvalOptions, fingerprint: &Fingerprint) -> Result<ResolvedFusion, Error> {
+    let profile = options.profile.as_ref();
+    let profile = profile.map(|path| SavedProfile::read(path)?.for_index(path, fingerprint)).transpose()?;
+    let base = profile.map(|profile| StoredWeights { profile, relevance: None, for_this_model: true });
+    Ok(options.joining.resolved(base.as_ref(), options.sparse.is_some()))
 }
 
 fn rank(
     searcher: &Searcher,
     text: &str,
     options: &EvalOptions,
-    (mode, rerank): (Mode, Option<Rerank>),
+    (mode, resolved): (Mode, ResolvedFusion),
 ) -> Result<Vec<(String, f32)>, Error> {
-    let resolved = options.joining.resolved(None, options.sparse.is_some());
     let query = Query {
         text: text.to_owned(),
         k: RANKED_DOCUMENTS,
@@ -191,7 +192,7 @@ fn rank(
         lists: resolved.lists,
         fusion: resolved.fusion,
         sparse_weight: resolved.sparse_weight.unwrap_or(0.0),
-        rerank,
+        rerank: resolved.rerank,
         shaping: Shaping { aggregate: resolved.aggregate, ..Shaping::default() },
         explain: false,
         narrowing: Narrowing { filter: options.filter.clone(), ..Narrowing::default() },
@@ -200,98 +201,6 @@ fn rank(
         // A query without words finds nothing; it counts as such.
         Err(Error::EmptyQuery) => Ok(Vec::new()),
         other => other,
-    }
-}
-
-/// A folder named by everything that shapes the index: vectors, windows and the corpus itself. So an index is used again
-/// for what it was built from and nothing else, and no folder of a user's is ever written to.
-fn cached_index(
-    home: &Home,
-    encoders: Encoders<'_>,
-    dataset: &Dataset,
-    options: &EvalOptions,
-) -> Result<PathBuf, Error> {
-    let corpus = dataset.corpus_path();
-    let mut hasher = blake3::Hasher::new();
-    let mut reader = File::open(&corpus).map_err(Error::io("read", &corpus))?;
-    std::io::copy(&mut reader, &mut hasher).map_err(Error::io("read", &corpus))?;
-    hasher.update(encoders.dense.fingerprint().canonical().as_bytes());
-    if let Some(tokens) = encoders.tokens {
-        hasher.update(tokens.settings().fingerprint.canonical().as_bytes());
-    }
-    if let Some(sparse) = encoders.sparse {
-        hasher.update(b"sparse").update(sparse.settings().fingerprint.canonical().as_bytes());
-    }
-    hasher.update(format!("{:?} {:?}", options.window_tokens, options.overlap_tokens).as_bytes());
-    if !options.rows.is_default() {
-        hasher.update(options.rows.as_str().as_bytes());
-    }
-    let hash = hasher.finalize().to_hex();
-    let cache = options.cache.clone().unwrap_or_else(|| home.cache().join("eval"));
-    Ok(cache.join(format!("{}-{}", dataset.name, &hash[..HASH_DIGITS])))
-}
-
-/// Indexes the collection unless that is done. `Ok(None)`: interrupted.
-fn build(
-    encoders: Encoders<'_>,
-    dataset: &Dataset,
-    index: &Path,
-    options: &EvalOptions,
-    progress: &mut dyn Progress,
-    cancel: &AtomicBool,
-) -> Result<Option<EncodeCost>, Error> {
-    // Beside the index: what building it has cost so far.
-    let mut cost_file = index.as_os_str().to_owned();
-    cost_file.push(".json");
-    let cost_file = PathBuf::from(cost_file);
-    if options.rebuild {
-        remove(&cost_file, |path| fs::remove_file(path))?;
-        remove(index, |path| fs::remove_dir_all(path))?;
-    }
-    let mut built: Built =
-        fs::read(&cost_file).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
-    if !berth_index::exists(index) {
-        remove(&cost_file, |path| fs::remove_file(path))?;
-        built = Built::default();
-    }
-    if built.complete {
-        return Ok(Some(built.cost));
-    }
-    let ingest_options = IngestOptions {
-        paths: vec![dataset.corpus_path()],
-        window_tokens: options.window_tokens,
-        overlap_tokens: options.overlap_tokens,
-        rows: Some(options.rows),
-        ..IngestOptions::default()
-    };
-    let report = ingest(encoders, index, &ingest_options, progress, cancel)?;
-    if report.documents == 0 && !report.interrupted {
-        return Err(Error::NothingToIndex { path: dataset.corpus_path() });
-    }
-    let cost = &mut built.cost;
-    cost.tokens += report.tokens;
-    cost.seconds += report.seconds;
-    cost.tokens_per_second = cost.tokens as f64 / cost.seconds;
-    cost.documents = report.documents;
-    cost.chunks = report.chunks;
-    built.complete = !report.interrupted;
-    let json = serde_json::to_vec(&built).unwrap_or_default();
-    fs::write(&cost_file, json).map_err(Error::io("write", &cost_file))?;
-    Ok(built.complete.then_some(built.cost))
-}
-
-/// What is known of an index in the cache.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
-struct Built {
-    complete: bool,
-    cost: EncodeCost,
-}
-
-/// Removes what may be there.
-fn remove(path: &Path, how: impl FnOnce(&Path) -> std::io::Result<()>) -> Result<(), Error> {
-    match how(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", path)(error)),
-        _ => Ok(()),
     }
 }
 
@@ -307,8 +216,8 @@ fn write_run(run: &Run, file: &Path, pass: &str) -> Result<(), Error> {
 
 fn warnings(dataset: &Dataset) -> Vec<String> {
     let mut warnings = Vec::new();
-    if dataset.unknown_queries > 0 {
-        warnings.push(format!("{} judged queries have no text and are left out", dataset.unknown_queries));
+    if !dataset.unknown_queries.is_empty() {
+        warnings.push(format!("{} judged queries have no text and are left out", dataset.unknown_queries.len()));
     }
     warnings
 }

@@ -122,6 +122,8 @@ pub trait Progress {
     fn problem(&mut self, problem: &Problem);
     /// Called after each commit.
     fn committed(&mut self, generation: u64);
+    /// Called when work of another kind begins, with what it is.
+    fn stage(&mut self, _what: &str) {}
 }
 
 /// What a run did. The first eleven fields are the contract of `berth index --json`.

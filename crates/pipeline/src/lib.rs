@@ -8,6 +8,7 @@ mod calibrate;
 mod carried;
 mod checkpoint;
 mod chosen;
+mod collection_index;
 mod compact;
 mod cross;
 mod curation;
@@ -23,6 +24,7 @@ mod home;
 mod import;
 mod ingest;
 mod joining;
+mod judged;
 mod late;
 mod lists;
 mod migrate;
@@ -32,6 +34,7 @@ mod pinned;
 mod plan;
 mod policy;
 mod prepare;
+mod profile;
 mod purge;
 mod quantize;
 mod query_log;
@@ -46,18 +49,20 @@ mod source;
 mod sparse;
 mod sync;
 mod texts;
+mod tune;
 mod watch;
 mod windows;
 
 pub use bench::{BenchOptions, BenchReport, PlanReport, bench_encode};
 pub use bench_search::{BenchSearchOptions, BenchSearchReport, Times, bench_search};
 pub use calibrate::{Calibration, FittedCurve, fit_relevance};
+pub use collection_index::EncodeCost;
 pub use compact::{CompactReport, compact};
 pub use curation::{pin, pins, set_synonyms, synonyms, unpin};
 pub use doctor::{Check, Verdict, examine};
 pub use encoding::{DEFAULT_MODEL, EncoderChoice, choice_for, fingerprint_hash, open_encoder, settled_precision};
 pub use error::Error;
-pub use evaluate::{EncodeCost, EvalOptions, EvalReport, ModeReport, evaluate};
+pub use evaluate::{EvalOptions, EvalReport, ModeReport, evaluate};
 pub use export::{ExportFormat, ExportReport, export};
 pub use heads::{open_head, open_tokenizer};
 pub use home::{Home, is_plain_name};
@@ -76,6 +81,7 @@ pub use migrate::{
 pub use models::{ModelListing, embedded_cards, family, installed, list, remedy, verify_model};
 pub use plan::{PlanOfRun, Planned, PlannedDocument, plan};
 pub use policy::{PolicyChange, TimeToLive, change_policy, policy};
+pub use profile::SavedProfile;
 pub use purge::{PurgeOutcome, purge};
 pub use quantize::{Cosine, FrontierStep, ProductHarm, QuantizeReport, quantize_report};
 pub use query_log::{
@@ -88,6 +94,7 @@ pub use searcher::{Searcher, SearcherOptions};
 pub use source::{Problem, SkipCounts, is_standard_input};
 pub use sparse::{SparseEncoder, open_sparse_encoder};
 pub use texts::{Answered, Asking, BadLine, Body, Ended, Input, Inputs, asking};
+pub use tune::{FoldReport, TuneReport, TuneSettings, TunedQuery, TunedWindow, tune};
 pub use watch::{Watcher, watch};
 pub use windows::{TextWindow, ask_windows};
 
@@ -102,6 +109,7 @@ pub use berth_encoder::{
     FillMaskAnswer, InstalledModel, Lane, LateAnswer, LayersAnswer, MaskedPlace, Overlong, PairAnswer,
     PerplexityAnswer, Prompt, RowToken, SentenceAnswer, SparseAnswer, Tensor, TextTokenizer, TokensAnswer,
 };
+pub use berth_eval::{Measure, TuneOptions};
 pub use berth_index::dates;
 pub use berth_index::highlight::snippet;
 pub use berth_index::relevance::{Curve, Curves};

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use berth_pipeline::{EvalOptions, EvalReport, FusionChoice, Home, evaluate};
+use berth_pipeline::{EvalOptions, EvalReport, FusionChoice, Home, Measure, evaluate};
 use berth_types::Mode;
 
 use crate::Outcome;
@@ -20,6 +20,7 @@ pub(crate) fn run(home: &Home, args: &EvalArgs) -> anyhow::Result<Outcome> {
         modes,
         dense: args.dense.search(),
         joining: FusionChoice { aggregate: args.aggregate, rerank: args.rerank.rerank(), ..args.fusion.choice() },
+        profile: args.fusion.profile.clone(),
         sparse,
         filter: args.filter.clone(),
         encoder: encoder_choice(&args.encoder),
@@ -56,18 +57,23 @@ fn default_modes(with_sparse: bool) -> Vec<Mode> {
 
 fn table(report: &EvalReport) -> String {
     let mut page = format!("{} · {} · {} queries\n\n", report.dataset, report.split, report.queries);
-    let _ = writeln!(
-        page,
-        "{:<12} {:>8} {:>10} {:>8} {:>8} {:>8}",
-        "mode", "nDCG@10", "recall@100", "MRR@10", "MAP", "p50 ms"
-    );
-    for (mode, scores) in &report.modes {
-        let m = &scores.metrics;
-        let _ = writeln!(
-            page,
-            "{mode:<12} {:>8.4} {:>10.4} {:>8.4} {:>8.4} {:>8.1}",
-            m.ndcg_at_10, m.recall_at_100, m.mrr_at_10, m.map, scores.p50_ms
-        );
+    let measures: Vec<Measure> = report
+        .modes
+        .values()
+        .next()
+        .map(|of| of.metrics.iter().map(|(measure, _)| measure).collect())
+        .unwrap_or_default();
+    let _ = write!(page, "{:<12}", "mode");
+    for measure in &measures {
+        let _ = write!(page, " {:>12}", measure.to_string());
+    }
+    let _ = writeln!(page, " {:>8} {:>8}", "p50 ms", "p99 ms");
+    for (mode, of_mode) in &report.modes {
+        let _ = write!(page, "{mode:<12}");
+        for (_, value) in of_mode.metrics.iter() {
+            let _ = write!(page, " {value:>12.4}");
+        }
+        let _ = writeln!(page, " {:>8.1} {:>8.1}", of_mode.p50_ms, of_mode.p99_ms);
     }
     let encode = &report.encode;
     if encode.tokens == 0 {

@@ -30,6 +30,7 @@ pub(crate) mod status;
 pub(crate) mod synonyms;
 pub(crate) mod texts;
 pub(crate) mod tokens;
+pub(crate) mod tune;
 pub(crate) mod verify;
 pub(crate) mod watch;
 pub(crate) mod weights;

@@ -15,7 +15,7 @@ use unicode_width::UnicodeWidthStr;
 use crate::Outcome;
 use crate::args::SearchArgs;
 use crate::commands::index::encoder_choice;
-use crate::commands::weights;
+use crate::commands::weights::{self, OfIndex};
 use crate::output::{self, Terms, WrongUsage, grouped, paint, printable, say};
 
 /// Most characters of a chunk that are shown.
@@ -35,8 +35,9 @@ struct Printed<'a> {
 
 pub(crate) fn run(home: &Home, args: &SearchArgs, terms: Terms) -> anyhow::Result<Outcome> {
     let mode = args.ranking.mode;
-    let (stored, has_sparse) = weights::of_index(&args.index)?;
+    let OfIndex { stored, has_sparse, fingerprint } = weights::of_index(&args.index)?;
     let fusion_args = &args.ranking.fusion;
+    let stored = fusion_args.base(stored, &fingerprint)?;
     if fusion_args.sparse_weight.is_some_and(|weight| weight > 0.0) && mode == Mode::Hybrid && !has_sparse {
         return Err(Error::from(IndexError::NoSparseVectors { path: args.index.clone() }).into());
     }

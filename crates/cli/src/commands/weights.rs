@@ -7,7 +7,7 @@ use berth_pipeline::{
     Calibration, Curve, Error, FittedCurve, FusionChoice, Home, IndexError, IndexReader, StoredWeights, clear_weights,
     fit_relevance, store_weights, stored_weights,
 };
-use berth_types::{Aggregate, Fusion, Normalize, Profile, Rerank, SPARSE_WEIGHT};
+use berth_types::{Aggregate, Fingerprint, Fusion, Normalize, Profile, Rerank, SPARSE_WEIGHT};
 use serde::Serialize;
 
 use crate::Outcome;
@@ -27,13 +27,17 @@ pub(crate) fn run(home: &Home, args: &WeightsArgs) -> anyhow::Result<Outcome> {
     let (index, json) = match &args.action {
         WeightsAction::Fit(args) => return fit(home, args),
         WeightsAction::Set(args) => {
-            let (stored, has_sparse) = of_index(&args.place.index)?;
+            let OfIndex { stored, has_sparse, fingerprint } = of_index(&args.place.index)?;
             if args.fusion.sparse_weight.is_some() && !has_sparse {
                 return Err(Error::from(IndexError::NoSparseVectors { path: args.place.index.clone() }).into());
             }
             let choice = FusionChoice { aggregate: args.aggregate, ..args.fusion.choice() };
-            let mut profile = choice.profile(stored.as_ref(), has_sparse);
-            profile.origin = None;
+            let base = args.fusion.base(stored, &fingerprint)?;
+            let mut profile = choice.profile(base.as_ref(), has_sparse);
+            // What is changed by hand is not what was tuned.
+            if choice != FusionChoice::default() {
+                profile.origin = None;
+            }
             store_weights(&args.place.index, profile).map_err(Error::from)?;
             (&args.place.index, args.place.json)
         }
@@ -43,7 +47,7 @@ pub(crate) fn run(home: &Home, args: &WeightsArgs) -> anyhow::Result<Outcome> {
             (&place.index, place.json)
         }
     };
-    let (weights, has_sparse) = of_index(index)?;
+    let OfIndex { stored: weights, has_sparse, .. } = of_index(index)?;
     if json {
         output::print_json(&Line { index, weights })?;
     } else {
@@ -101,10 +105,18 @@ fn formula(curve: Curve) -> String {
 }
 
 /// What an index stores, with whether it still holds for the index's vectors; and whether it has a sparse list.
-pub(crate) fn of_index(index: &Path) -> Result<(Option<StoredWeights>, bool), Error> {
+pub(crate) fn of_index(index: &Path) -> Result<OfIndex, Error> {
     let snapshot = IndexReader::open(index)?.snapshot();
     let settings = snapshot.settings();
-    Ok((stored_weights(index, &settings.fingerprint)?, settings.sparse.is_some()))
+    let stored = stored_weights(index, &settings.fingerprint)?;
+    Ok(OfIndex { stored, has_sparse: settings.sparse.is_some(), fingerprint: settings.fingerprint.clone() })
+}
+
+/// What of an index says how it is searched.
+pub(crate) struct OfIndex {
+    pub(crate) stored: Option<StoredWeights>,
+    pub(crate) has_sparse: bool,
+    pub(crate) fingerprint: Fingerprint,
 }
 
 /// Says that a part of what is stored does not count.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use berth_eval::{Dataset, Evaluation, PERSISTENCE, Run, overlap_at, rank_biased_overlap};
+use berth_eval::{Dataset, Evaluation, Measure, PERSISTENCE, Run, Scores, overlap_at, rank_biased_overlap};
 use berth_index::{Alternate, IndexReader};
 use berth_types::{Mode, Query};
 use serde::Serialize;
@@ -17,6 +17,8 @@ use crate::{Error, Home};
 
 /// Documents asked for with each question.
 const DEPTH: usize = 100;
+/// What judged answers are compared by.
+const JUDGED_BY: Measure = Measure::Ndcg(Some(10));
 /// Places that the overlap looks at.
 const HEAD: usize = 10;
 /// Questions named that are answered most differently.
@@ -168,8 +170,8 @@ pub fn compare_with_next(
                 .warnings
                 .push(format!("{absent} of {all} judged documents are not in the index: they count as missed"));
         }
-        if dataset.unknown_queries > 0 {
-            let count = dataset.unknown_queries;
+        if !dataset.unknown_queries.is_empty() {
+            let count = dataset.unknown_queries.len();
             comparison.warnings.push(format!("{count} judged queries have no text and are left out"));
         }
         comparison.judged = Some(judged);
@@ -270,10 +272,10 @@ fn judge(one: &Side, other: &Side, dataset: &Dataset, cancel: &AtomicBool) -> Re
         };
         judgement.queries = index.per_query.len();
         let pairs = index.per_query.iter().zip(&next.per_query);
-        let differences: Vec<f64> = pairs.map(|((_, index), (_, next))| next.ndcg_at_10 - index.ndcg_at_10).collect();
+        let differences: Vec<f64> = pairs.map(|((_, index), (_, next))| ndcg(next) - ndcg(index)).collect();
         let judged = JudgedMode {
-            index: index.mean.ndcg_at_10,
-            next: next.mean.ndcg_at_10,
+            index: ndcg(&index.mean),
+            next: ndcg(&next.mean),
             better: differences.iter().filter(|&&difference| difference > 0.0).count(),
             worse: differences.iter().filter(|&&difference| difference < 0.0).count(),
         };
@@ -290,7 +292,11 @@ fn evaluated(side: &Side, dataset: &Dataset, mode: Mode, cancel: &AtomicBool) ->
         }
         run.insert(&query.id, side.rank(&query.text, mode)?)?;
     }
-    Ok(Some(berth_eval::evaluate(&run, &dataset.qrels)))
+    Ok(Some(berth_eval::evaluate(&run, &dataset.qrels, &[JUDGED_BY])))
+}
+
+fn ndcg(scores: &Scores) -> f64 {
+    scores.get(JUDGED_BY).unwrap_or(0.0)
 }
 
 /// None of nothing.

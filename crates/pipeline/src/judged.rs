@@ -1,0 +1,39 @@
+//! Judgements against the documents that are there: what is unknown is counted and named, or refused.
+
+use berth_eval::Dataset;
+use berth_index::Snapshot;
+
+use crate::Error;
+
+/// Unknown ids that a warning names.
+const NAMED: usize = 3;
+
+/// What a reader should know of judgements of queries and documents that are not there; documents that an index lacks count as
+/// missed.
+///
+/// # Errors
+/// `UnknownJudgements` when `strict` and there are some.
+pub(crate) fn unknown_judgements(dataset: &Dataset, snapshot: &Snapshot, strict: bool) -> Result<Vec<String>, Error> {
+    let documents = snapshot.records()?;
+    let unknown = dataset.unknown_judgements(|document| documents.contains_key(document));
+    if strict {
+        unknown.require_none()?;
+    }
+    let mut warnings = Vec::new();
+    let some = |ids: &mut dyn Iterator<Item = &str>| ids.take(NAMED).collect::<Vec<_>>().join(", ");
+    if !unknown.queries.is_empty() {
+        let (count, of) = (unknown.queries.len(), unknown.query_judgements);
+        let named = some(&mut unknown.queries.iter().map(String::as_str));
+        warnings.push(format!("{count} judged queries have no text; their {of} judgements are left out: {named}, …"));
+    }
+    if !unknown.documents.is_empty() {
+        let count = unknown.documents.len();
+        let named = some(&mut unknown.documents.iter().map(|(_, document)| document.as_str()));
+        warnings
+            .push(format!("{count} judgements are of documents that are not there, and count as missed: {named}, …"));
+    }
+    if dataset.qrels.repeated() > 0 {
+        warnings.push(format!("{} judgements stand twice and count once", dataset.qrels.repeated()));
+    }
+    Ok(warnings)
+}

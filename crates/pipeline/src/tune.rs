@@ -1,0 +1,415 @@
+//! Fits the joining of an index's lists to judgements: every list is asked once, and all settings are tried in memory.
+//!
+//! What is chosen is held against queries that had no say in it, and is only stored where it gains on them and not by chance.
+
+mod gather;
+mod space;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use berth_eval::{
+    CompareOptions, Comparison, Dataset, EvalQuery, Measure, Qrels, Run, TuneOptions, Tuning, compare_values,
+};
+use berth_index::{Snapshot, store_weights};
+use berth_types::{Profile, Rerank, RowKind};
+use rayon::prelude::*;
+use serde::Serialize;
+
+use crate::collection_index::CollectionIndex;
+use crate::encoding::{EncoderChoice, open_encoder};
+use crate::judged::unknown_judgements;
+use crate::profile::SavedProfile;
+use crate::searcher::{Searcher, SearcherOptions};
+use crate::{Encoders, Error, Home, Progress, open_token_encoder};
+use gather::Gathered;
+use space::{Offers, Setting, Space, TITLE_BOOSTS};
+
+/// Fewest queries that settings are fitted to: below, no gain of a likely size is told from chance (docs/tuning.md).
+const LEAST_QUERIES: usize = 50;
+/// Most queries that are asked, a seeded sample where there are more: their lists are kept in memory.
+const MOST_QUERIES: usize = 3000;
+/// Documents that a user sees, which settings are compared by unless a measure looks deeper.
+const SHOWN: usize = 10;
+/// Chance of a gain where there is none, from which on it does not count.
+const SIGNIFICANT: f64 = 0.05;
+
+/// What to fit, and to what.
+#[derive(Debug, Clone)]
+pub struct TuneSettings {
+    /// Folder in BEIR layout.
+    pub dataset: PathBuf,
+    /// Which judgements; no others are read.
+    pub split: String,
+    /// The index to fit, and to store what was chosen in; none: that of the collection.
+    pub index: Option<PathBuf>,
+    /// Which model.
+    pub encoder: EncoderChoice,
+    /// What settings are compared by.
+    pub measure: Measure,
+    /// Whether late interaction is tried, of an index that has token rows.
+    pub late: bool,
+    /// Windows to try, as ids and overlap; empty: that of the index. The collection is indexed once for each.
+    pub windows: Vec<(Option<usize>, Option<usize>)>,
+    /// Folder in which indexes of collections are kept; `None`: in `BERTH_HOME/cache/eval`.
+    pub cache: Option<PathBuf>,
+    /// Whether what was chosen is stored in `index`.
+    pub store: bool,
+    /// Whether judgements of unknown queries and documents are an error.
+    pub strict: bool,
+    /// How the choice is made.
+    pub search: TuneOptions,
+}
+
+/// What was chosen, what it is worth, and whether that is enough.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TuneReport {
+    /// Name of the collection.
+    pub dataset: String,
+    /// Which judgements.
+    pub split: String,
+    /// Queries that count.
+    pub queries: usize,
+    /// Whether the gain counts.
+    pub ships: bool,
+    /// Why, or why not.
+    pub reason: String,
+    /// What each query scores by default, and held out by what was chosen without it.
+    pub held_out: Comparison,
+    /// Mean of what was chosen on the queries that it was chosen by: more than it is worth.
+    pub fitted: f64,
+    /// What was chosen on all queries, with what it holds for.
+    pub profile: SavedProfile,
+    /// The window that was chosen, of several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window: Option<TunedWindow>,
+    /// Each held-out part.
+    pub folds: Vec<FoldReport>,
+    /// Settings that were tried.
+    pub settings: usize,
+    /// What parts were drawn by.
+    pub seed: u64,
+    /// How cautious the choice was: standard errors of a gain that do not count.
+    pub caution: f64,
+    /// Version of Berth.
+    pub version: &'static str,
+    /// Wall time.
+    pub seconds: f64,
+    /// Whether it is stored in the index.
+    pub stored: bool,
+    /// What the reader should know.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+    /// Each query with what it scores by default, and held out.
+    #[serde(skip)]
+    pub per_query: Vec<TunedQuery>,
+}
+
+/// A window to cut passages by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct TunedWindow {
+    /// Ids in a window; none: the card's.
+    pub window_tokens: Option<usize>,
+    /// Ids that neighbouring windows share; none: the default.
+    pub overlap_tokens: Option<usize>,
+}
+
+/// One held-out part.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct FoldReport {
+    /// Its queries.
+    pub queries: usize,
+    /// What they score by default.
+    pub default: f64,
+    /// What they score by what was chosen on all others.
+    pub tuned: f64,
+    /// That choice.
+    pub chosen: Profile,
+}
+
+/// What one query scores.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TunedQuery {
+    /// Its id.
+    pub id: String,
+    /// What it asks.
+    pub text: String,
+    /// By default.
+    pub default: f64,
+    /// By what was chosen without it.
+    pub held_out: f64,
+}
+
+/// Fits how an index is searched to judgements of its documents, and stores it where it gains on queries that it was not fitted
+/// to. `Ok(None)`: interrupted, and nothing stored.
+///
+/// # Errors
+/// A folder that is no collection, or of other documents; `InvalidSettings` for too few queries or a split that is to judge, not
+/// to fit; a model that is not installed; a damaged index.
+pub fn tune(
+    home: &Home,
+    settings: &TuneSettings,
+    progress: &mut dyn Progress,
+    cancel: &AtomicBool,
+) -> Result<Option<TuneReport>, Error> {
+    let started = Instant::now();
+    let dataset = Dataset::open(&settings.dataset, &settings.split)?;
+    let queries = sampled(&dataset.queries, settings.search.seed);
+    if queries.len() < LEAST_QUERIES {
+        return Err(Error::InvalidSettings(format!(
+            "tuning needs {LEAST_QUERIES} judged queries, and '{}' of {} has {}; below that no gain is told from chance",
+            dataset.split,
+            dataset.dir.display(),
+            queries.len()
+        )));
+    }
+    let Some(sides) = open_sides(home, settings, progress, cancel)? else { return Ok(None) };
+    let mut warnings = unknown_judgements(&dataset, &sides[0].snapshot, settings.strict)?;
+    if queries.len() < dataset.queries.len() {
+        warnings.push(format!("{} of {} queries were drawn", queries.len(), dataset.queries.len()));
+    }
+    progress.stage(&format!("asking {} queries", queries.len() * sides.len()));
+    let mut asked = Vec::with_capacity(sides.len());
+    for side in &sides {
+        let Some(of_side) = ask(side, &queries, settings.late, cancel)? else { return Ok(None) };
+        asked.push(of_side);
+    }
+    let space = Space::of(Offers {
+        sparse: sides[0].searcher.sparse.is_some(),
+        several_chunks: asked.iter().flatten().flatten().any(Gathered::has_several_chunks),
+        titles: sides[0].has_titles,
+        late: settings.late,
+        windows: sides.len(),
+    });
+    let axes = space.axes();
+    progress.stage("trying settings in memory");
+    let mut of_setting = |point: &[usize]| {
+        if cancel.load(Ordering::Relaxed) {
+            return Err(Stopped::Cancelled);
+        }
+        let setting = space.setting(point);
+        let side = setting.window;
+        Ok(scores(&sides[side], &queries, &asked[side], (&setting, point[BOOST_AXIS]), settings.measure)?)
+    };
+    let tuning = match berth_eval::tune(&axes, &settings.search, &mut of_setting) {
+        Ok(tuning) => tuning,
+        Err(Stopped::Cancelled) => return Ok(None),
+        Err(Stopped::Failed(error)) => return Err(error),
+    };
+    let mut report = report(&dataset, &queries, settings, (&space, &tuning), &sides[0])?;
+    report.warnings = warnings;
+    if sides.len() > 1 {
+        report.window = Some(sides[space.setting(&tuning.chosen).window].window);
+    }
+    if let Some(index) = settings.index.as_ref().filter(|_| settings.store && report.ships) {
+        store_weights(index, report.profile.profile.clone())?;
+        report.stored = true;
+    }
+    report.seconds = started.elapsed().as_secs_f64();
+    Ok(Some(report))
+}
+
+/// Position of the title boost in a point of the space.
+const BOOST_AXIS: usize = 2;
+
+/// Why the search for settings ended early.
+enum Stopped {
+    Cancelled,
+    Failed(Error),
+}
+
+impl From<Error> for Stopped {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// An index to ask, the collection's documents cut by one window.
+struct Side {
+    searcher: Searcher,
+    snapshot: Arc<Snapshot>,
+    window: TunedWindow,
+    has_titles: bool,
+    qrels: Qrels,
+}
+
+fn open_sides(
+    home: &Home,
+    settings: &TuneSettings,
+    progress: &mut dyn Progress,
+    cancel: &AtomicBool,
+) -> Result<Option<Vec<Side>>, Error> {
+    let rerank = settings.late.then(Rerank::default);
+    if let Some(index) = &settings.index {
+        let options = SearcherOptions { rerank, ..SearcherOptions::default() };
+        let searcher = Searcher::open(home, index, &settings.encoder, &options)?;
+        let window = TunedWindow { window_tokens: None, overlap_tokens: None };
+        return Ok(Some(vec![side(searcher, window, settings)?]));
+    }
+    let encoder = open_encoder(home, &settings.encoder, None)?;
+    let tokens = open_token_encoder(home, &settings.encoder, None, settings.late)?;
+    let encoders = Encoders { dense: &encoder, tokens: tokens.as_ref(), sparse: None };
+    let windows = if settings.windows.is_empty() { &[(None, None)][..] } else { &settings.windows };
+    let mut sides = Vec::with_capacity(windows.len());
+    for &(window_tokens, overlap_tokens) in windows {
+        let collection = CollectionIndex {
+            dir: &settings.dataset,
+            window_tokens,
+            overlap_tokens,
+            rows: RowKind::default(),
+            cache: settings.cache.as_deref(),
+            rebuild: false,
+        };
+        let Some((index, _)) = collection.built(home, encoders, progress, cancel)? else { return Ok(None) };
+        let searcher = Searcher::with_encoders(&index, Some(encoder.clone()), tokens.clone(), None)?;
+        sides.push(side(searcher, TunedWindow { window_tokens, overlap_tokens }, settings)?);
+    }
+    Ok(Some(sides))
+}
+
+/// Judgements name documents by their number in the index, so that what is found need not be read. What the index lacks keeps a
+/// name that no document has.
+fn side(searcher: Searcher, window: TunedWindow, settings: &TuneSettings) -> Result<Side, Error> {
+    let dataset = Dataset::open(&settings.dataset, &settings.split)?;
+    let snapshot = searcher.reader().snapshot();
+    let mut qrels = Qrels::default();
+    let mut has_titles = false;
+    for (query, judgements) in dataset.qrels.iter() {
+        for (document, &grade) in judgements {
+            let number = snapshot.document_number(document)?;
+            let name = number.map_or_else(|| format!("missing {document}"), |number| number.to_string());
+            qrels.insert(query, &name, grade);
+            if !has_titles && number.is_some() {
+                has_titles = snapshot.document(document)?.is_some_and(|stored| !stored.document.title.is_empty());
+            }
+        }
+    }
+    Ok(Side { searcher, snapshot, window, has_titles, qrels })
+}
+
+/// A seeded draw where there are too many; in their own order.
+fn sampled(queries: &[EvalQuery], seed: u64) -> Vec<EvalQuery> {
+    let drawn = |query: &EvalQuery| {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&seed.to_le_bytes()).update(query.id.as_bytes());
+        *hasher.finalize().as_bytes()
+    };
+    let mut keys: Vec<_> = queries.iter().map(drawn).collect();
+    if keys.len() <= MOST_QUERIES {
+        return queries.to_vec();
+    }
+    let last = *keys.select_nth_unstable(MOST_QUERIES - 1).1;
+    queries.iter().filter(|query| drawn(query) <= last).cloned().collect()
+}
+
+fn ask(
+    side: &Side,
+    queries: &[EvalQuery],
+    late: bool,
+    cancel: &AtomicBool,
+) -> Result<Option<Vec<Option<Gathered>>>, Error> {
+    let boosts = if side.has_titles { &TITLE_BOOSTS[..] } else { &TITLE_BOOSTS[..1] };
+    let gather = |query: &EvalQuery| {
+        if cancel.load(Ordering::Relaxed) { Ok(None) } else { side.searcher.gather(&query.text, boosts, late) }
+    };
+    let asked: Vec<Option<Gathered>> = queries.par_iter().map(gather).collect::<Result<_, Error>>()?;
+    Ok((!cancel.load(Ordering::Relaxed)).then_some(asked))
+}
+
+/// What each query that counts scores under a setting, by query id.
+fn scores(
+    side: &Side,
+    queries: &[EvalQuery],
+    asked: &[Option<Gathered>],
+    (setting, boost): (&Setting, usize),
+    measure: Measure,
+) -> Result<Vec<f64>, Error> {
+    let k = measure.cut().unwrap_or(SHOWN).max(SHOWN);
+    let late_weight = side.searcher.tokens.as_ref().map_or(0.0, crate::TokenEncoder::weight);
+    let answer = |gathered: &Option<Gathered>| match gathered {
+        None => Ok(Vec::new()),
+        Some(gathered) => gathered.ranked(&side.snapshot, setting, (boost, late_weight), k),
+    };
+    let rankings: Vec<Vec<(u64, f32)>> = asked.par_iter().map(answer).collect::<Result<_, Error>>()?;
+    let mut run = Run::new();
+    for (query, ranking) in queries.iter().zip(rankings) {
+        run.insert(&query.id, ranking.into_iter().map(|(number, score)| (number.to_string(), score)).collect())?;
+    }
+    let drawn: Vec<&str> = queries.iter().map(|query| query.id.as_str()).collect();
+    let evaluation = berth_eval::evaluate(&run, &side.qrels, &[measure]);
+    let drawn: std::collections::HashSet<&str> = drawn.into_iter().collect();
+    let values = evaluation.values(measure).unwrap_or_default();
+    let of_drawn = evaluation.per_query.iter().zip(values).filter(|((query, _), _)| drawn.contains(query.as_str()));
+    Ok(of_drawn.map(|(_, value)| value).collect())
+}
+
+fn report(
+    dataset: &Dataset,
+    queries: &[EvalQuery],
+    settings: &TuneSettings,
+    (space, tuning): (&Space, &Tuning),
+    side: &Side,
+) -> Result<TuneReport, Error> {
+    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
+    let options = CompareOptions { seed: settings.search.seed, ..CompareOptions::default() };
+    let held_out = compare_values(&tuning.default, &tuning.held_out, settings.measure, &options)?;
+    let is_default = tuning.chosen.iter().all(|&position| position == 0);
+    let Comparison { difference, p_value, .. } = held_out;
+    let (ships, reason) = if is_default {
+        (false, "nothing tried is better than what is built in".to_owned())
+    } else if difference <= 0.0 {
+        (false, format!("on held-out queries it does not gain ({difference:+.4})"))
+    } else if p_value >= SIGNIFICANT {
+        (false, format!("its gain on held-out queries, {difference:+.4}, may be chance (p = {p_value:.3})"))
+    } else {
+        (true, format!("it gains {difference:+.4} on held-out queries (p = {p_value:.3})"))
+    };
+    let origin = format!(
+        "tuned on {} {} ({} queries, seed {}): {} {:.4} to {:.4} held out, p {p_value:.3}",
+        dataset.name,
+        dataset.split,
+        tuning.default.len(),
+        settings.search.seed,
+        settings.measure,
+        held_out.mean_a,
+        held_out.mean_b
+    );
+    let pick = |values: &[f64], of: &[usize]| mean(&of.iter().map(|&query| values[query]).collect::<Vec<_>>());
+    let folds = tuning.folds.iter().map(|fold| FoldReport {
+        queries: fold.queries.len(),
+        default: pick(&tuning.default, &fold.queries),
+        tuned: pick(&tuning.held_out, &fold.queries),
+        chosen: space.profile(&fold.chosen, None),
+    });
+    let texts: HashMap<&str, &str> = queries.iter().map(|query| (query.id.as_str(), query.text.as_str())).collect();
+    let relevant = side.qrels.iter().filter(|(_, judgements)| judgements.values().any(|&grade| grade > 0));
+    let counted = relevant.filter_map(|(id, _)| Some((id, *texts.get(id)?)));
+    let per_query =
+        counted.zip(tuning.default.iter().zip(&tuning.held_out)).map(|((id, text), (&default, &held_out))| {
+            TunedQuery { id: id.to_owned(), text: text.to_owned(), default, held_out }
+        });
+    let fingerprint = &side.snapshot.settings().fingerprint;
+    Ok(TuneReport {
+        dataset: dataset.name.clone(),
+        split: dataset.split.clone(),
+        queries: tuning.default.len(),
+        ships,
+        reason,
+        held_out,
+        fitted: mean(&tuning.fitted),
+        profile: SavedProfile::new(space.profile(&tuning.chosen, Some(origin)), fingerprint),
+        window: None,
+        folds: folds.collect(),
+        settings: tuning.settings,
+        seed: settings.search.seed,
+        caution: tuning.caution,
+        version: env!("CARGO_PKG_VERSION"),
+        seconds: 0.0,
+        stored: false,
+        warnings: Vec::new(),
+        per_query: per_query.collect(),
+    })
+}

@@ -1,0 +1,165 @@
+//! What all lists say to a question, deep enough that every setting's answer can be computed from it without asking again.
+
+use std::collections::{HashMap, HashSet};
+use std::time::SystemTime;
+
+use berth_index::fusion::{self, DocScore, HalfList, SparseList};
+use berth_index::{ChunkHit, Snapshot};
+use berth_types::{Aggregate, DenseSearch, Mode, Query, TokenMatrix};
+
+use super::space::Setting;
+use crate::lists::depth_for;
+use crate::narrow::DEEPER;
+use crate::rerank::{Blend, rerank};
+use crate::search::{Ranked, is_like_cosine};
+use crate::{Error, Searcher};
+
+/// Chunks asked of each list.
+pub(super) const DEPTH: usize = 1000;
+
+/// The lists of one question.
+pub(super) struct Gathered {
+    dense: Vec<ChunkHit>,
+    /// By title boost.
+    lexical: Vec<Lexical>,
+    sparse: Vec<ChunkHit>,
+    /// Cosines of chunks that the dense list may lack.
+    cosines: HashMap<u64, f32>,
+    /// Sparse scores of chunks that the sparse list may lack.
+    sparse_scores: HashMap<u64, f32>,
+    /// Those chunks that are the first of their document.
+    first_chunks: HashSet<u64>,
+    /// The question token by token, where late interaction is tried.
+    tokens: Option<TokenMatrix>,
+}
+
+struct Lexical {
+    hits: Vec<ChunkHit>,
+    ceiling: f32,
+}
+
+impl Searcher {
+    /// Asks all lists; none where the question has no words. Lexical ones are asked for each of `boosts`.
+    pub(super) fn gather(&self, text: &str, boosts: &[f32], late: bool) -> Result<Option<Gathered>, Error> {
+        let snapshot = self.reader.snapshot();
+        let query = Query::of_owner(text, 1, Mode::Hybrid);
+        let view = snapshot.view(query.narrowing.viewer.as_ref(), SystemTime::now())?;
+        let mut question = snapshot.question(text);
+        if !question.has_words() {
+            return Ok(None);
+        }
+        let selection = view.selection(None, Some(&question))?;
+        let mut lexical = Vec::with_capacity(boosts.len());
+        for &boost in boosts {
+            question.title_boost = boost;
+            let answer = view.lexical_within(&question, None, DEPTH)?;
+            lexical.push(Lexical { ceiling: answer.ceiling(), hits: answer.hits });
+        }
+        let row = self.embed(&question.text, &mut Vec::new())?;
+        let dense = snapshot.dense_by(&row, selection.as_deref(), DEPTH, DenseSearch::default())?;
+        let (mut sparse, mut sparse_scores) = (Vec::new(), HashMap::new());
+        let listed = |lists: &[&[ChunkHit]]| {
+            let ids: HashSet<u64> = lists.iter().flat_map(|hits| hits.iter().map(|hit| hit.chunk_id)).collect();
+            let mut ids: Vec<u64> = ids.into_iter().collect();
+            ids.sort_unstable();
+            ids
+        };
+        let mut lists: Vec<&[ChunkHit]> = lexical.iter().map(|of_boost| of_boost.hits.as_slice()).collect();
+        if self.sparse.is_some() {
+            let vector = self.embed_sparse(&question.text, &mut Vec::new())?;
+            sparse = snapshot.sparse_within(&vector, selection.as_deref(), DEPTH)?;
+            lists.push(&dense);
+            let chunks = listed(&lists);
+            lists.pop();
+            sparse_scores = found(&chunks, snapshot.sparse_scores(&vector, &chunks)?);
+        }
+        lists.push(&sparse);
+        let chunks = listed(&lists);
+        let cosines = found(&chunks, snapshot.dense_scores(&row, &chunks)?);
+        lists.push(&dense);
+        let chunks = listed(&lists);
+        let ordinals = snapshot.ordinals(&chunks)?;
+        let firsts = chunks.iter().zip(ordinals).filter(|(_, ordinal)| *ordinal == Some(0));
+        let first_chunks = firsts.map(|(&chunk_id, _)| chunk_id).collect();
+        let tokens = match &self.tokens {
+            Some(tokens) if late => Some(tokens.query(&question.text)?),
+            _ => None,
+        };
+        Ok(Some(Gathered { dense, lexical, sparse, cosines, sparse_scores, first_chunks, tokens }))
+    }
+}
+
+fn found(chunks: &[u64], scores: Vec<Option<f32>>) -> HashMap<u64, f32> {
+    chunks.iter().zip(scores).filter_map(|(&chunk_id, score)| Some((chunk_id, score?))).collect()
+}
+
+impl Gathered {
+    /// The best `k` documents under a setting, as a search under it finds them. `boost` is the position of its title boost.
+    pub(super) fn ranked(
+        &self,
+        snapshot: &Snapshot,
+        setting: &Setting,
+        (boost, late_weight): (usize, f32),
+        k: usize,
+    ) -> Result<Vec<(u64, f32)>, Error> {
+        let lexical_hits = &self.lexical[boost];
+        let lexical = self.half(&lexical_hits.hits, setting, k).under(lexical_hits.ceiling);
+        let dense = self.half(&self.dense, setting, k);
+        let sparse = if setting.sparse_weight > 0.0 && !self.sparse_scores.is_empty() {
+            let list = self.half(&self.sparse, setting, k);
+            let supplied = match list.bound {
+                None => Vec::new(),
+                Some(_) => supplied(fusion::chunks_without_sparse_score(&dense, &lexical, &list), &self.sparse_scores),
+            };
+            Some(SparseList { list, supplied, weight: setting.sparse_weight })
+        } else {
+            None
+        };
+        let listed = sparse.as_ref().map(|sparse| &sparse.list);
+        let cosines = supplied(fusion::chunks_without_cosine(&dense, &lexical, listed), &self.cosines);
+        let fused = fusion::fuse_with_sparse(&dense, &lexical, &cosines, sparse.as_ref(), &setting.fusion);
+        let Some((how, tokens)) = setting.rerank.zip(self.tokens.as_ref()) else {
+            return Ok(fused.into_iter().take(k).map(|fused| (fused.document_no, fused.score)).collect());
+        };
+        let mut ranked: Vec<Ranked> = fused.into_iter().map(Ranked::from).collect();
+        let query = Query { fusion: setting.fusion, ..Query::of_owner("", k, Mode::Hybrid) };
+        let weight = how.weight.unwrap_or(late_weight).clamp(0.0, 1.0);
+        let blend = Blend { depth: how.depth.max(k), weight, scaled: !is_like_cosine(&query) };
+        rerank(snapshot, tokens, &blend, &mut ranked)?;
+        Ok(ranked.into_iter().take(k).map(|one| (one.document_no, one.score)).collect())
+    }
+
+    /// A list's documents out of its first chunks, of as many more as it takes to have `k`; never deeper than was asked.
+    fn half(&self, hits: &[ChunkHit], setting: &Setting, k: usize) -> HalfList {
+        let mut depth = depth_for(k, setting.lists).min(DEPTH);
+        loop {
+            let head = &hits[..depth.min(hits.len())];
+            let bound = fusion::bound(head, depth);
+            let list = if setting.aggregate == Aggregate::First {
+                let is_first = |hit: &&ChunkHit| self.first_chunks.contains(&hit.chunk_id);
+                let firsts: Vec<ChunkHit> = head.iter().filter(is_first).copied().collect();
+                fusion::per_document(&firsts, bound, setting.aggregate)
+            } else {
+                fusion::per_document(head, bound, setting.aggregate)
+            };
+            if list.documents.len() >= k || list.bound.is_none() || depth == DEPTH {
+                return list;
+            }
+            depth = depth.saturating_mul(DEEPER).min(DEPTH);
+        }
+    }
+
+    /// Whether some document has several of the chunks that were found.
+    pub(super) fn has_several_chunks(&self) -> bool {
+        let mut documents = HashSet::new();
+        self.dense.iter().any(|hit| !documents.insert(hit.document_no))
+    }
+}
+
+fn supplied(wanted: Vec<DocScore>, scores: &HashMap<u64, f32>) -> Vec<ChunkHit> {
+    let hits = wanted.into_iter().filter_map(|DocScore { chunk_id, document_no, .. }| {
+        let score = *scores.get(&chunk_id)?;
+        Some(ChunkHit { chunk_id, document_no, score, coverage: 0.0 })
+    });
+    hits.collect()
+}
