@@ -25,7 +25,7 @@ use crate::judged::unknown_judgements;
 use crate::profile::SavedProfile;
 use crate::searcher::{Searcher, SearcherOptions};
 use crate::{Encoders, Error, Home, Progress, open_token_encoder};
-use gather::Gathered;
+use gather::{Gathered, Read, Reading};
 use space::{Offers, Setting, Space, TITLE_BOOSTS};
 
 /// Fewest queries that settings are fitted to: below, no gain of a likely size is told from chance (docs/tuning.md).
@@ -166,7 +166,8 @@ pub fn tune(
             queries.len()
         )));
     }
-    let Some(sides) = open_sides(home, settings, progress, cancel)? else { return Ok(None) };
+    let judged = Judged { queries: &queries, qrels: &dataset.qrels };
+    let Some(sides) = open_sides(home, settings, &judged, progress, cancel)? else { return Ok(None) };
     let mut warnings = unknown_judgements(&dataset, &sides[0].snapshot, settings.strict)?;
     if queries.len() < dataset.queries.len() {
         warnings.push(format!("{} of {} queries were drawn", queries.len(), dataset.queries.len()));
@@ -186,13 +187,12 @@ pub fn tune(
     });
     let axes = space.axes();
     progress.stage("trying settings in memory");
+    let mut scorer = Scorer { queries: &queries, sides: &sides, asked: &asked, measure: settings.measure, read: None };
     let mut of_setting = |point: &[usize]| {
         if cancel.load(Ordering::Relaxed) {
             return Err(Stopped::Cancelled);
         }
-        let setting = space.setting(point);
-        let side = setting.window;
-        Ok(scores(&sides[side], &queries, &asked[side], (&setting, point[BOOST_AXIS]), settings.measure)?)
+        Ok(scorer.scores(&space.setting(point), point[BOOST_AXIS])?)
     };
     let tuning = match berth_eval::tune(&axes, &settings.search, &mut of_setting) {
         Ok(tuning) => tuning,
@@ -236,9 +236,16 @@ struct Side {
     qrels: Qrels,
 }
 
+/// The queries that were drawn, and all judgements.
+struct Judged<'a> {
+    queries: &'a [EvalQuery],
+    qrels: &'a Qrels,
+}
+
 fn open_sides(
     home: &Home,
     settings: &TuneSettings,
+    judged: &Judged,
     progress: &mut dyn Progress,
     cancel: &AtomicBool,
 ) -> Result<Option<Vec<Side>>, Error> {
@@ -247,7 +254,7 @@ fn open_sides(
         let options = SearcherOptions { rerank, ..SearcherOptions::default() };
         let searcher = Searcher::open(home, index, &settings.encoder, &options)?;
         let window = TunedWindow { window_tokens: None, overlap_tokens: None };
-        return Ok(Some(vec![side(searcher, window, settings)?]));
+        return Ok(Some(vec![side(searcher, window, judged)?]));
     }
     let encoder = open_encoder(home, &settings.encoder, None)?;
     let tokens = open_token_encoder(home, &settings.encoder, None, settings.late)?;
@@ -265,23 +272,22 @@ fn open_sides(
         };
         let Some((index, _)) = collection.built(home, encoders, progress, cancel)? else { return Ok(None) };
         let searcher = Searcher::with_encoders(&index, Some(encoder.clone()), tokens.clone(), None)?;
-        sides.push(side(searcher, TunedWindow { window_tokens, overlap_tokens }, settings)?);
+        sides.push(side(searcher, TunedWindow { window_tokens, overlap_tokens }, judged)?);
     }
     Ok(Some(sides))
 }
 
 /// Judgements name documents by their number in the index, so that what is found need not be read. What the index lacks keeps a
 /// name that no document has.
-fn side(searcher: Searcher, window: TunedWindow, settings: &TuneSettings) -> Result<Side, Error> {
-    let dataset = Dataset::open(&settings.dataset, &settings.split)?;
+fn side(searcher: Searcher, window: TunedWindow, judged: &Judged) -> Result<Side, Error> {
     let snapshot = searcher.reader().snapshot();
     let mut qrels = Qrels::default();
     let mut has_titles = false;
-    for (query, judgements) in dataset.qrels.iter() {
-        for (document, &grade) in judgements {
+    for query in judged.queries {
+        for (document, &grade) in judged.qrels.get(&query.id).into_iter().flatten() {
             let number = snapshot.document_number(document)?;
             let name = number.map_or_else(|| format!("missing {document}"), |number| number.to_string());
-            qrels.insert(query, &name, grade);
+            qrels.insert(&query.id, &name, grade);
             if !has_titles && number.is_some() {
                 has_titles = snapshot.document(document)?.is_some_and(|stored| !stored.document.title.is_empty());
             }
@@ -319,31 +325,40 @@ fn ask(
     Ok((!cancel.load(Ordering::Relaxed)).then_some(asked))
 }
 
-/// What each query that counts scores under a setting, by query id.
-fn scores(
-    side: &Side,
-    queries: &[EvalQuery],
-    asked: &[Option<Gathered>],
-    (setting, boost): (&Setting, usize),
+/// Tells what each query scores under a setting. Lists that were read in one way are kept until they are read in another: most
+/// settings that follow each other differ in how lists are joined.
+struct Scorer<'a> {
+    queries: &'a [EvalQuery],
+    sides: &'a [Side],
+    asked: &'a [Vec<Option<Gathered>>],
     measure: Measure,
-) -> Result<Vec<f64>, Error> {
-    let k = measure.cut().unwrap_or(SHOWN).max(SHOWN);
-    let late_weight = side.searcher.tokens.as_ref().map_or(0.0, crate::TokenEncoder::weight);
-    let answer = |gathered: &Option<Gathered>| match gathered {
-        None => Ok(Vec::new()),
-        Some(gathered) => gathered.ranked(&side.snapshot, setting, (boost, late_weight), k),
-    };
-    let rankings: Vec<Vec<(u64, f32)>> = asked.par_iter().map(answer).collect::<Result<_, Error>>()?;
-    let mut run = Run::new();
-    for (query, ranking) in queries.iter().zip(rankings) {
-        run.insert(&query.id, ranking.into_iter().map(|(number, score)| (number.to_string(), score)).collect())?;
+    read: Option<(usize, Reading, Vec<Option<Read>>)>,
+}
+
+impl Scorer<'_> {
+    /// Of each query that counts, by query id.
+    fn scores(&mut self, setting: &Setting, boost: usize) -> Result<Vec<f64>, Error> {
+        let (side, asked) = (&self.sides[setting.window], &self.asked[setting.window]);
+        let k = self.measure.cut().unwrap_or(SHOWN).max(SHOWN);
+        let reading = Reading { boost, aggregate: setting.aggregate, lists: setting.lists };
+        let is_read = self.read.as_ref().is_some_and(|(window, of, _)| (*window, *of) == (setting.window, reading));
+        if !is_read {
+            let read = asked.par_iter().map(|of_query| of_query.as_ref().map(|gathered| gathered.read(&reading, k)));
+            self.read = Some((setting.window, reading, read.collect()));
+        }
+        let Some((_, _, read)) = &self.read else { unreachable!("read above") };
+        let late_weight = side.searcher.tokens.as_ref().map_or(0.0, crate::TokenEncoder::weight);
+        let answer = |(gathered, read): (&Option<Gathered>, &Option<Read>)| match (gathered, read) {
+            (Some(gathered), Some(read)) => gathered.ranked(&side.snapshot, (read, setting), late_weight, k),
+            _ => Ok(Vec::new()),
+        };
+        let rankings: Vec<Vec<(u64, f32)>> = asked.par_iter().zip(read).map(answer).collect::<Result<_, Error>>()?;
+        let mut run = Run::new();
+        for (query, ranking) in self.queries.iter().zip(rankings) {
+            run.insert(&query.id, ranking.into_iter().map(|(number, score)| (number.to_string(), score)).collect())?;
+        }
+        Ok(berth_eval::evaluate(&run, &side.qrels, &[self.measure]).values(self.measure).unwrap_or_default())
     }
-    let drawn: Vec<&str> = queries.iter().map(|query| query.id.as_str()).collect();
-    let evaluation = berth_eval::evaluate(&run, &side.qrels, &[measure]);
-    let drawn: std::collections::HashSet<&str> = drawn.into_iter().collect();
-    let values = evaluation.values(measure).unwrap_or_default();
-    let of_drawn = evaluation.per_query.iter().zip(values).filter(|((query, _), _)| drawn.contains(query.as_str()));
-    Ok(of_drawn.map(|(_, value)| value).collect())
 }
 
 fn report(

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use berth_index::fusion::{self, DocScore, HalfList, SparseList};
 use berth_index::{ChunkHit, Snapshot};
-use berth_types::{Aggregate, DenseSearch, Mode, Query, TokenMatrix};
+use berth_types::{Aggregate, DenseSearch, Lists, Mode, Query, TokenMatrix};
 
 use super::space::Setting;
 use crate::lists::depth_for;
@@ -93,31 +93,58 @@ fn found(chunks: &[u64], scores: Vec<Option<f32>>) -> HashMap<u64, f32> {
     chunks.iter().zip(scores).filter_map(|(&chunk_id, score)| Some((chunk_id, score?))).collect()
 }
 
+/// What of a setting decides which documents the lists have, and what these score there; the position of its title boost and its
+/// reading of lists.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Reading {
+    pub(super) boost: usize,
+    pub(super) aggregate: Aggregate,
+    pub(super) lists: Lists,
+}
+
+/// The lists of one question, read in one way: what is left is to join them.
+pub(super) struct Read {
+    dense: HalfList,
+    lexical: HalfList,
+    /// None of an index without sparse vectors.
+    sparse: Option<HalfList>,
+    cosines: Vec<ChunkHit>,
+    sparse_scores: Vec<ChunkHit>,
+}
+
 impl Gathered {
-    /// The best `k` documents under a setting, as a search under it finds them. `boost` is the position of its title boost.
+    /// Reads the lists for an answer of `k` documents.
+    pub(super) fn read(&self, reading: &Reading, k: usize) -> Read {
+        let of_boost = &self.lexical[reading.boost];
+        let lexical = self.half(&of_boost.hits, reading, k).under(of_boost.ceiling);
+        let dense = self.half(&self.dense, reading, k);
+        let sparse = (!self.sparse_scores.is_empty()).then(|| self.half(&self.sparse, reading, k));
+        let cosines = supplied(fusion::chunks_without_cosine(&dense, &lexical, sparse.as_ref()), &self.cosines);
+        let sparse_scores = match &sparse {
+            Some(list) if list.bound.is_some() => {
+                supplied(fusion::chunks_without_sparse_score(&dense, &lexical, list), &self.sparse_scores)
+            }
+            _ => Vec::new(),
+        };
+        Read { dense, lexical, sparse, cosines, sparse_scores }
+    }
+
+    /// The best `k` documents under a setting, as a search under it finds them.
     pub(super) fn ranked(
         &self,
         snapshot: &Snapshot,
-        setting: &Setting,
-        (boost, late_weight): (usize, f32),
+        (read, setting): (&Read, &Setting),
+        late_weight: f32,
         k: usize,
     ) -> Result<Vec<(u64, f32)>, Error> {
-        let lexical_hits = &self.lexical[boost];
-        let lexical = self.half(&lexical_hits.hits, setting, k).under(lexical_hits.ceiling);
-        let dense = self.half(&self.dense, setting, k);
-        let sparse = if setting.sparse_weight > 0.0 && !self.sparse_scores.is_empty() {
-            let list = self.half(&self.sparse, setting, k);
-            let supplied = match list.bound {
-                None => Vec::new(),
-                Some(_) => supplied(fusion::chunks_without_sparse_score(&dense, &lexical, &list), &self.sparse_scores),
-            };
-            Some(SparseList { list, supplied, weight: setting.sparse_weight })
-        } else {
-            None
-        };
-        let listed = sparse.as_ref().map(|sparse| &sparse.list);
-        let cosines = supplied(fusion::chunks_without_cosine(&dense, &lexical, listed), &self.cosines);
-        let fused = fusion::fuse_with_sparse(&dense, &lexical, &cosines, sparse.as_ref(), &setting.fusion);
+        let Read { dense, lexical, cosines, .. } = read;
+        // Cosines of documents that only the sparse list has are ignored without it.
+        let sparse = read.sparse.as_ref().filter(|_| setting.sparse_weight > 0.0).map(|list| SparseList {
+            list: list.clone(),
+            supplied: read.sparse_scores.clone(),
+            weight: setting.sparse_weight,
+        });
+        let fused = fusion::fuse_with_sparse(dense, lexical, cosines, sparse.as_ref(), &setting.fusion);
         let Some((how, tokens)) = setting.rerank.zip(self.tokens.as_ref()) else {
             return Ok(fused.into_iter().take(k).map(|fused| (fused.document_no, fused.score)).collect());
         };
@@ -130,17 +157,17 @@ impl Gathered {
     }
 
     /// A list's documents out of its first chunks, of as many more as it takes to have `k`; never deeper than was asked.
-    fn half(&self, hits: &[ChunkHit], setting: &Setting, k: usize) -> HalfList {
-        let mut depth = depth_for(k, setting.lists).min(DEPTH);
+    fn half(&self, hits: &[ChunkHit], reading: &Reading, k: usize) -> HalfList {
+        let mut depth = depth_for(k, reading.lists).min(DEPTH);
         loop {
             let head = &hits[..depth.min(hits.len())];
             let bound = fusion::bound(head, depth);
-            let list = if setting.aggregate == Aggregate::First {
+            let list = if reading.aggregate == Aggregate::First {
                 let is_first = |hit: &&ChunkHit| self.first_chunks.contains(&hit.chunk_id);
                 let firsts: Vec<ChunkHit> = head.iter().filter(is_first).copied().collect();
-                fusion::per_document(&firsts, bound, setting.aggregate)
+                fusion::per_document(&firsts, bound, reading.aggregate)
             } else {
-                fusion::per_document(head, bound, setting.aggregate)
+                fusion::per_document(head, bound, reading.aggregate)
             };
             if list.documents.len() >= k || list.bound.is_none() || depth == DEPTH {
                 return list;

@@ -4,12 +4,12 @@ use std::num::NonZeroUsize;
 
 use berth_types::{Aggregate, Fusion, Lists, Normalize, Profile, Rerank, Reranker, SPARSE_WEIGHT};
 
-/// Steps of a share from 0 to 1, for the halves.
+/// Steps of a share from 0 to 1, for the fusion that is the default.
 const FINE_STEPS: u8 = 20;
-/// The same for reciprocal ranks, which a share moves less.
+/// The same for the others: the more settings, the more of them are better by chance.
 const COARSE_STEPS: u8 = 10;
 /// Constants of reciprocal rank fusion.
-const RRF_K: [f32; 4] = [10.0, 30.0, 60.0, 120.0];
+const RRF_K: [f32; 2] = [10.0, 60.0];
 /// Shares of the sparse list.
 const SPARSE_WEIGHTS: [f32; 5] = [0.0, 0.05, 0.2, 0.3, 0.5];
 /// Chunks asked of each list.
@@ -132,7 +132,7 @@ fn fusions() -> Vec<Fusion> {
     let scales = [Normalize::Max, Normalize::MinMax, Normalize::ZScore, Normalize::Bounds];
     let convex = scales
         .into_iter()
-        .flat_map(|normalize| shares(FINE_STEPS).map(move |dense_weight| Fusion::Convex { dense_weight, normalize }));
+        .flat_map(|normalize| shares(COARSE_STEPS).map(move |dense_weight| Fusion::Convex { dense_weight, normalize }));
     let rrf =
         RRF_K.into_iter().flat_map(|k| shares(COARSE_STEPS).map(move |dense_weight| Fusion::Rrf { k, dense_weight }));
     adaptive.chain(convex).chain(rrf).collect()
@@ -146,13 +146,13 @@ mod tests {
     fn the_first_point_is_what_is_built_in_and_axes_without_a_choice_have_one_value() {
         let nothing = Offers { sparse: false, several_chunks: false, titles: false, late: false, windows: 1 };
         let space = Space::of(nothing);
-        assert_eq!(space.axes(), [149, 1, 1, 4, 1, 1, 1]);
+        assert_eq!(space.axes(), [87, 1, 1, 4, 1, 1, 1]);
         assert_eq!(space.profile(&[0; 7], None), Profile::default());
         let all = Space::of(Offers { sparse: true, several_chunks: true, titles: true, late: true, windows: 3 });
-        assert_eq!(all.axes(), [149, 5, 4, 4, 6, 10, 3]);
+        assert_eq!(all.axes(), [87, 5, 4, 4, 6, 10, 3]);
         let profile = all.profile(&[0; 7], None);
         assert_eq!(profile, Profile { sparse_weight: Some(SPARSE_WEIGHT), ..Profile::default() });
         let last: Vec<usize> = all.axes().iter().map(|values| values - 1).collect();
-        assert_eq!(all.setting(&last).fusion, Fusion::Rrf { k: 120.0, dense_weight: 1.0 });
+        assert_eq!(all.setting(&last).fusion, Fusion::Rrf { k: 60.0, dense_weight: 1.0 });
     }
 }
