@@ -137,10 +137,6 @@ impl QueryAdapter {
         &self.provenance
     }
 
-    pub(crate) fn residual(&self) -> &Residual {
-        &self.residual
-    }
-
     /// Adapts one query vector; what comes back has unit length.
     ///
     /// # Errors

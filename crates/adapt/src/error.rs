@@ -53,6 +53,20 @@ pub enum Error {
         /// What it may be, in words.
         wanted: &'static str,
     },
+    /// A row is named that is not there.
+    #[error("row {row} is named where there are {rows}")]
+    RowMissing {
+        /// The row named, from 0.
+        row: usize,
+        /// Rows there are.
+        rows: usize,
+    },
+    /// There is nothing to learn or to validate from.
+    #[error("none of {queries} queries has a document that answers it")]
+    NoPairs {
+        /// Queries received.
+        queries: usize,
+    },
     /// Bytes are not what this crate writes.
     #[error("not an adapter or map of Berth: {reason}")]
     Foreign {
@@ -91,7 +105,9 @@ impl Error {
             | Self::SizeMismatch { .. }
             | Self::NotFinite { .. }
             | Self::NoDirection { .. }
-            | Self::Setting { .. } => ErrorKind::InvalidInput,
+            | Self::Setting { .. }
+            | Self::RowMissing { .. }
+            | Self::NoPairs { .. } => ErrorKind::InvalidInput,
             Self::Foreign { .. } | Self::OtherFormat { .. } | Self::Damaged { .. } | Self::OtherKind { .. } => {
                 ErrorKind::Corrupted
             }

@@ -8,7 +8,9 @@ mod container;
 mod error;
 mod numeric;
 mod rows;
+mod train;
 
 pub use adapter::{AdapterShape, Provenance, QueryAdapter};
 pub use error::Error;
 pub use rows::Rows;
+pub use train::{EpochReport, Examples, Stop, TrainOptions, TrainReport, Trained, Validation, train};

@@ -1,0 +1,257 @@
+//! Learns a query adapter from queries and the documents that answer them.
+//!
+//! InfoNCE (van den Oord, Li and Vinyals, *Representation learning with contrastive predictive coding*, 2018): each query is
+//! to score its document above all candidates. Vectors of documents are frozen. What is learned is kept only as far as
+//! queries held out by the caller gain by it.
+
+mod candidates;
+mod loss;
+mod parameters;
+#[cfg(test)]
+mod tests;
+
+use crate::numeric::SplitMix64;
+use crate::{AdapterShape, Error, Provenance, QueryAdapter, Rows};
+use candidates::Candidates;
+use loss::{Objective, Pair};
+use parameters::{Adam, Parameters};
+
+/// Queries and the documents that answer them, by row.
+#[derive(Debug, Clone, Copy)]
+pub struct Examples<'a> {
+    /// `[queries, dimensions]`, of unit length.
+    pub queries: Rows<'a>,
+    /// For each query the rows of documents that answer it. A query without any is passed over.
+    pub positives: &'a [Vec<u32>],
+    /// For each query the rows of documents that are close to it and do not answer it; empty where none were sought. They
+    /// count only where not all documents are candidates.
+    pub negatives: &'a [Vec<u32>],
+}
+
+/// How to learn. The defaults suit some hundreds to some thousands of queries.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrainOptions {
+    /// What the adapter is made of.
+    pub shape: AdapterShape,
+    /// Cosines are divided by it before the softmax.
+    pub temperature: f32,
+    /// Step size of Adam.
+    pub learning_rate: f32,
+    /// Share of `learning_rate` by which parameters shrink towards the identity with each step (Loshchilov and Hutter,
+    /// *Decoupled weight decay regularization*, 2019).
+    pub weight_decay: f32,
+    /// Weight of 1 − cos(q, q′) in the loss: keeps adapted queries near to what they were.
+    pub identity_weight: f32,
+    /// Pairs of a query and a document to a step.
+    pub batch_pairs: usize,
+    /// Passes over all pairs, at most.
+    pub epochs: usize,
+    /// Epochs without a better validation after which training ends.
+    pub patience: usize,
+    /// Validation has to be better than the best so far by more than this to count.
+    pub min_improvement: f64,
+    /// Documents that a query is compared with: all, where there are no more; else the batch's documents and mined
+    /// negatives, filled up by documents drawn anew for each batch.
+    pub max_candidates: usize,
+    /// Seed of the first parameters, the order of pairs and the documents drawn.
+    pub seed: u64,
+}
+
+impl Default for TrainOptions {
+    fn default() -> Self {
+        Self {
+            shape: AdapterShape::LowRank(64),
+            temperature: 0.05,
+            learning_rate: 1e-3,
+            weight_decay: 0.01,
+            identity_weight: 0.0,
+            batch_pairs: 128,
+            epochs: 40,
+            patience: 4,
+            min_improvement: 1e-4,
+            max_candidates: 32_768,
+            seed: 0,
+        }
+    }
+}
+
+/// By what an epoch is judged.
+pub enum Validation<'a> {
+    /// By nothing: the last epoch is kept.
+    None,
+    /// By the loss of queries that are not learned from, at the temperature that suits them best, so that being less sure of
+    /// everything is no gain: lower is better.
+    Loss(Examples<'a>),
+    /// By any figure of the adapter: higher is better. NaN is worse than all.
+    Score(&'a mut dyn FnMut(&QueryAdapter) -> f64),
+}
+
+/// An adapter and how it came to be.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trained {
+    /// The adapter of the best epoch; at epoch 0, the identity.
+    pub adapter: QueryAdapter,
+    /// How training went.
+    pub report: TrainReport,
+}
+
+/// How training went.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrainReport {
+    /// Pairs of a query and a document learned from.
+    pub pairs: usize,
+    /// Validation of the identity; none without validation.
+    pub initial_validation: Option<f64>,
+    /// All epochs that were finished, in order.
+    pub epochs: Vec<EpochReport>,
+    /// The epoch that was kept, from 1; 0 is the identity.
+    pub best_epoch: usize,
+    /// Why training ended.
+    pub stopped: Stop,
+}
+
+/// How an epoch went.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EpochReport {
+    /// Mean loss of its pairs, each before the step that it was part of.
+    pub train_loss: f64,
+    /// The held-out loss or the caller's score after it; none without validation.
+    pub validation: Option<f64>,
+}
+
+/// Why training ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// All epochs were run.
+    Epochs,
+    /// Validation got no better for as long as patience lasts.
+    Patience,
+    /// The caller wanted it to.
+    Cancelled,
+    /// A loss or a parameter was no finite number any more; what was good before is kept.
+    NotFinite,
+}
+
+/// Learns an adapter from `training` over `documents` (`[documents, dimensions]`, of unit length).
+///
+/// `cancelled` is asked before each batch. The result does not depend on the number of threads.
+///
+/// # Errors
+/// `Setting` for an option out of its range; `SizeMismatch` when dimensions or numbers of rows do not agree;
+/// `RowMissing` when a positive or negative is no row of `documents`; `NoPairs` when there is nothing to learn or validate from.
+pub fn train(
+    documents: Rows<'_>,
+    training: Examples<'_>,
+    validation: &mut Validation<'_>,
+    options: &TrainOptions,
+    provenance: &Provenance,
+    cancelled: &dyn Fn() -> bool,
+) -> Result<Trained, Error> {
+    options.check()?;
+    let mut pairs = training.pairs(documents)?;
+    let held_out = match validation {
+        Validation::Loss(examples) => Some(examples.pairs(documents)?),
+        Validation::None | Validation::Score(_) => None,
+    };
+    let provenance = Provenance { seed: options.seed, ..provenance.clone() };
+    let mut random = SplitMix64::new(options.seed);
+    let mut parameters = Parameters::identity(options.shape, documents.dimensions(), &mut random)?;
+    let mut adam = Adam::new(&parameters);
+    let objective = Objective { temperature: options.temperature, identity_weight: options.identity_weight };
+    let candidates = Candidates::new(documents, options.max_candidates);
+    // The same documents each time, so that epochs are measured alike.
+    let mut validate = |parameters: &Parameters| match validation {
+        Validation::None => None,
+        Validation::Loss(examples) => held_out.as_ref().map(|pairs| {
+            candidates.mean_loss(examples, pairs, parameters, objective, options.batch_pairs, options.seed)
+        }),
+        Validation::Score(score) => Some(score(&parameters.adapter(&provenance))),
+    };
+    let initial_validation = validate(&parameters);
+    let lower_is_better = held_out.is_some();
+    let mut report = TrainReport {
+        pairs: pairs.len(),
+        initial_validation,
+        epochs: Vec::new(),
+        best_epoch: 0,
+        stopped: Stop::Epochs,
+    };
+    let mut best = parameters.clone();
+    let mut best_validation = initial_validation;
+    'epochs: for epoch in 1..=options.epochs {
+        random.shuffle(&mut pairs);
+        let mut loss_sum = 0.0;
+        for batch in pairs.chunks(options.batch_pairs) {
+            if cancelled() {
+                report.stopped = Stop::Cancelled;
+                break 'epochs;
+            }
+            let (loss, gradient) = candidates.gradient(&training, batch, &parameters, objective, &mut random);
+            adam.step(&mut parameters, &gradient, options.learning_rate, options.weight_decay);
+            if !(loss.is_finite() && parameters.are_finite()) {
+                report.stopped = Stop::NotFinite;
+                break 'epochs;
+            }
+            loss_sum += loss;
+        }
+        let figure = validate(&parameters);
+        report.epochs.push(EpochReport { train_loss: loss_sum / pairs.len() as f64, validation: figure });
+        let better = match (figure, best_validation) {
+            (None, _) | (Some(_), None) => true,
+            (Some(now), Some(before)) if lower_is_better => now < before - options.min_improvement,
+            (Some(now), Some(before)) => now > before + options.min_improvement || (before.is_nan() && !now.is_nan()),
+        };
+        if better {
+            (best, best_validation, report.best_epoch) = (parameters.clone(), figure, epoch);
+        } else if epoch - report.best_epoch >= options.patience {
+            report.stopped = Stop::Patience;
+            break;
+        }
+    }
+    Ok(Trained { adapter: best.adapter(&provenance), report })
+}
+
+impl Examples<'_> {
+    /// All pairs of a query and a document that answers it, checked.
+    fn pairs(&self, documents: Rows<'_>) -> Result<Vec<Pair>, Error> {
+        self.queries.expect_dimensions("values of a query vector", documents.dimensions())?;
+        crate::rows::expect_size("queries with positives", self.queries.len(), self.positives.len())?;
+        if !self.negatives.is_empty() {
+            crate::rows::expect_size("queries with negatives", self.queries.len(), self.negatives.len())?;
+        }
+        for &row in self.positives.iter().chain(self.negatives).flatten() {
+            if row as usize >= documents.len() {
+                return Err(Error::RowMissing { row: row as usize, rows: documents.len() });
+            }
+        }
+        let mut pairs = Vec::new();
+        for (query, documents) in self.positives.iter().enumerate() {
+            let mut documents = documents.clone();
+            documents.sort_unstable();
+            documents.dedup();
+            pairs.extend(documents.into_iter().map(|document| Pair { query, document }));
+        }
+        if pairs.is_empty() { Err(Error::NoPairs { queries: self.queries.len() }) } else { Ok(pairs) }
+    }
+}
+
+impl TrainOptions {
+    fn check(&self) -> Result<(), Error> {
+        let above_0 = |name, value: f64| {
+            let fits = value.is_finite() && value > 0.0;
+            if fits { Ok(()) } else { Err(Error::Setting { name, value, wanted: "above 0" }) }
+        };
+        let not_below_0 = |name, value: f64| {
+            let fits = value.is_finite() && value >= 0.0;
+            if fits { Ok(()) } else { Err(Error::Setting { name, value, wanted: "0 or above" }) }
+        };
+        above_0("temperature", self.temperature.into())?;
+        above_0("learning rate", self.learning_rate.into())?;
+        not_below_0("weight decay", self.weight_decay.into())?;
+        not_below_0("identity weight", self.identity_weight.into())?;
+        not_below_0("minimum improvement", self.min_improvement)?;
+        above_0("pairs of a batch", self.batch_pairs as f64)?;
+        above_0("patience", self.patience as f64)?;
+        above_0("candidates", self.max_candidates as f64)
+    }
+}
