@@ -67,6 +67,27 @@ pub enum Error {
         /// Queries received.
         queries: usize,
     },
+    /// There is less of something than it takes.
+    #[error("{found} {what}, where at least {needed} are needed")]
+    TooFew {
+        /// What was counted.
+        what: &'static str,
+        /// How many there are.
+        found: usize,
+        /// How many are needed.
+        needed: usize,
+    },
+    /// Vectors do not spread in any direction, or hold no finite numbers.
+    #[error("the vectors do not spread in any direction that could be measured")]
+    NoSpectrum,
+    /// More than one map fits.
+    #[error("{rows} rows do not determine a map of {dimensions} dimensions; give a penalty above 0, or more rows")]
+    Underdetermined {
+        /// Rows given.
+        rows: usize,
+        /// Values in a row.
+        dimensions: usize,
+    },
     /// Bytes are not what this crate writes.
     #[error("not an adapter or map of Berth: {reason}")]
     Foreign {
@@ -107,7 +128,10 @@ impl Error {
             | Self::NoDirection { .. }
             | Self::Setting { .. }
             | Self::RowMissing { .. }
-            | Self::NoPairs { .. } => ErrorKind::InvalidInput,
+            | Self::NoPairs { .. }
+            | Self::TooFew { .. }
+            | Self::NoSpectrum
+            | Self::Underdetermined { .. } => ErrorKind::InvalidInput,
             Self::Foreign { .. } | Self::OtherFormat { .. } | Self::Damaged { .. } | Self::OtherKind { .. } => {
                 ErrorKind::Corrupted
             }

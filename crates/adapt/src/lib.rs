@@ -6,11 +6,17 @@
 mod adapter;
 mod container;
 mod error;
+mod linear_map;
 mod numeric;
+mod ridge;
 mod rows;
+mod spectrum;
 mod train;
 
 pub use adapter::{AdapterShape, Provenance, QueryAdapter};
 pub use error::Error;
+pub use linear_map::LinearMap;
+pub use ridge::ridge;
 pub use rows::Rows;
+pub use spectrum::{Moments, Spectrum};
 pub use train::{EpochReport, Examples, Stop, TrainOptions, TrainReport, Trained, Validation, train};
