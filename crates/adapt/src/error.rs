@@ -77,6 +77,12 @@ pub enum Error {
         /// How many are needed.
         needed: usize,
     },
+    /// A score is NaN or infinite.
+    #[error("query {query} has a score that is not a finite number")]
+    ScoreNotFinite {
+        /// Place of the query, from 0.
+        query: usize,
+    },
     /// Vectors do not spread in any direction, or hold no finite numbers.
     #[error("the vectors do not spread in any direction that could be measured")]
     NoSpectrum,
@@ -130,6 +136,7 @@ impl Error {
             | Self::RowMissing { .. }
             | Self::NoPairs { .. }
             | Self::TooFew { .. }
+            | Self::ScoreNotFinite { .. }
             | Self::NoSpectrum
             | Self::Underdetermined { .. } => ErrorKind::InvalidInput,
             Self::Foreign { .. } | Self::OtherFormat { .. } | Self::Damaged { .. } | Self::OtherKind { .. } => {

@@ -6,8 +6,10 @@
 mod adapter;
 mod container;
 mod error;
+mod folds;
 mod linear_map;
 mod numeric;
+mod pairs;
 mod ridge;
 mod rows;
 mod spectrum;
@@ -15,7 +17,9 @@ mod train;
 
 pub use adapter::{AdapterShape, Provenance, QueryAdapter};
 pub use error::Error;
+pub use folds::{DocumentSplit, fold_of, is_consistent, keep_consistent, split_documents};
 pub use linear_map::LinearMap;
+pub use pairs::{Dropped, PairKind, PairOptions, PlainDocument, PseudoQueries, PseudoQuery, pseudo_queries};
 pub use ridge::ridge;
 pub use rows::Rows;
 pub use spectrum::{Moments, Spectrum};
