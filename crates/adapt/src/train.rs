@@ -26,6 +26,9 @@ pub struct Examples<'a> {
     /// For each query the rows of documents that are close to it and do not answer it; empty where none were sought. They
     /// count only where not all documents are candidates.
     pub negatives: &'a [Vec<u32>],
+    /// For each query the rows of documents that count for nothing, neither as answers nor as what an answer has to be above,
+    /// such as other windows of a document that answers it; empty where there are none.
+    pub ignored: &'a [Vec<u32>],
 }
 
 /// How to learn. The defaults suit some hundreds to some thousands of queries.
@@ -138,7 +141,7 @@ pub enum Stop {
 ///
 /// # Errors
 /// `Setting` for an option out of its range; `SizeMismatch` when dimensions or numbers of rows do not agree;
-/// `RowMissing` when a positive or negative is no row of `documents`; `NoPairs` when there is nothing to learn or validate from.
+/// `RowMissing` when a row is named that is not one of `documents`; `NoPairs` when there is nothing to learn or validate from.
 pub fn train(
     documents: Rows<'_>,
     training: Examples<'_>,
@@ -216,10 +219,12 @@ impl Examples<'_> {
     fn pairs(&self, documents: Rows<'_>) -> Result<Vec<Pair>, Error> {
         self.queries.expect_dimensions("values of a query vector", documents.dimensions())?;
         crate::rows::expect_size("queries with positives", self.queries.len(), self.positives.len())?;
-        if !self.negatives.is_empty() {
-            crate::rows::expect_size("queries with negatives", self.queries.len(), self.negatives.len())?;
+        for (what, rows) in [("queries with negatives", self.negatives), ("queries with ignored rows", self.ignored)] {
+            if !rows.is_empty() {
+                crate::rows::expect_size(what, self.queries.len(), rows.len())?;
+            }
         }
-        for &row in self.positives.iter().chain(self.negatives).flatten() {
+        for &row in self.positives.iter().chain(self.negatives).chain(self.ignored).flatten() {
             if row as usize >= documents.len() {
                 return Err(Error::RowMissing { row: row as usize, rows: documents.len() });
             }

@@ -65,7 +65,8 @@ impl<'a> Candidates<'a> {
         let queries = examples.queries.view().select(Axis(0), &query_rows);
         let others = |pair: &Pair| {
             let positives = examples.positives[pair.query].iter().copied();
-            positives.filter(|&document| document != pair.document).collect::<Vec<u32>>()
+            let ignored = examples.ignored.get(pair.query).into_iter().flatten().copied();
+            positives.chain(ignored).filter(|&document| document != pair.document).collect::<Vec<u32>>()
         };
         if self.documents.len() <= self.most {
             return then(&Batch {
@@ -130,7 +131,7 @@ mod tests {
             let documents = Rows::new(&values, 1).unwrap();
             let positives = vec![own.clone()];
             let negatives = vec![negatives];
-            let examples = Examples { queries: Rows::new(&values[..1], 1).unwrap(), positives: &positives, negatives: &negatives };
+            let examples = Examples { queries: Rows::new(&values[..1], 1).unwrap(), positives: &positives, negatives: &negatives, ignored: &[] };
             let pairs: Vec<Pair> = own.iter().map(|&document| Pair { query: 0, document }).collect();
             let rows = Candidates::new(documents, most).draw(&examples, &pairs, &mut SplitMix64::new(seed));
             prop_assert!(rows.is_sorted_by(|a, b| a < b));

@@ -52,7 +52,12 @@ impl Collection {
         let border = DOCUMENTS * 2 / 3;
         let range = if held_out { border..DOCUMENTS } else { 0..border };
         let values = &self.queries[range.start * DIMENSIONS..range.end * DIMENSIONS];
-        Examples { queries: Rows::new(values, DIMENSIONS).unwrap(), positives: &self.positives[range], negatives: &[] }
+        Examples {
+            queries: Rows::new(values, DIMENSIONS).unwrap(),
+            positives: &self.positives[range],
+            negatives: &[],
+            ignored: &[],
+        }
     }
 
     /// Share of held-out queries whose document comes first.
@@ -142,23 +147,25 @@ fn the_number_of_threads_changes_no_bit() {
 }
 
 #[test]
-fn other_positives_are_no_negatives() {
-    // Both documents answer the query, so there is nothing to tell apart and nothing to learn.
-    let documents = [1.0, 0.0, 0.0, 1.0];
-    let examples =
-        Examples { queries: Rows::new(&[0.6, 0.8], 2).unwrap(), positives: &[vec![0, 1, 1]], negatives: &[] };
-    let trained = train(
-        Rows::new(&documents, 2).unwrap(),
-        examples,
-        &mut Validation::None,
-        &TrainOptions { epochs: 3, weight_decay: 0.0, ..options() },
-        &Provenance::default(),
-        &|| false,
-    );
-    let Trained { adapter, report } = trained.unwrap();
-    assert_eq!((report.pairs, report.best_epoch, report.stopped), (2, 3, Stop::Epochs));
-    assert!(report.epochs.iter().all(|epoch| epoch.train_loss.abs() < 1e-9 && epoch.validation.is_none()));
-    assert_eq!(adapter.apply(&[0.6, 0.8]).unwrap(), [0.6, 0.8]);
+fn other_positives_and_ignored_rows_are_no_negatives() {
+    // There is nothing that the query's documents would have to be told apart from, so there is nothing to learn.
+    let check = |positives: &[Vec<u32>], ignored: &[Vec<u32>], pairs| {
+        let queries = Rows::new(&[0.6, 0.8], 2).unwrap();
+        let trained = train(
+            Rows::new(&[1.0, 0.0, 0.0, 1.0], 2).unwrap(),
+            Examples { queries, positives, negatives: &[], ignored },
+            &mut Validation::None,
+            &TrainOptions { epochs: 3, weight_decay: 0.0, ..options() },
+            &Provenance::default(),
+            &|| false,
+        );
+        let Trained { adapter, report } = trained.unwrap();
+        assert_eq!((report.pairs, report.best_epoch, report.stopped), (pairs, 3, Stop::Epochs));
+        assert!(report.epochs.iter().all(|epoch| epoch.train_loss.abs() < 1e-6 && epoch.validation.is_none()));
+        assert_eq!(adapter.apply(&[0.6, 0.8]).unwrap(), [0.6, 0.8]);
+    };
+    check(&[vec![0, 1, 1]], &[], 2);
+    check(&[vec![0]], &[vec![1, 0]], 1);
 }
 
 #[test]
@@ -197,7 +204,7 @@ fn training_can_be_cancelled_between_batches() {
 fn what_cannot_be_learned_from_is_refused() {
     let documents = [1.0, 0.0];
     let check = |positives: &[Vec<u32>], negatives: &[Vec<u32>], options: &TrainOptions| {
-        let examples = Examples { queries: Rows::new(&[1.0, 0.0], 2).unwrap(), positives, negatives };
+        let examples = Examples { queries: Rows::new(&[1.0, 0.0], 2).unwrap(), positives, negatives, ignored: &[] };
         let documents = Rows::new(&documents, 2).unwrap();
         train(documents, examples, &mut Validation::None, options, &Provenance::default(), &|| false).unwrap_err()
     };
