@@ -32,6 +32,11 @@ pub struct Examples<'a> {
 }
 
 /// How to learn. The defaults suit some hundreds to some thousands of queries.
+///
+/// They were chosen on SciFact (train) and CoSQA (dev) with all-MiniLM-L6-v2, by five folds of documents, 256-token windows, the
+/// best window of a document as its positive and the others ignored. nDCG@10 of queries about documents that training never
+/// saw went from .690 to .694 and from .597 to .600 at blend .5, of those trained on, at blend 1, to .751 (all: .683) and .683
+/// (.597). Without `identity_weight` the gain on unseen documents is gone at blend 1; with all windows as positives, at any blend.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainOptions {
     /// What the adapter is made of.
@@ -63,11 +68,11 @@ pub struct TrainOptions {
 impl Default for TrainOptions {
     fn default() -> Self {
         Self {
-            shape: AdapterShape::LowRank(64),
+            shape: AdapterShape::Full,
             temperature: 0.05,
-            learning_rate: 1e-3,
+            learning_rate: 3e-4,
             weight_decay: 0.01,
-            identity_weight: 0.0,
+            identity_weight: 10.0,
             batch_pairs: 128,
             epochs: 40,
             patience: 4,

@@ -77,6 +77,7 @@ fn options() -> TrainOptions {
     TrainOptions {
         shape: AdapterShape::LowRank(8),
         learning_rate: 0.02,
+        identity_weight: 0.0,
         batch_pairs: 32,
         epochs: 15,
         patience: 2,
