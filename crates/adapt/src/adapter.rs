@@ -137,6 +137,21 @@ impl QueryAdapter {
         &self.provenance
     }
 
+    pub(crate) fn residual(&self) -> &Residual {
+        &self.residual
+    }
+
+    /// Checks that it was learned for vectors of `model`, and takes vectors of `dimensions` values.
+    ///
+    /// # Errors
+    /// `OtherModel`; `SizeMismatch`.
+    pub fn expect_use(&self, model: &str, dimensions: usize) -> Result<(), Error> {
+        if self.provenance.model != model {
+            return Err(Error::OtherModel { learned_for: self.provenance.model.clone(), used_with: model.to_owned() });
+        }
+        expect_size("values of a query vector", self.dimensions, dimensions)
+    }
+
     /// Adapts one query vector; what comes back has unit length.
     ///
     /// # Errors

@@ -94,6 +94,14 @@ pub enum Error {
         /// Values in a row.
         dimensions: usize,
     },
+    /// An adapter or map is to be used with vectors of another model than it was learned for.
+    #[error("was learned for model '{learned_for}' and cannot be used with '{used_with}'; learn it anew")]
+    OtherModel {
+        /// Fingerprint of the model that it was learned for.
+        learned_for: String,
+        /// Fingerprint of the model at hand.
+        used_with: String,
+    },
     /// Bytes are not what this crate writes.
     #[error("not an adapter or map of Berth: {reason}")]
     Foreign {
@@ -139,9 +147,11 @@ impl Error {
             | Self::ScoreNotFinite { .. }
             | Self::NoSpectrum
             | Self::Underdetermined { .. } => ErrorKind::InvalidInput,
-            Self::Foreign { .. } | Self::OtherFormat { .. } | Self::Damaged { .. } | Self::OtherKind { .. } => {
-                ErrorKind::Corrupted
-            }
+            Self::OtherModel { .. }
+            | Self::Foreign { .. }
+            | Self::OtherFormat { .. }
+            | Self::Damaged { .. }
+            | Self::OtherKind { .. } => ErrorKind::Corrupted,
         }
     }
 }

@@ -25,4 +25,4 @@ pub use pairs::{Dropped, PairKind, PairOptions, PlainDocument, PseudoQueries, Ps
 pub use ridge::ridge;
 pub use rows::Rows;
 pub use spectrum::{Moments, Spectrum};
-pub use train::{EpochReport, Examples, Stop, TrainOptions, TrainReport, Trained, Validation, train};
+pub use train::{EpochReport, Examples, Stop, TrainInput, TrainOptions, TrainReport, Trained, Validation, train};

@@ -97,7 +97,7 @@ pub enum Validation<'a> {
 /// An adapter and how it came to be.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Trained {
-    /// The adapter of the best epoch; at epoch 0, the identity.
+    /// The adapter of the best epoch; at epoch 0, what it started from.
     pub adapter: QueryAdapter,
     /// How training went.
     pub report: TrainReport,
@@ -108,11 +108,11 @@ pub struct Trained {
 pub struct TrainReport {
     /// Pairs of a query and a document learned from.
     pub pairs: usize,
-    /// Validation of the identity; none without validation.
+    /// Validation of what it started from; none without validation.
     pub initial_validation: Option<f64>,
     /// All epochs that were finished, in order.
     pub epochs: Vec<EpochReport>,
-    /// The epoch that was kept, from 1; 0 is the identity.
+    /// The epoch that was kept, from 1; 0 is what it started from.
     pub best_epoch: usize,
     /// Why training ended.
     pub stopped: Stop,
@@ -140,30 +140,51 @@ pub enum Stop {
     NotFinite,
 }
 
-/// Learns an adapter from `training` over `documents` (`[documents, dimensions]`, of unit length).
+/// From what an adapter is learned.
+#[derive(Debug, Clone, Copy)]
+pub struct TrainInput<'a> {
+    /// `[documents, dimensions]`, of unit length: documents, or windows of them.
+    pub documents: Rows<'a>,
+    /// What to learn.
+    pub examples: Examples<'a>,
+    /// An adapter to go on from, in place of the identity; its shape and blend are taken over.
+    pub start: Option<&'a QueryAdapter>,
+    /// Fingerprint of what made the vectors.
+    pub model: &'a str,
+    /// From what it is learned, for people.
+    pub origin: &'a str,
+}
+
+/// Learns an adapter.
 ///
 /// `cancelled` is asked before each batch. The result does not depend on the number of threads.
 ///
 /// # Errors
 /// `Setting` for an option out of its range; `SizeMismatch` when dimensions or numbers of rows do not agree;
-/// `RowMissing` when a row is named that is not one of `documents`; `NoPairs` when there is nothing to learn or validate from.
+/// `RowMissing` when a row is named that is not one of `documents`; `NoPairs` when there is nothing to learn or validate from;
+/// `OtherModel` when `start` was learned for another model.
 pub fn train(
-    documents: Rows<'_>,
-    training: Examples<'_>,
+    input: &TrainInput<'_>,
     validation: &mut Validation<'_>,
     options: &TrainOptions,
-    provenance: &Provenance,
     cancelled: &dyn Fn() -> bool,
 ) -> Result<Trained, Error> {
+    let TrainInput { documents, examples: training, start, model, origin } = *input;
     options.check()?;
     let mut pairs = training.pairs(documents)?;
     let held_out = match validation {
         Validation::Loss(examples) => Some(examples.pairs(documents)?),
         Validation::None | Validation::Score(_) => None,
     };
-    let provenance = Provenance { seed: options.seed, ..provenance.clone() };
+    let provenance = Provenance { model: model.to_owned(), seed: options.seed, origin: origin.to_owned() };
     let mut random = SplitMix64::new(options.seed);
-    let mut parameters = Parameters::identity(options.shape, documents.dimensions(), &mut random)?;
+    let mut parameters = match start {
+        None => Parameters::identity(options.shape, documents.dimensions(), &mut random)?,
+        Some(start) => {
+            start.expect_use(model, documents.dimensions())?;
+            Parameters::of(start)
+        }
+    };
     let mut adam = Adam::new(&parameters);
     let objective = Objective { temperature: options.temperature, identity_weight: options.identity_weight };
     let candidates = Candidates::new(documents, options.max_candidates);

@@ -4,6 +4,7 @@ use ndarray::Array2;
 
 use crate::adapter::Residual;
 use crate::numeric::SplitMix64;
+use crate::rows::matrix;
 use crate::{AdapterShape, Error, Provenance, QueryAdapter};
 
 /// Matrices that make up a residual: U `[dimensions, rank]` and Vᵀ `[rank, dimensions]`, or R alone. Gradients have the same form.
@@ -25,6 +26,20 @@ impl Parameters {
             }
             AdapterShape::Full => Self::Full { matrix: Array2::zeros((dimensions, dimensions)) },
         })
+    }
+
+    /// The residual of an adapter, its blend included.
+    pub(super) fn of(adapter: &QueryAdapter) -> Self {
+        let dimensions = adapter.dimensions();
+        match adapter.residual() {
+            Residual::LowRank { up, down, rank } => Self::LowRank {
+                up: matrix(up, *rank).mapv(|value| value * adapter.blend()),
+                down: matrix(down, dimensions).to_owned(),
+            },
+            Residual::Full { matrix: values } => {
+                Self::Full { matrix: matrix(values, dimensions).mapv(|value| value * adapter.blend()) }
+            }
+        }
     }
 
     pub(super) fn adapter(&self, provenance: &Provenance) -> QueryAdapter {

@@ -60,6 +60,11 @@ impl Collection {
         }
     }
 
+    fn input(&self) -> TrainInput<'_> {
+        let (documents, examples) = (self.documents(), self.examples(false));
+        TrainInput { documents, examples, start: None, model: "model", origin: "a rule" }
+    }
+
     /// Share of held-out queries whose document comes first.
     fn accuracy(&self, adapter: &QueryAdapter) -> f64 {
         let examples = self.examples(true);
@@ -92,8 +97,7 @@ fn learn(collection: &Collection, options: &TrainOptions) -> Trained {
 }
 
 fn run(collection: &Collection, validation: &mut Validation<'_>, options: &TrainOptions) -> Trained {
-    let provenance = Provenance { model: "model".to_owned(), ..Provenance::default() };
-    train(collection.documents(), collection.examples(false), validation, options, &provenance, &|| false).unwrap()
+    train(&collection.input(), validation, options, &|| false).unwrap()
 }
 
 fn identity() -> QueryAdapter {
@@ -134,6 +138,31 @@ fn where_there_is_no_rule_nothing_is_kept() {
 }
 
 #[test]
+fn training_goes_on_from_an_adapter() {
+    let collection = Collection::turned(6);
+    for shape in [AdapterShape::LowRank(8), AdapterShape::Full] {
+        let options = TrainOptions { shape, epochs: 3, ..options() };
+        let first = learn(&collection, &options);
+        let half = first.adapter.with_blend(0.5).unwrap();
+        let input = TrainInput { start: Some(&half), ..collection.input() };
+        // Any shape but its own.
+        let none = TrainOptions { shape: AdapterShape::LowRank(1), epochs: 0, ..options.clone() };
+        let still = train(&input, &mut Validation::None, &none, &|| false).unwrap().adapter;
+        assert_eq!((still.shape(), still.blend()), (shape, 1.0));
+        let query = collection.examples(true).queries.row(0);
+        for (value, expected) in still.apply(query).unwrap().iter().zip(half.apply(query).unwrap()) {
+            assert!((value - expected).abs() < 1e-6);
+        }
+        let mut validation = Validation::Loss(collection.examples(true));
+        let report = train(&input, &mut validation, &options, &|| false).unwrap().report;
+        assert!(report.best_epoch > 0 && report.initial_validation < first.report.initial_validation);
+        let other = TrainInput { model: "another", ..input };
+        let refused = train(&other, &mut Validation::None, &options, &|| false);
+        assert!(matches!(refused, Err(Error::OtherModel { .. })), "{refused:?}");
+    }
+}
+
+#[test]
 fn the_number_of_threads_changes_no_bit() {
     let collection = Collection::turned(3);
     let options = TrainOptions { epochs: 2, max_candidates: 200, ..options() };
@@ -152,14 +181,11 @@ fn other_positives_and_ignored_rows_are_no_negatives() {
     // There is nothing that the query's documents would have to be told apart from, so there is nothing to learn.
     let check = |positives: &[Vec<u32>], ignored: &[Vec<u32>], pairs| {
         let queries = Rows::new(&[0.6, 0.8], 2).unwrap();
-        let trained = train(
-            Rows::new(&[1.0, 0.0, 0.0, 1.0], 2).unwrap(),
-            Examples { queries, positives, negatives: &[], ignored },
-            &mut Validation::None,
-            &TrainOptions { epochs: 3, weight_decay: 0.0, ..options() },
-            &Provenance::default(),
-            &|| false,
-        );
+        let documents = Rows::new(&[1.0, 0.0, 0.0, 1.0], 2).unwrap();
+        let examples = Examples { queries, positives, negatives: &[], ignored };
+        let input = TrainInput { documents, examples, start: None, model: "", origin: "" };
+        let options = TrainOptions { epochs: 3, weight_decay: 0.0, ..options() };
+        let trained = train(&input, &mut Validation::None, &options, &|| false);
         let Trained { adapter, report } = trained.unwrap();
         assert_eq!((report.pairs, report.best_epoch, report.stopped), (pairs, 3, Stop::Epochs));
         assert!(report.epochs.iter().all(|epoch| epoch.train_loss.abs() < 1e-6 && epoch.validation.is_none()));
@@ -188,14 +214,7 @@ fn training_can_be_cancelled_between_batches() {
         asked.set(asked.get() + 1);
         asked.get() > 10
     };
-    let trained = train(
-        collection.documents(),
-        collection.examples(false),
-        &mut Validation::None,
-        &options(),
-        &Provenance::default(),
-        &cancelled,
-    );
+    let trained = train(&collection.input(), &mut Validation::None, &options(), &cancelled);
     let report = trained.unwrap().report;
     // Seven batches an epoch: one epoch was finished.
     assert_eq!((report.stopped, report.best_epoch, report.epochs.len()), (Stop::Cancelled, 1, 1));
@@ -207,7 +226,8 @@ fn what_cannot_be_learned_from_is_refused() {
     let check = |positives: &[Vec<u32>], negatives: &[Vec<u32>], options: &TrainOptions| {
         let examples = Examples { queries: Rows::new(&[1.0, 0.0], 2).unwrap(), positives, negatives, ignored: &[] };
         let documents = Rows::new(&documents, 2).unwrap();
-        train(documents, examples, &mut Validation::None, options, &Provenance::default(), &|| false).unwrap_err()
+        let input = TrainInput { documents, examples, start: None, model: "", origin: "" };
+        train(&input, &mut Validation::None, options, &|| false).unwrap_err()
     };
     assert_eq!(check(&[vec![]], &[], &options()), Error::NoPairs { queries: 1 });
     assert_eq!(check(&[vec![1]], &[], &options()), Error::RowMissing { row: 1, rows: 1 });
