@@ -1,16 +1,11 @@
 //! Chooses settings by judgements, and says what the choice is worth on queries that it has not seen.
 //!
 //! Pure: what a setting scores, query by query, is told by a function. Settings lie on axes, each with a number of values, the first
-//! of which is the default. The search goes along one axis after the other from the best point so far (coordinate ascent), and
-//! takes the value with the highest
-//!
-//! ```text
-//! mean of the differences to the default − caution · their standard error
-//! ```
-//!
-//! so that a setting which is better by chance on few queries has to be better by more. How cautious to be is itself chosen,
-//! by an inner cross-validation; an outer one, which the choice of the caution is a part of, says what all this gains on queries
-//! that had no say (nested cross-validation, Cawley and Talbot 2010).
+//! of which is the default. The search goes along one axis after the other from the best point so far (coordinate ascent), and takes
+//! the value of the highest mean. The best of many settings is better on the queries that it was chosen by also where nothing is to be
+//! gained; so a choice is only made where choosing so gains on parts that are held out (the inner cross-validation), and what
+//! all this is worth is told by other parts, which had no say in any of it (the outer one; nested cross-validation, Cawley
+//! and Talbot 2010). The outer one is repeated with other parts, and its figures are means: they depend less on one draw.
 
 use std::collections::HashMap;
 
@@ -21,10 +16,10 @@ use crate::random::Random;
 pub struct TuneOptions {
     /// Parts that are held out in turn.
     pub folds: usize,
-    /// Parts of the rest that are held out in turn to choose the caution.
+    /// How often, with other parts each time.
+    pub repetitions: usize,
+    /// Parts of the rest that are held out in turn to see whether choosing gains anything.
     pub inner_folds: usize,
-    /// Cautions to choose from.
-    pub cautions: Vec<f64>,
     /// How often the search goes along all axes, at most.
     pub passes: usize,
     /// What the parts are drawn by.
@@ -33,7 +28,7 @@ pub struct TuneOptions {
 
 impl Default for TuneOptions {
     fn default() -> Self {
-        Self { folds: 5, inner_folds: 4, cautions: vec![0.0, 0.5, 1.0, 2.0], passes: 3, seed: 1 }
+        Self { folds: 5, repetitions: 5, inner_folds: 4, passes: 2, seed: 1 }
     }
 }
 
@@ -42,16 +37,14 @@ impl Default for TuneOptions {
 pub struct Tuning {
     /// Position on each axis, chosen on all queries.
     pub chosen: Vec<usize>,
-    /// The caution it was chosen with.
-    pub caution: f64,
     /// What each query scores by default.
     pub default: Vec<f64>,
-    /// What each query scores by the settings that were chosen while it was held out.
+    /// What each query scores by the settings that were chosen while it was held out, mean over repetitions.
     pub held_out: Vec<f64>,
     /// What each query scores by `chosen`, which has seen it.
     pub fitted: Vec<f64>,
-    /// The held-out parts.
-    pub folds: Vec<TunedFold>,
+    /// The held-out parts of each repetition.
+    pub folds: Vec<Vec<TunedFold>>,
     /// Settings that were scored.
     pub settings: usize,
 }
@@ -63,8 +56,8 @@ pub struct TunedFold {
     pub queries: Vec<usize>,
     /// Chosen on all others.
     pub chosen: Vec<usize>,
-    /// With this caution.
-    pub caution: f64,
+    /// Mean of its queries by default, and by the choice.
+    pub means: (f64, f64),
 }
 
 /// Chooses a point on `axes` (number of values of each) for queries whose scores `score` tells, in the same order for every point.
@@ -83,21 +76,28 @@ pub fn tune<E>(
     let default = score(&default_point)?;
     let queries: Vec<usize> = (0..default.len()).collect();
     let mut search = Search { axes, options, score, known: HashMap::from([(default_point, default.clone())]) };
-    let mut held_out = default.clone();
-    let mut folds = Vec::with_capacity(options.folds);
-    for queries in parts(&queries, options.folds, options.seed) {
-        let rest: Vec<usize> = (0..default.len()).filter(|query| queries.binary_search(query).is_err()).collect();
-        let (chosen, caution) = search.choose(&rest)?;
-        let scores = search.scores(&chosen)?;
-        for &query in &queries {
-            held_out[query] = scores[query];
+    let mut gains = vec![0.0; default.len()];
+    let mut folds = Vec::with_capacity(options.repetitions);
+    for repetition in 0..options.repetitions {
+        let mut of_repetition = Vec::with_capacity(options.folds);
+        for queries in parts(&queries, options.folds, options.seed.wrapping_add(repetition as u64)) {
+            let rest: Vec<usize> = (0..default.len()).filter(|query| queries.binary_search(query).is_err()).collect();
+            let chosen = search.choose(&rest)?;
+            let scores = search.scores(&chosen)?;
+            for &query in &queries {
+                gains[query] += scores[query] - default[query];
+            }
+            let means = (mean(&default, &queries), mean(scores, &queries));
+            of_repetition.push(TunedFold { queries, chosen, means });
         }
-        folds.push(TunedFold { queries, chosen, caution });
+        folds.push(of_repetition);
     }
-    let (chosen, caution) = search.choose(&queries)?;
+    let mean_of = |(score, gain): (&f64, &f64)| score + gain / options.repetitions as f64;
+    let held_out = default.iter().zip(&gains).map(mean_of).collect();
+    let chosen = search.choose(&queries)?;
     let fitted = search.scores(&chosen)?.clone();
     let settings = search.known.len();
-    Ok(Tuning { chosen, caution, default, held_out, fitted, folds, settings })
+    Ok(Tuning { chosen, default, held_out, fitted, folds, settings })
 }
 
 struct Search<'a, E> {
@@ -116,29 +116,19 @@ impl<E> Search<'_, E> {
         Ok(&self.known[point])
     }
 
-    /// The best point by these queries alone, with the caution that proves best on parts of them.
-    fn choose(&mut self, queries: &[usize]) -> Result<(Vec<usize>, f64), E> {
-        let mut best: Option<(f64, f64)> = None;
-        let inner = parts(queries, self.options.inner_folds, self.options.seed.wrapping_add(1));
-        for &caution in &self.options.cautions {
-            let mut sum = 0.0;
-            for held_out in &inner {
-                let rest: Vec<usize> =
-                    queries.iter().copied().filter(|query| held_out.binary_search(query).is_err()).collect();
-                let point = self.ascend(&rest, caution)?;
-                let scores = self.scores(&point)?;
-                sum += held_out.iter().map(|&query| scores[query]).sum::<f64>();
-            }
-            // Of equals the more cautious.
-            if best.is_none_or(|(highest, _)| sum >= highest) {
-                best = Some((sum, caution));
-            }
+    /// The best point by these queries alone; the default where choosing so gains nothing on parts of them.
+    fn choose(&mut self, queries: &[usize]) -> Result<Vec<usize>, E> {
+        let mut gain = 0.0;
+        for held_out in parts(queries, self.options.inner_folds, self.options.seed) {
+            let rest: Vec<usize> =
+                queries.iter().copied().filter(|query| held_out.binary_search(query).is_err()).collect();
+            let point = self.ascend(&rest)?;
+            gain += self.gain(&point, &held_out)? * held_out.len() as f64;
         }
-        let caution = best.map_or(0.0, |(_, caution)| caution);
-        Ok((self.ascend(queries, caution)?, caution))
+        if gain > 0.0 { self.ascend(queries) } else { Ok(vec![0; self.axes.len()]) }
     }
 
-    fn ascend(&mut self, queries: &[usize], caution: f64) -> Result<Vec<usize>, E> {
+    fn ascend(&mut self, queries: &[usize]) -> Result<Vec<usize>, E> {
         let mut point = vec![0; self.axes.len()];
         let mut highest = 0.0;
         for _ in 0..self.options.passes {
@@ -147,9 +137,9 @@ impl<E> Search<'_, E> {
                 for value in 0..self.axes[axis] {
                     let mut other = point.clone();
                     other[axis] = value;
-                    let worth = self.worth(&other, queries, caution)?;
-                    if worth > highest {
-                        (point, highest) = (other, worth);
+                    let gain = self.gain(&other, queries)?;
+                    if gain > highest {
+                        (point, highest) = (other, gain);
                     }
                 }
             }
@@ -160,21 +150,15 @@ impl<E> Search<'_, E> {
         Ok(point)
     }
 
-    /// Mean difference to the default, less `caution` standard errors; 0 for the default itself.
-    fn worth(&mut self, point: &[usize], queries: &[usize], caution: f64) -> Result<f64, E> {
+    /// Mean difference to the default.
+    fn gain(&mut self, point: &[usize], queries: &[usize]) -> Result<f64, E> {
         self.scores(point)?;
-        let (scores, default) = (&self.known[point], &self.known[&vec![0; self.axes.len()]]);
-        let count = queries.len() as f64;
-        let (mut sum, mut squares) = (0.0, 0.0);
-        for &query in queries {
-            let difference = scores[query] - default[query];
-            sum += difference;
-            squares += difference * difference;
-        }
-        let mean = sum / count;
-        let variance = (squares / count - mean * mean).max(0.0);
-        Ok(mean - caution * (variance / count).sqrt())
+        Ok(mean(&self.known[point], queries) - mean(&self.known[&vec![0; self.axes.len()]], queries))
     }
+}
+
+fn mean(scores: &[f64], queries: &[usize]) -> f64 {
+    queries.iter().map(|&query| scores[query]).sum::<f64>() / queries.len().max(1) as f64
 }
 
 /// Divides into parts of nearly the same size; each rises.
@@ -214,7 +198,7 @@ mod tests {
         tune(axes, &TuneOptions::default(), &mut |point| Ok::<_, Infallible>(score(point))).unwrap()
     }
 
-    fn mean(values: &[f64]) -> f64 {
+    fn mean_of(values: &[f64]) -> f64 {
         values.iter().sum::<f64>() / values.len() as f64
     }
 
@@ -223,15 +207,15 @@ mod tests {
         let gain = |point: &[usize]| 0.02 * [0.0, 1.0, 3.0][point[0]] + 0.05 * f64::from(u8::from(point[1] == 1));
         let tuning = run(&[3, 2], |point| scores(gain(point), 0, 0.0));
         assert_eq!(tuning.chosen, [2, 1]);
-        assert!((mean(&tuning.held_out) - mean(&tuning.default) - 0.11).abs() < 1e-9);
-        assert_eq!((tuning.settings, tuning.folds.len()), (6, 5));
+        assert!((mean_of(&tuning.held_out) - mean_of(&tuning.default) - 0.11).abs() < 1e-9);
+        assert_eq!((tuning.settings, tuning.folds.len(), tuning.folds[0].len()), (6, 5, 5));
     }
 
     #[test]
     fn of_what_differs_by_chance_the_held_out_queries_tell_nothing_good() {
         let tuning = run(&[60], |point| scores(0.0, point[0] as u64, if point[0] == 0 { 0.0 } else { 0.2 }));
-        let gain = |scores: &[f64]| mean(scores) - mean(&tuning.default);
-        // The best of sixty is better on what it was chosen by, if caution did not prevent its being chosen.
+        let gain = |scores: &[f64]| mean_of(scores) - mean_of(&tuning.default);
+        // The best of sixty is far better on what it was chosen by.
         assert!(gain(&tuning.held_out) < 0.005, "{}", gain(&tuning.held_out));
         assert!(gain(&tuning.fitted) >= 0.0);
     }

@@ -162,6 +162,27 @@ pub fn fuse_with_sparse(
     fused
 }
 
+/// Numbers and scores of the best `k` of [`fuse_with_sparse`], in the same order, for lists whose union is known: for those who join
+/// the same lists in many ways.
+pub fn best_of(
+    candidates: &[Candidate],
+    (dense, lexical, sparse): (&HalfList, &HalfList, Option<&SparseList>),
+    supplied: &[ChunkHit],
+    fusion: &Fusion,
+    k: usize,
+) -> Vec<(u64, f32)> {
+    let joining = Joining::new(dense, lexical, supplied, sparse, *fusion);
+    let scored = candidates.iter().map(|candidate| (candidate.document_no, joining.apply(candidate).score));
+    let mut best: Vec<(u64, f32)> = scored.collect();
+    let order = |a: &(u64, f32), b: &(u64, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
+    if k < best.len() {
+        best.select_nth_unstable_by(k, order);
+        best.truncate(k);
+    }
+    best.sort_unstable_by(order);
+    best
+}
+
 /// The union of all lists, in the order of document numbers.
 pub fn candidates(
     dense: &HalfList,

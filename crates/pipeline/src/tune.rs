@@ -86,14 +86,16 @@ pub struct TuneReport {
     /// The window that was chosen, of several.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub window: Option<TunedWindow>,
-    /// Each held-out part.
+    /// Each held-out part of the first repetition.
     pub folds: Vec<FoldReport>,
     /// Settings that were tried.
     pub settings: usize,
     /// What parts were drawn by.
     pub seed: u64,
-    /// How cautious the choice was: standard errors of a gain that do not count.
-    pub caution: f64,
+    /// Chance of such a gain or a higher one where choosing gains nothing (one-sided).
+    pub p_of_gain: f64,
+    /// How often parts were drawn; `held_out` is of means over them.
+    pub repetitions: usize,
     /// Version of Berth.
     pub version: &'static str,
     /// Wall time.
@@ -373,17 +375,19 @@ fn report(
     let held_out = compare_values(&tuning.default, &tuning.held_out, settings.measure, &options)?;
     let is_default = tuning.chosen.iter().all(|&position| position == 0);
     let Comparison { difference, p_value, .. } = held_out;
+    // Nobody asks whether it is worse by more than chance: then it is refused anyway.
+    let p_of_gain = if difference > 0.0 { p_value / 2.0 } else { 1.0 - p_value / 2.0 };
     let (ships, reason) = if is_default {
         (false, "nothing tried is better than what is built in".to_owned())
     } else if difference <= 0.0 {
         (false, format!("on held-out queries it does not gain ({difference:+.4})"))
-    } else if p_value >= SIGNIFICANT {
-        (false, format!("its gain on held-out queries, {difference:+.4}, may be chance (p = {p_value:.3})"))
+    } else if p_of_gain >= SIGNIFICANT {
+        (false, format!("its gain on held-out queries, {difference:+.4}, may be chance (p = {p_of_gain:.3})"))
     } else {
-        (true, format!("it gains {difference:+.4} on held-out queries (p = {p_value:.3})"))
+        (true, format!("it gains {difference:+.4} on held-out queries (p = {p_of_gain:.3})"))
     };
     let origin = format!(
-        "tuned on {} {} ({} queries, seed {}): {} {:.4} to {:.4} held out, p {p_value:.3}",
+        "tuned on {} {} ({} queries, seed {}): {} {:.4} to {:.4} held out, p {p_of_gain:.3}",
         dataset.name,
         dataset.split,
         tuning.default.len(),
@@ -392,11 +396,10 @@ fn report(
         held_out.mean_a,
         held_out.mean_b
     );
-    let pick = |values: &[f64], of: &[usize]| mean(&of.iter().map(|&query| values[query]).collect::<Vec<_>>());
-    let folds = tuning.folds.iter().map(|fold| FoldReport {
+    let folds = tuning.folds.first().into_iter().flatten().map(|fold| FoldReport {
         queries: fold.queries.len(),
-        default: pick(&tuning.default, &fold.queries),
-        tuned: pick(&tuning.held_out, &fold.queries),
+        default: fold.means.0,
+        tuned: fold.means.1,
         chosen: space.profile(&fold.chosen, None),
     });
     let texts: HashMap<&str, &str> = queries.iter().map(|query| (query.id.as_str(), query.text.as_str())).collect();
@@ -420,7 +423,8 @@ fn report(
         folds: folds.collect(),
         settings: tuning.settings,
         seed: settings.search.seed,
-        caution: tuning.caution,
+        p_of_gain,
+        repetitions: settings.search.repetitions,
         version: env!("CARGO_PKG_VERSION"),
         seconds: 0.0,
         stored: false,

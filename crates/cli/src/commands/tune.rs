@@ -91,14 +91,15 @@ fn text(report: &TuneReport, args: &TuneArgs) -> String {
         let name = format!("part {number}");
         let _ = writeln!(page, "{name:<10} {:>8.4} {:>8.4}   {}", fold.default, fold.tuned, words(&fold.chosen));
     }
-    let _ = writeln!(page, "{:<10} {:>8.4} {:>8.4}", "all", held_out.mean_a, held_out.mean_b);
+    let all = format!("all, {} ×", report.repetitions);
+    let _ = writeln!(page, "{all:<10} {:>8.4} {:>8.4}", held_out.mean_a, held_out.mean_b);
     let _ = writeln!(
         page,
-        "\n{}: {:+.4} on held-out queries, {:.0} % interval {low:+.4} to {high:+.4}, p = {:.4}; {} better, {} worse, {} equal",
+        "\n{}: {:+.4} on held-out queries, {:.0} % interval {low:+.4} to {high:+.4}, p of a gain {:.4}; {} better, {} worse, {} equal",
         held_out.measure,
         held_out.difference,
         held_out.level * 100.0,
-        held_out.p_value,
+        report.p_of_gain,
         held_out.wins,
         held_out.losses,
         held_out.ties

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::SystemTime;
 
-use berth_index::fusion::{self, DocScore, HalfList, SparseList};
+use berth_index::fusion::{self, Candidate, DocScore, HalfList, SparseList};
 use berth_index::{ChunkHit, Snapshot};
 use berth_types::{Aggregate, DenseSearch, Lists, Mode, Query, TokenMatrix};
 
@@ -110,6 +110,9 @@ pub(super) struct Read {
     sparse: Option<HalfList>,
     cosines: Vec<ChunkHit>,
     sparse_scores: Vec<ChunkHit>,
+    /// The union of both halves, and of all lists.
+    of_halves: Vec<Candidate>,
+    of_all: Vec<Candidate>,
 }
 
 impl Gathered {
@@ -126,7 +129,10 @@ impl Gathered {
             }
             _ => Vec::new(),
         };
-        Read { dense, lexical, sparse, cosines, sparse_scores }
+        let of_halves = fusion::candidates(&dense, &lexical, &cosines, None);
+        let with_sparse = sparse.clone().map(|list| SparseList { list, ..SparseList::default() });
+        let of_all = with_sparse.map(|sparse| fusion::candidates(&dense, &lexical, &cosines, Some(&sparse)));
+        Read { dense, lexical, sparse, cosines, sparse_scores, of_halves, of_all: of_all.unwrap_or_default() }
     }
 
     /// The best `k` documents under a setting, as a search under it finds them.
@@ -144,10 +150,12 @@ impl Gathered {
             supplied: read.sparse_scores.clone(),
             weight: setting.sparse_weight,
         });
-        let fused = fusion::fuse_with_sparse(dense, lexical, cosines, sparse.as_ref(), &setting.fusion);
         let Some((how, tokens)) = setting.rerank.zip(self.tokens.as_ref()) else {
-            return Ok(fused.into_iter().take(k).map(|fused| (fused.document_no, fused.score)).collect());
+            let candidates = if sparse.is_some() { &read.of_all } else { &read.of_halves };
+            let lists = (dense, lexical, sparse.as_ref());
+            return Ok(fusion::best_of(candidates, lists, cosines, &setting.fusion, k));
         };
+        let fused = fusion::fuse_with_sparse(dense, lexical, cosines, sparse.as_ref(), &setting.fusion);
         let mut ranked: Vec<Ranked> = fused.into_iter().map(Ranked::from).collect();
         let query = Query { fusion: setting.fusion, ..Query::of_owner("", k, Mode::Hybrid) };
         let weight = how.weight.unwrap_or(late_weight).clamp(0.0, 1.0);
