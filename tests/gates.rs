@@ -53,3 +53,27 @@ fn cosqa() {
     assert_eq!(report["queries"], 500);
     check(&report, "hybrid", 0.575);
 }
+
+/// What is tuned on other queries is kept where it gains there, and then loses nothing on those that judge.
+#[test]
+fn cosqa_tuned_on_its_dev_split() {
+    let Some(datasets) = std::env::var_os("BERTH_DATASETS") else {
+        eprintln!("not measured: BERTH_DATASETS does not name the folder of collections");
+        return;
+    };
+    let folder = PathBuf::from(datasets).join("cosqa");
+    let (folder, place) = (folder.to_str().unwrap(), Workplace::new());
+    let eval = |more: &[&str]| {
+        let words = [&["eval", "--dataset", folder, "--modes", "hybrid", "--json", "--quiet"], more].concat();
+        place.run(&words).expect_code(0).json()["modes"]["hybrid"]["ndcg@10"].as_f64().unwrap()
+    };
+    let tuned = place.run(&["tune", "--dataset", folder, "--split", "dev", "--out", "profile.toml", "--quiet"]);
+    let default = eval(&[]);
+    if tuned.code == 5 {
+        println!("cosqa: nothing gains, the default has {default:.4}");
+        return;
+    }
+    let with_profile = eval(&["--profile", "profile.toml"]);
+    println!("cosqa: {default:.4} by default, {with_profile:.4} tuned\n{}", tuned.expect_code(0).stdout);
+    assert!(with_profile >= default - 0.005, "{with_profile:.4} is below {default:.4}");
+}

@@ -25,4 +25,5 @@ mod sources;
 mod sparse;
 mod texts;
 mod tiny;
+mod tuning;
 mod weights;
