@@ -4,25 +4,35 @@
 //! Searching, embedding, and where anything is stored are left to others.
 
 mod adapter;
+mod closed_form;
 mod container;
 mod error;
 mod folds;
 mod gate;
+mod kernel_memory;
 mod linear_map;
+mod mining;
 mod numeric;
 mod pairs;
 mod ridge;
 mod rows;
 mod spectrum;
+mod statistics;
 mod train;
+mod within_pair;
 
 pub use adapter::{AdapterShape, Provenance, QueryAdapter};
+pub use closed_form::{AdapterParts, ClosedFormAdapter, Weighted};
 pub use error::Error;
 pub use folds::{DocumentSplit, fold_of, is_consistent, keep_consistent, split_documents};
 pub use gate::{GateOptions, GroupVerdict, QueryScores, Reason, Significance, Verdict, judge};
+pub use kernel_memory::KernelMemory;
 pub use linear_map::LinearMap;
+pub use mining::{ChunkedDocuments, HARD_NEGATIVES, MinedPairs, TrainingRows, mine};
 pub use pairs::{Dropped, PairKind, PairOptions, PlainDocument, PseudoQueries, PseudoQuery, pseudo_queries};
 pub use ridge::ridge;
 pub use rows::Rows;
 pub use spectrum::{Moments, Spectrum};
+pub use statistics::{ClosedForm, FitStatistics, Hyperparameters};
 pub use train::{EpochReport, Examples, Stop, TrainInput, TrainOptions, TrainReport, Trained, Validation, train};
+pub use within_pair::{LABEL_FREE_EXPONENT, WithinPairOptions, label_free_adapter, within_pair_whitening};

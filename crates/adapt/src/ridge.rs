@@ -23,14 +23,20 @@ pub fn ridge(inputs: Rows<'_>, outputs: Rows<'_>, penalty: f64, provenance: Prov
     let mut normal = products(inputs, inputs, &no_center_in, &no_center_in);
     normal.diag_mut().iter_mut().for_each(|value| *value += penalty);
     // A row for each output, so that the solution is M as it stands.
-    let mut solution = products(outputs, inputs, &no_center_out, &no_center_in);
-    let factor =
-        cholesky(normal).ok_or(Error::Underdetermined { rows: inputs.len(), dimensions: inputs.dimensions() })?;
+    let solution = products(outputs, inputs, &no_center_out, &no_center_in);
+    let solution = solve_rows(normal, solution)
+        .ok_or(Error::Underdetermined { rows: inputs.len(), dimensions: inputs.dimensions() })?;
+    let matrix = solution.iter().map(|&value| value as f32).collect();
+    LinearMap::new(inputs.dimensions(), matrix, vec![0.0; outputs.dimensions()], provenance)
+}
+
+/// The X with X `normal` = `solution`, in the place of `solution`; none when `normal` is not positive definite.
+pub(crate) fn solve_rows(normal: Array2<f64>, mut solution: Array2<f64>) -> Option<Array2<f64>> {
+    let factor = cholesky(normal)?;
     for mut row in solution.rows_mut() {
         solve(&factor, row.as_slice_mut().expect("rows are contiguous"));
     }
-    let matrix = solution.iter().map(|&value| value as f32).collect();
-    LinearMap::new(inputs.dimensions(), matrix, vec![0.0; outputs.dimensions()], provenance)
+    Some(solution)
 }
 
 /// The lower triangle L with L Lᵀ = `matrix`; none when the matrix is not positive definite.

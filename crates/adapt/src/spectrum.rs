@@ -110,7 +110,8 @@ pub struct Spectrum {
 }
 
 impl Spectrum {
-    fn of(matrix: Vec<f64>, center: Vec<f64>) -> Result<Self, Error> {
+    /// Directions of a symmetric `matrix`, `[dimensions, dimensions]`, about `center`.
+    pub(crate) fn of(matrix: Vec<f64>, center: Vec<f64>) -> Result<Self, Error> {
         let (eigenvalues, eigenvectors) = eigen::symmetric(matrix, center.len()).ok_or(Error::NoSpectrum)?;
         Ok(Self { center, eigenvalues, eigenvectors })
     }
@@ -168,7 +169,7 @@ impl Spectrum {
     }
 
     /// E S Eᵀ, S being `scales` on the diagonal.
-    fn along(&self, scales: &[f64]) -> Vec<f64> {
+    pub(crate) fn along(&self, scales: &[f64]) -> Vec<f64> {
         let size = self.dimensions();
         let rows = ArrayView2::from_shape((size, size), &self.eigenvectors).expect("a direction for each dimension");
         let mut scaled = rows.to_owned();
