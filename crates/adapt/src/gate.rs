@@ -154,7 +154,8 @@ pub fn judge(
 }
 
 impl GroupVerdict {
-    fn of(scores: &[QueryScores], test: &dyn Fn(&[f64]) -> Significance) -> Self {
+    /// Means and the test over `scores`, of which there are some.
+    pub(crate) fn of(scores: &[QueryScores], test: &dyn Fn(&[f64]) -> Significance) -> Self {
         let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
         let column = |value: &dyn Fn(&QueryScores) -> f64| scores.iter().map(value).collect::<Vec<f64>>();
         let differences = column(&|score| score.after - score.before);
@@ -170,17 +171,17 @@ impl GroupVerdict {
 
 impl GateOptions {
     fn check(&self) -> Result<(), Error> {
-        if !(self.max_loss_unseen.is_finite() && self.max_loss_unseen >= 0.0) {
-            return Err(Error::Setting { name: "loss on unseen", value: self.max_loss_unseen, wanted: "0 or above" });
-        }
-        if !(self.level > 0.0 && self.level <= 1.0) {
-            return Err(Error::Setting { name: "level", value: self.level, wanted: "above 0 and at most 1" });
-        }
-        Ok(())
+        in_range("loss on unseen", self.max_loss_unseen, self.max_loss_unseen >= 0.0, "0 or above")?;
+        in_range("level", self.level, self.level > 0.0 && self.level <= 1.0, "above 0 and at most 1")
     }
 }
 
-fn at_least(what: &'static str, found: usize, needed: usize) -> Result<(), Error> {
+/// Refuses a setting that is not finite or that does not fit.
+pub(crate) fn in_range(name: &'static str, value: f64, fits: bool, wanted: &'static str) -> Result<(), Error> {
+    if value.is_finite() && fits { Ok(()) } else { Err(Error::Setting { name, value, wanted }) }
+}
+
+pub(crate) fn at_least(what: &'static str, found: usize, needed: usize) -> Result<(), Error> {
     if found < needed { Err(Error::TooFew { what, found, needed }) } else { Ok(()) }
 }
 

@@ -6,6 +6,7 @@
 mod adapter;
 mod closed_form;
 mod container;
+mod cross_validation;
 mod error;
 mod folds;
 mod gate;
@@ -23,6 +24,10 @@ mod within_pair;
 
 pub use adapter::{AdapterShape, Provenance, QueryAdapter};
 pub use closed_form::{AdapterParts, ClosedFormAdapter, Weighted};
+pub use cross_validation::{
+    CellReport, MeanScores, NestedFolds, NestedSelection, ScoreQueries, Scores, SelectOptions, Selection,
+    nested_select, select, shuffled_folds,
+};
 pub use error::Error;
 pub use folds::{DocumentSplit, fold_of, is_consistent, keep_consistent, split_documents};
 pub use gate::{GateOptions, GroupVerdict, QueryScores, Reason, Significance, Verdict, judge};
