@@ -299,17 +299,23 @@ fn score_identity<E: From<Error>>(
 }
 
 /// Asks for scores and does not trust them.
-pub(crate) fn checked<E: From<Error>>(
+fn checked<E: From<Error>>(
     adapter: &ClosedFormAdapter,
     queries: &[usize],
     score: &mut ScoreQueries<'_, E>,
 ) -> Result<Vec<Scores>, E> {
     let scores = score(adapter, queries)?;
+    ensure_scores(&scores, queries)?;
+    Ok(scores)
+}
+
+/// Checks that there is a finite score for each of `queries`.
+pub(crate) fn ensure_scores(scores: &[Scores], queries: &[usize]) -> Result<(), Error> {
     expect_size("scores of queries", queries.len(), scores.len())?;
     let not_finite = |scores: &Scores| !(scores.dense.is_finite() && scores.hybrid.is_finite());
     match scores.iter().position(not_finite) {
-        Some(place) => Err(Error::ScoreNotFinite { query: queries[place] }.into()),
-        None => Ok(scores),
+        Some(place) => Err(Error::ScoreNotFinite { query: queries[place] }),
+        None => Ok(()),
     }
 }
 

@@ -11,6 +11,7 @@ mod error;
 mod folds;
 mod gate;
 mod kernel_memory;
+mod label_free;
 mod linear_map;
 mod mining;
 mod numeric;
@@ -32,6 +33,10 @@ pub use error::Error;
 pub use folds::{DocumentSplit, fold_of, is_consistent, keep_consistent, split_documents};
 pub use gate::{GateOptions, GroupVerdict, QueryScores, Reason, Significance, Verdict, judge};
 pub use kernel_memory::KernelMemory;
+pub use label_free::{
+    KindGain, LabelFreeHalf, LabelFreeOptions, LabelFreeReason, LabelFreeVerdict, Retrieval, ScorePseudoQueries,
+    judge_label_free,
+};
 pub use linear_map::LinearMap;
 pub use mining::{ChunkedDocuments, HARD_NEGATIVES, MinedPairs, TrainingRows, mine};
 pub use pairs::{Dropped, PairKind, PairOptions, PlainDocument, PseudoQueries, PseudoQuery, pseudo_queries};

@@ -22,7 +22,7 @@ impl World {
         let documents: Vec<Vec<f32>> = (0..DOCUMENTS).map(|_| vector(&[0.0; DIMENSIONS], 1.0)).collect();
         // A turn in the plane of each pair of axes.
         let displaced = |document: &[f32]| -> Vec<f32> {
-            let sign = |place: usize| if place % 2 == 0 { 1.0 } else { -1.0 };
+            let sign = |place: usize| if place.is_multiple_of(2) { 1.0 } else { -1.0 };
             let beside = |place: usize| sign(place) * displacement as f32 * document[place ^ 1];
             (0..DIMENSIONS).map(|place| document[place] + beside(place)).collect()
         };
