@@ -13,11 +13,11 @@ const KIND: &str = "closed-form query adapter";
 /// Turns a query vector q of unit length into q′ = | |T q| + b₁ W q + b₂ m(q) |, each |·| scaling to unit length.
 ///
 /// T is a whitening of what sets queries apart from their answers ([`crate::within_pair_whitening`]), W a ridge regression from
-/// queries to answers, m a [`KernelMemory`]; any of them may be absent, and without all of them a query stays as it is. With a blend
-/// b, (1 − b) q + b q′, scaled, is what comes out.
+/// queries to answers, m a [`KernelMemory`]; any of them may be absent, and without all of them a query stays as it is. With a
+/// blend b, (1 − b) q + b q′, scaled, is what comes out.
 ///
-/// One query costs 2 d² multiplications for d dimensions, and 2 d for each row of the memory, of which each value is read once:
-/// 20,000 rows of 384 values are 61 MB.
+/// One query costs 2 d² multiplications for d dimensions and 2 d for each row of the memory, all of which is read once.
+/// Measured at 384 dimensions on one busy core: .34 ms with 919 rows, 15 ms with 20,000 rows (61 MB).
 #[derive(Debug, Clone, PartialEq)]
 pub struct ClosedFormAdapter {
     dimensions: usize,

@@ -1,7 +1,7 @@
 //! Answers that are remembered by the queries that they belong to, and fade with the distance from these.
 //!
-//! A kernel regression (Nadaraya, *On estimating regression*, 1964; Watson, *Smooth regression analysis*, 1964) whose sum of weights
-//! is never scaled up: far from all keys there is nothing to remember.
+//! A kernel regression (Nadaraya, *On estimating regression*, 1964; Watson, *Smooth regression analysis*, 1964) whose sum of
+//! weights is never scaled up: far from all keys there is nothing to remember.
 
 use crate::numeric::dot;
 use crate::rows::expect_size;
@@ -11,8 +11,8 @@ use crate::{Error, Rows};
 ///
 /// m(q) = Σ wᵢ rᵢ, wᵢ = exp((q · aᵢ − 1) / t) / max(1, Σⱼ exp((q · aⱼ − 1) / t)), for q and keys of unit length.
 ///
-/// The bound of the divisor is essential: with plain shares, a query that no key is near to would be moved as far as any (measured on
-/// ContractNLI without any divisor: nDCG@10 −.07 to −.40).
+/// The bound of the divisor is essential: with plain shares, a query that no key is near to would be moved as far as any
+/// (measured on ContractNLI without any divisor: nDCG@10 −.07 to −.40).
 #[derive(Debug, Clone, PartialEq)]
 pub struct KernelMemory {
     keys: Vec<f32>,

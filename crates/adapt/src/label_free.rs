@@ -1,8 +1,8 @@
 //! Whether an adapter that was learned without labels may be used, judged without labels.
 //!
-//! Documents are in two halves, so that no document is learned from and judged by; and what a kind of pseudo-queries says is judged
-//! by other kinds, so that an adapter to the kind is no gain. Whoever scores takes the text of a pseudo-query out of its document
-//! before: left in, nearly everything gained in dense retrieval, and hybrid retrieval was full.
+//! Documents are in two halves, so that no document is learned from and judged by; and what a kind of pseudo-queries says is
+//! judged by other kinds, so that an adapter to the kind is no gain. Whoever scores takes the text of a pseudo-query out of its
+//! document before: left in, nearly everything gained in dense retrieval, and hybrid retrieval was full.
 
 use std::collections::BTreeMap;
 
@@ -16,18 +16,20 @@ use crate::{
     label_free_adapter,
 };
 
-/// Pseudo-queries of one kind and half of documents below which the kind is left out there, in learning or in judging; the study's.
+/// Pseudo-queries of one kind and half of documents below which the kind is left out there, in learning or in judging; as
+/// measured with.
 const MIN_OF_KIND: usize = 30;
 
 /// One half of the documents ([`crate::split_documents`] with a share of one half).
 #[derive(Debug, Clone, Copy)]
 pub struct LabelFreeHalf<'a> {
     /// Pseudo-queries less the best chunks of their documents, as indexed: `[pairs, dimensions]`, see
-    /// [`crate::ChunkedDocuments::differences`]. They are learned from. The study had up to 600 of a kind and half.
+    /// [`crate::ChunkedDocuments::differences`]. They are learned from. Measured with up to 600 of a kind and half.
     pub differences: Rows<'a>,
     /// The kind of each of these.
     pub kinds: &'a [PairKind],
-    /// The kinds of the pseudo-queries that are judged, in any order. The study had up to 300 of a kind and half, none of key phrases.
+    /// The kinds of the pseudo-queries that are judged, in any order. Measured with up to
+    /// 300 of a kind and half, none of key phrases.
     pub judged: &'a [PairKind],
 }
 
@@ -43,10 +45,10 @@ pub struct LabelFreeOptions {
 }
 
 impl Default for LabelFreeOptions {
-    /// Measured with all-MiniLM-L6-v2. Judgements agreed with the verdict on SciFact (train) and CoSQA (dev), which were refused, and on
-    /// Cranfield, KorQuAD (dev), ContractNLI and MAUD, which were not, MAUD by spans only. That is a fit, not a forecast: the least gain
-    /// of .005 was set when these figures were known, after a second seed had brought SciFact to p = .03 and CoSQA to .014. The largest
-    /// gain refused was .0029, the smallest let through .0076.
+    /// Measured with all-MiniLM-L6-v2. Judgements agreed with the verdict on SciFact (train) and CoSQA (dev), which were
+    /// refused, and on Cranfield, KorQuAD (dev), ContractNLI and MAUD, which were not, MAUD by spans only. That is a fit, not a
+    /// forecast: the least gain of .005 was set when these figures were known, after a second seed had brought SciFact to p =
+    /// .03 and CoSQA to .014. The largest gain refused was .0029, the smallest let through .0076.
     fn default() -> Self {
         Self { min_hybrid_gain: 0.005, level: 0.01, min_queries: 50 }
     }
@@ -135,16 +137,16 @@ pub enum LabelFreeReason {
 /// Scores the judged pseudo-queries of a half (0 or 1) that are listed by place, with their vectors adapted.
 pub type ScorePseudoQueries<'f, E> = dyn FnMut(&ClosedFormAdapter, usize, &[usize]) -> Result<Vec<Scores>, E> + 'f;
 
-/// Judges within-pair whitening without labels, crosswise: what one half says by the other half's pseudo-queries, those of each group
-/// of kinds (summaries: titles, headings, first sentences and comments; sentences: citations and inverse cloze; key phrases) with what
-/// other groups say.
+/// Judges within-pair whitening without labels, crosswise: what one half says by the other half's pseudo-queries, those of each
+/// group of kinds (summaries: titles, headings, first sentences and comments; sentences: citations and inverse cloze; key
+/// phrases) with what other groups say.
 ///
-/// What may then be used is [`label_free_adapter`] of the differences of both halves. `test` takes differences (never none) and tests
-/// their mean against 0.
+/// What may then be used is [`label_free_adapter`] of the differences of both halves. `test` takes differences (never none) and
+/// tests their mean against 0.
 ///
 /// # Errors
-/// `TooFew` when there is too little to judge by or to learn from; `SizeMismatch`; `Setting`; `NoSpectrum`; `ScoreNotFinite`; what
-/// `score` returns.
+/// `TooFew` when there is too little to judge by or to learn from; `SizeMismatch`; `Setting`; `NoSpectrum`; `ScoreNotFinite`;
+/// what `score` returns.
 pub fn judge_label_free<E: From<Error>>(
     halves: &[LabelFreeHalf<'_>; 2],
     provenance: &Provenance,
@@ -247,8 +249,8 @@ fn verdict(
 /// Kinds that are too like each other to judge each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum KindGroup {
-    /// What says what a document is about. The study had titles, first sentences and, of code, names of functions; headings and comments
-    /// were not in it.
+    /// What says what a document is about. Measured with titles, first sentences and, of code, names of functions; headings and
+    /// comments stand here by likeness.
     Summaries,
     /// What is taken from the middle.
     Sentences,

@@ -12,6 +12,7 @@ mod folds;
 mod gate;
 mod kernel_memory;
 mod label_free;
+mod learned;
 mod linear_map;
 mod mining;
 mod numeric;
@@ -37,6 +38,7 @@ pub use label_free::{
     KindGain, LabelFreeHalf, LabelFreeOptions, LabelFreeReason, LabelFreeVerdict, Retrieval, ScorePseudoQueries,
     judge_label_free,
 };
+pub use learned::LearnedAdapter;
 pub use linear_map::LinearMap;
 pub use mining::{ChunkedDocuments, HARD_NEGATIVES, MinedPairs, TrainingRows, mine};
 pub use pairs::{Dropped, PairKind, PairOptions, PlainDocument, PseudoQueries, PseudoQuery, pseudo_queries};

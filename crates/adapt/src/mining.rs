@@ -22,8 +22,8 @@ pub struct ChunkedDocuments<'a> {
 
 /// Queries with the chunks that answer them and those that only seem to.
 ///
-/// Negatives are chunks of documents that are not among a query's own positives, so that they do not depend on which pairs are held
-/// out: a document that is held out as an answer stays out of the negatives of its queries.
+/// Negatives are chunks of documents that are not among a query's own positives, so that they do not depend on which pairs are
+/// held out: a document that is held out as an answer stays out of the negatives of its queries.
 #[derive(Debug, Clone)]
 pub struct MinedPairs<'a> {
     queries: Rows<'a>,
@@ -45,8 +45,8 @@ struct MinedQuery {
 pub struct TrainingRows {
     /// a: the query: `[pairs, dimensions]`.
     pub queries: Vec<f32>,
-    /// r: the nearest chunk of the document, less the mean of the nearest chunks of others, divided by the number of the query's
-    /// documents: `[pairs, dimensions]`.
+    /// r: the nearest chunk of the document, less the mean of the nearest chunks of others, divided by the number of the
+    /// query's documents: `[pairs, dimensions]`.
     pub directions: Vec<f32>,
     /// e: the query less that chunk: `[pairs, dimensions]`.
     pub differences: Vec<f32>,
@@ -69,7 +69,8 @@ impl ChunkedDocuments<'_> {
         scored.reduce(|best, next| if next.0 > best.0 { next } else { best }).map(|(_, chunk)| chunk)
     }
 
-    /// Each query less the nearest chunk of its document: `[queries, dimensions]`, what [`crate::label_free_adapter`] learns from.
+    /// Each query less the nearest chunk of its document: `[queries, dimensions]`, what [`crate::label_free_adapter`] learns
+    /// from.
     ///
     /// # Errors
     /// `SizeMismatch`; `RowMissing` for a document without chunks.
@@ -93,8 +94,8 @@ impl ChunkedDocuments<'_> {
 
 /// Finds for each query the best chunk of each of its positives, and the [`HARD_NEGATIVES`] nearest chunks of other documents.
 ///
-/// `positives` are the documents that answer each query; one without chunks is passed over and counted, one named twice counts once.
-/// Compares each query that has an answer with all chunks.
+/// `positives` are the documents that answer each query; one without chunks is passed over and counted, one named twice counts
+/// once. Compares each query that has an answer with all chunks.
 ///
 /// # Errors
 /// `SizeMismatch`; `NoPairs`; `TooFew` when all chunks belong to a query's positives.

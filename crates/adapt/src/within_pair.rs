@@ -1,17 +1,17 @@
 //! Whitening of what sets queries apart from their answers, so that directions in which the two differ anyway count for less.
 //!
-//! Within-class covariance normalisation (Hatch, Kajarekar and Stolcke, *Within-class covariance normalization for SVM-based speaker
-//! recognition*, 2006), the classes being pairs of a query and the chunk that answers it, and the exponent smaller.
+//! Within-class covariance normalisation (Hatch, Kajarekar and Stolcke, *Within-class covariance normalization for SVM-based
+//! speaker recognition*, 2006), the classes being pairs of a query and the chunk that answers it, and the exponent smaller.
 
 use crate::spectrum::Spectrum;
 use crate::{ClosedFormAdapter, Error, Provenance, Rows, closed_form::AdapterParts, statistics::add_products};
 
-/// Eigenvalues are taken for no less than this share of their mean. A choice of the study that [`crate::FitStatistics`] describes, not
-/// searched over.
+/// Eigenvalues are taken for no less than this share of their mean. Set with what [`crate::FitStatistics`] states of other
+/// constants, and not searched over.
 pub(crate) const FLOOR: f64 = 0.02;
 
-/// The exponent without labels. Measured at .1, .2, .3: the larger ones gain more where documents are foreign to the model (KorQuAD,
-/// ContractNLI), and lose where they are not (MAUD −.009 of nDCG@10 at .2; CoSQA −.003 at .3).
+/// The exponent without labels. Measured at .1, .2, .3: the larger ones gain more where documents are foreign to the model
+/// (KorQuAD, ContractNLI), and lose where they are not (MAUD −.009 of nDCG@10 at .2; CoSQA −.003 at .3).
 pub const LABEL_FREE_EXPONENT: f64 = 0.1;
 
 /// How within-pair whitening is done.
@@ -26,7 +26,8 @@ pub struct WithinPairOptions {
 /// T = E (max(L, .02 mean L) / mean L)^−exponent Eᵀ, E and L being directions and spread of the shrunk `scatter`:
 /// `[dimensions, dimensions]`, row-major.
 ///
-/// `scatter` is Σ e eᵀ over differences e = query − answer, not centred, `[dimensions, dimensions]`; how it is scaled does not matter.
+/// `scatter` is Σ e eᵀ over differences e = query − answer, not centred, `[dimensions, dimensions]`; how it is scaled does not
+/// matter.
 ///
 /// # Errors
 /// `Setting`; `SizeMismatch`; `NoSpectrum` when nothing differs.
@@ -38,8 +39,8 @@ pub fn within_pair_whitening(
     Ok(power(&within_pair_spectrum(scatter, dimensions, options.shrinkage)?, share("exponent", options.exponent)?))
 }
 
-/// The adapter that only whitens, learned without labels: `differences` are pseudo-queries less the best chunk of the document that
-/// each was made of, as indexed, `[pairs, dimensions]`.
+/// The adapter that only whitens, learned without labels: `differences` are pseudo-queries less the best chunk of the document
+/// that each was made of, as indexed, `[pairs, dimensions]`.
 ///
 /// # Errors
 /// `TooFew` without pairs; `NoSpectrum` when nothing differs.
