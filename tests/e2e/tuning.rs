@@ -82,7 +82,7 @@ fn what_gains_nothing_is_refused() {
     write_collection(&tiny, |number| (number * number * 13 + number * 29 + 11) % 70);
     let words = ["tune", "--dataset", "set", "--out", "profile.toml", "--quiet"];
     let page = tiny.run(&words).expect_code(5).stdout;
-    assert!(page.contains("refused: the default stays"), "{page}");
+    assert!(page.contains("refused: all stays as it is"), "{page}");
     assert!(!tiny.place.path("profile.toml").exists());
 }
 

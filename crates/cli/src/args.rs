@@ -268,9 +268,10 @@ pub(crate) struct RankingArgs {
 /// What orders the first documents anew.
 #[derive(Debug, Args)]
 pub(crate) struct RerankArgs {
-    /// Order the first documents anew: late (token by token; the index needs --token-rows), or cross (by a cross-encoder)
+    /// Order the first documents anew: late (token by token; the index needs --token-rows), cross (by a cross-encoder), or off
+    /// [default: as the index stores it, else off]
     #[arg(long, value_name = "HOW", value_parser = parse_reranker)]
-    pub(crate) rerank: Option<Reranker>,
+    pub(crate) rerank: Option<RerankWord>,
     /// How many of the first documents are ordered anew, at least as many as are shown
     #[arg(long, value_name = "N", default_value_t = Rerank::default().depth, value_parser = parse_k)]
     pub(crate) rerank_depth: usize,
@@ -286,10 +287,25 @@ pub(crate) struct RerankArgs {
     pub(crate) rerank_budget_ms: Option<u64>,
 }
 
+/// What was said of ordering anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RerankWord {
+    Off,
+    By(Reranker),
+}
+
 impl RerankArgs {
     pub(crate) fn rerank(&self) -> Option<Rerank> {
         let (depth, weight, budget_ms) = (self.rerank_depth, self.rerank_weight, self.rerank_budget_ms);
-        self.rerank.map(|by| Rerank { by, depth, weight, budget_ms })
+        match self.rerank {
+            Some(RerankWord::By(by)) => Some(Rerank { by, depth, weight, budget_ms }),
+            Some(RerankWord::Off) | None => None,
+        }
+    }
+
+    /// Whether it was said that nothing orders anew.
+    pub(crate) fn is_off(&self) -> bool {
+        matches!(self.rerank, Some(RerankWord::Off))
     }
 }
 
@@ -438,11 +454,12 @@ pub(crate) fn parse_normalize(word: &str) -> Result<Normalize, String> {
     }
 }
 
-fn parse_reranker(word: &str) -> Result<Reranker, String> {
+fn parse_reranker(word: &str) -> Result<RerankWord, String> {
     match word {
-        "late" => Ok(Reranker::Late),
-        "cross" => Ok(Reranker::Cross),
-        _ => Err("possible values: late, cross".to_owned()),
+        "late" => Ok(RerankWord::By(Reranker::Late)),
+        "cross" => Ok(RerankWord::By(Reranker::Cross)),
+        "off" => Ok(RerankWord::Off),
+        _ => Err("possible values: late, cross, off".to_owned()),
     }
 }
 

@@ -33,10 +33,10 @@ pub(crate) struct TuneArgs {
     #[arg(long)]
     pub(crate) late: bool,
     /// Windows to try, in tokens, separated by commas; the collection is indexed once for each [default: that of the index]
-    #[arg(long, value_name = "TOKENS", value_delimiter = ',', conflicts_with = "index")]
+    #[arg(long, value_name = "TOKENS", value_delimiter = ',')]
     pub(crate) windows: Vec<usize>,
     /// Overlaps to try with each window, in tokens, separated by commas [default: 64]
-    #[arg(long, value_name = "TOKENS", value_delimiter = ',', conflicts_with = "index")]
+    #[arg(long, value_name = "TOKENS", value_delimiter = ',')]
     pub(crate) overlaps: Vec<usize>,
     /// Parts that are held out in turn
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u8).range(2..=20))]
@@ -45,7 +45,7 @@ pub(crate) struct TuneArgs {
     #[arg(long, value_name = "SEED", default_value_t = 1)]
     pub(crate) seed: u64,
     /// Write what was chosen to this file, for --profile of other commands, where it gains
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "cross_validate_only")]
     pub(crate) out: Option<PathBuf>,
     /// Write a report for the browser
     #[arg(long, value_name = "FILE")]

@@ -3,8 +3,8 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use berth_pipeline::{Error, FusionChoice, SavedProfile, StoredWeights};
-use berth_types::{Aggregate, Fingerprint, Normalize};
+use berth_pipeline::{Error, FusionChoice, IndexSettings, SavedProfile, StoredWeights};
+use berth_types::{Aggregate, Normalize};
 use clap::{Args, Subcommand, ValueEnum};
 
 use crate::args::{EncoderArgs, parse_boost, parse_normalize, parse_rrf_k, parse_share};
@@ -29,7 +29,7 @@ pub(crate) struct FusionArgs {
     /// index stores it, else 0.1]
     #[arg(long, value_name = "SHARE", value_parser = parse_share)]
     pub(crate) sparse_weight: Option<f32>,
-    /// Fewest chunks asked of each list before they are joined [default: as the index stores it, else 500, or ten for each hit]
+    /// Fewest chunks asked of each list before they are joined [default: as the index stores it, else 500, or five for each hit]
     #[arg(long, value_name = "CHUNKS")]
     pub(crate) list_depth: Option<NonZeroUsize>,
     /// What BM25 of titles adds to that of passages, which have the title already; 0 is nothing [default: as the index stores
@@ -68,10 +68,10 @@ impl FusionArgs {
     pub(crate) fn base(
         &self,
         stored: Option<StoredWeights>,
-        fingerprint: &Fingerprint,
+        settings: &IndexSettings,
     ) -> Result<Option<StoredWeights>, Error> {
         let Some(path) = &self.profile else { return Ok(stored) };
-        let profile = SavedProfile::read(path)?.for_index(path, fingerprint)?;
+        let profile = SavedProfile::read(path)?.for_index(path, settings)?;
         Ok(Some(StoredWeights { profile, relevance: None, for_this_model: true }))
     }
 

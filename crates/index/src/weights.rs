@@ -149,7 +149,9 @@ fn read(index: &Path) -> Result<Option<Weights>, Error> {
         let (found, supported) = (format.to_string(), FORMAT.to_string());
         return Err(Error::UnknownFormat { file: path, found, supported });
     }
-    serde_json::from_slice(&json).map(Some).map_err(wrong)
+    let weights: Weights = serde_json::from_slice(&json).map_err(wrong)?;
+    weights.profile.check().map_err(|reason| Error::corrupted(&path, reason))?;
+    Ok(Some(weights))
 }
 
 fn hash(fingerprint: &Fingerprint) -> String {

@@ -17,7 +17,7 @@ use crate::collection_index::{CollectionIndex, EncodeCost};
 use crate::encoding::{EncoderChoice, open_encoder};
 use crate::searcher::Searcher;
 use crate::{
-    Encoders, Error, FusionChoice, Home, Progress, ResolvedFusion, SavedProfile, open_sparse_encoder,
+    Circumstances, Encoders, Error, FusionChoice, Home, Progress, ResolvedFusion, SavedProfile, open_sparse_encoder,
     open_token_encoder,
 };
 
@@ -173,9 +173,11 @@ fn passes(modes: &[Mode], rerank: Option<Rerank>) -> impl Iterator<Item = (Mode,
 /// What was named, then what the profile says, then what is built in.
 fn resolve(options: &EvalOptions, fingerprint: &Fingerprint) -> Result<ResolvedFusion, Error> {
     let profile = options.profile.as_ref();
-    let profile = profile.map(|path| SavedProfile::read(path)?.for_index(path, fingerprint)).transpose()?;
+    let profile = profile.map(|path| SavedProfile::read(path)?.for_model(path, fingerprint)).transpose()?;
     let base = profile.map(|profile| StoredWeights { profile, relevance: None, for_this_model: true });
-    Ok(options.joining.resolved(base.as_ref(), options.sparse.is_some()))
+    let (has_sparse, has_tokens) = (options.sparse.is_some(), true);
+    let circumstances = Circumstances { has_sparse, has_tokens, mode: Mode::Hybrid, is_sorted: false };
+    Ok(options.joining.resolved(base.as_ref(), &circumstances))
 }
 
 fn rank(

@@ -3,8 +3,8 @@
 
 use std::num::NonZeroUsize;
 
-use berth_index::StoredWeights;
-use berth_types::{Aggregate, Fusion, Lists, Normalize, Profile, Rerank, SPARSE_WEIGHT};
+use berth_index::{IndexSettings, StoredWeights};
+use berth_types::{Aggregate, Fusion, Lists, Mode, Normalize, Profile, Rerank, SPARSE_WEIGHT};
 use serde::{Deserialize, Serialize};
 
 /// Share of the dense half in convex fusion where nobody says it.
@@ -47,6 +47,33 @@ pub struct FusionChoice {
     pub title_boost: Option<f32>,
     /// What orders the first documents anew.
     pub rerank: Option<Rerank>,
+    /// Nothing does, whatever is stored.
+    pub without_rerank: bool,
+}
+
+/// What of an index and of a question decides which parts of a profile can count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Circumstances {
+    /// Whether the index has sparse vectors.
+    pub has_sparse: bool,
+    /// Whether it has token rows, without which nothing is ordered anew by late interaction.
+    pub has_tokens: bool,
+    /// Which halves answer: what is stored was chosen for all of them.
+    pub mode: Mode,
+    /// Whether hits are ordered by a field.
+    pub is_sorted: bool,
+}
+
+impl Circumstances {
+    /// Hybrid search of an index, in the order of scores.
+    pub fn of(settings: &IndexSettings) -> Self {
+        Self {
+            has_sparse: settings.sparse.is_some(),
+            has_tokens: settings.tokens.is_some(),
+            mode: Mode::Hybrid,
+            is_sorted: false,
+        }
+    }
 }
 
 /// How lists are asked and joined in the end, and whether anything of it comes from the index.
@@ -83,9 +110,10 @@ impl From<ResolvedFusion> for Profile {
 }
 
 impl FusionChoice {
-    /// What was named counts; then what the index stores, as far as it is of the same kind of fusion, and weights only for the
-    /// model that they were chosen for; then what is built in. `has_sparse`: whether the index has a sparse list.
-    pub fn resolved(&self, stored: Option<&StoredWeights>, has_sparse: bool) -> ResolvedFusion {
+    /// What was named counts; then what the index stores, as far as it is of the same kind of fusion, and weights and reranking only
+    /// for the model that they were chosen for; then what is built in.
+    pub fn resolved(&self, stored: Option<&StoredWeights>, circumstances: &Circumstances) -> ResolvedFusion {
+        let &Circumstances { has_sparse, has_tokens, mode, is_sorted } = circumstances;
         let kind = self.kind.or(stored.map(|stored| kind_of(stored.profile.fusion))).unwrap_or(FusionKind::Adaptive);
         let same_kind = stored.filter(|stored| kind_of(stored.profile.fusion) == kind);
         let stored_weight =
@@ -113,9 +141,6 @@ impl FusionChoice {
         let of_this_model = stored.filter(|stored| stored.for_this_model);
         let stored_sparse = of_this_model.and_then(|stored| stored.profile.sparse_weight).filter(|_| has_sparse);
         let sparse_weight = has_sparse.then(|| self.sparse_weight.or(stored_sparse).unwrap_or(SPARSE_WEIGHT));
-        let from_index = self.kind.is_none() && stored.is_some()
-            || stored_weight.is_some() && self.dense_weight.is_none()
-            || stored_sparse.is_some() && self.sparse_weight.is_none();
         let profile = stored.map(|stored| &stored.profile);
         let aggregate = self.aggregate.or(profile.and_then(|profile| profile.aggregate)).unwrap_or_default();
         let lists = profile.and_then(|profile| profile.lists).unwrap_or_default();
@@ -123,13 +148,21 @@ impl FusionChoice {
             depth: self.list_depth.or(lists.depth),
             title_boost: self.title_boost.unwrap_or(lists.title_boost),
         };
-        let rerank = self.rerank.or(profile.and_then(|profile| profile.rerank));
+        let stored_rerank = of_this_model.and_then(|stored| stored.profile.rerank);
+        let stored_rerank = stored_rerank.filter(|_| has_tokens && mode == Mode::Hybrid && !is_sorted);
+        let rerank = if self.without_rerank { None } else { self.rerank.or(stored_rerank) };
+        let from_index = self.kind.is_none() && stored.is_some()
+            || stored_weight.is_some() && self.dense_weight.is_none()
+            || stored_sparse.is_some() && self.sparse_weight.is_none()
+            || self.aggregate.is_none() && profile.is_some_and(|profile| profile.aggregate.is_some())
+            || profile.and_then(|profile| profile.lists).is_some()
+            || self.rerank.is_none() && rerank.is_some();
         ResolvedFusion { fusion, sparse_weight, aggregate, lists, rerank, from_index }
     }
 
     /// The same as it may be stored. What is neither named nor stored stays none, so that it is as it is built in.
-    pub fn profile(&self, stored: Option<&StoredWeights>, has_sparse: bool) -> Profile {
-        let resolved = self.resolved(stored, has_sparse);
+    pub fn profile(&self, stored: Option<&StoredWeights>, circumstances: &Circumstances) -> Profile {
+        let resolved = self.resolved(stored, circumstances);
         let of_this_model = stored.filter(|stored| stored.for_this_model).map(|stored| &stored.profile);
         let before = stored.map(|stored| &stored.profile);
         let lists = Some(resolved.lists).filter(|lists| *lists != Lists::default());
@@ -169,6 +202,9 @@ fn weight_of(fusion: Fusion) -> f32 {
 mod tests {
     use super::*;
 
+    const PLAIN: Circumstances =
+        Circumstances { has_sparse: false, has_tokens: false, mode: Mode::Hybrid, is_sorted: false };
+
     fn args(kind: Option<FusionKind>, dense_weight: Option<f32>) -> FusionChoice {
         FusionChoice { kind, dense_weight, ..FusionChoice::default() }
     }
@@ -179,7 +215,7 @@ mod tests {
         let profile = Profile { fusion, sparse_weight: Some(0.1), ..Profile::default() };
         let stored = StoredWeights { profile, relevance: None, for_this_model: true };
         let check = |args: FusionChoice, stored: Option<&StoredWeights>, fusion: Fusion, from_index: bool| {
-            let resolved = args.resolved(stored, false);
+            let resolved = args.resolved(stored, &PLAIN);
             assert_eq!((resolved.fusion, resolved.sparse_weight, resolved.from_index), (fusion, None, from_index));
         };
         check(args(None, None), None, Fusion::default(), false);
@@ -199,7 +235,9 @@ mod tests {
         let of_another = StoredWeights { for_this_model: false, ..stored.clone() };
         let kind_alone = Fusion::Convex { dense_weight: 0.7, normalize: Normalize::ZScore };
         check(args(None, None), Some(&of_another), kind_alone, true);
-        let sparse = |args: FusionChoice, stored| args.resolved(stored, true).sparse_weight;
+        let sparse = |args: FusionChoice, stored| {
+            args.resolved(stored, &Circumstances { has_sparse: true, ..PLAIN }).sparse_weight
+        };
         assert_eq!(sparse(args(None, None), None), Some(SPARSE_WEIGHT));
         assert_eq!(sparse(args(None, None), Some(&stored)), Some(0.1));
         assert_eq!(sparse(args(Some(FusionKind::Rrf), None), Some(&stored)), Some(0.1), "of whichever fusion");
@@ -210,11 +248,25 @@ mod tests {
         let aggregate = Some(Aggregate::Sum);
         let profile = Profile { lists: Some(lists), aggregate, ..stored.profile.clone() };
         let tuned = StoredWeights { profile, ..stored.clone() };
-        let resolved = args(None, None).resolved(Some(&tuned), false);
+        let resolved = args(None, None).resolved(Some(&tuned), &PLAIN);
         assert_eq!((resolved.lists, resolved.aggregate), (lists, Aggregate::Sum));
         let named = FusionChoice { title_boost: Some(0.0), aggregate: Some(Aggregate::Max), ..args(None, None) };
-        let resolved = named.resolved(Some(&tuned), false);
+        let resolved = named.resolved(Some(&tuned), &PLAIN);
         assert_eq!((resolved.lists, resolved.aggregate), (Lists { title_boost: 0.0, ..lists }, Aggregate::Max));
+        // What is stored orders anew where it can, and where it was chosen for.
+        let profile = Profile { rerank: Some(Rerank::default()), ..stored.profile.clone() };
+        let anew = StoredWeights { profile, ..stored.clone() };
+        let rerank =
+            |args: FusionChoice, stored: &StoredWeights, of: Circumstances| args.resolved(Some(stored), &of).rerank;
+        let with_tokens = Circumstances { has_tokens: true, ..PLAIN };
+        assert_eq!(rerank(args(None, None), &anew, with_tokens), Some(Rerank::default()));
+        assert_eq!(rerank(args(None, None), &anew, PLAIN), None);
+        assert_eq!(rerank(args(None, None), &anew, Circumstances { is_sorted: true, ..with_tokens }), None);
+        assert_eq!(rerank(args(None, None), &anew, Circumstances { mode: Mode::Dense, ..with_tokens }), None);
+        let of_another = StoredWeights { for_this_model: false, ..anew.clone() };
+        assert_eq!(rerank(args(None, None), &of_another, with_tokens), None);
+        let without = FusionChoice { without_rerank: true, ..args(None, None) };
+        assert_eq!(rerank(without, &anew, with_tokens), None);
         assert!(args(None, None).asks_for_weight(&of_another) && !args(None, Some(0.1)).asks_for_weight(&of_another));
     }
 }

@@ -71,7 +71,7 @@ pub use ingest::{
     Encoders, GivenOutcome, GivenReport, IngestOptions, IngestReport, Ingestor, Progress, ProgressState, create_index,
     ingest,
 };
-pub use joining::{FusionChoice, FusionKind, ResolvedFusion};
+pub use joining::{Circumstances, FusionChoice, FusionKind, ResolvedFusion};
 pub use late::{TokenEncoder, open_token_encoder};
 pub use migrate::{
     AlternateStatus, BuiltWith, Comparison, ExchangeReport, JudgedMode, Judgement, Migration, MigrationOptions,

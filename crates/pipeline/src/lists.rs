@@ -16,7 +16,7 @@ use crate::search::Ranked;
 /// fused top ten can have, whatever the windows a document has.
 const LEAST_DEPTH: usize = 500;
 /// Chunks asked of each list for one document wanted.
-const DEPTH_PER_DOCUMENT: usize = 10;
+const DEPTH_PER_DOCUMENT: usize = 5;
 
 /// Chunks asked of each list for an answer of `k` documents. A depth that was chosen is not multiplied: who asks for more
 /// documents than it has gets more chunks anyway.

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use berth_index::IndexSettings;
 use berth_types::{Fingerprint, Profile};
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +20,12 @@ pub struct SavedProfile {
     pub model: String,
     /// Hash of everything that shapes these vectors.
     pub fingerprint: String,
+    /// Ids in a window that it was chosen for; none: it holds for every index of the model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window_tokens: Option<usize>,
+    /// The same of ids that neighbouring windows share.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overlap_tokens: Option<usize>,
     /// What was chosen.
     #[serde(flatten)]
     pub profile: Profile,
@@ -27,7 +34,8 @@ pub struct SavedProfile {
 impl SavedProfile {
     /// A profile for vectors of this fingerprint.
     pub fn new(profile: Profile, fingerprint: &Fingerprint) -> Self {
-        Self { format: FORMAT, model: fingerprint.model.clone(), fingerprint: fingerprint_hash(fingerprint), profile }
+        let (model, fingerprint) = (fingerprint.model.clone(), fingerprint_hash(fingerprint));
+        Self { format: FORMAT, model, fingerprint, window_tokens: None, overlap_tokens: None, profile }
     }
 
     /// Writes it as TOML.
@@ -50,14 +58,36 @@ impl SavedProfile {
         if saved.format != FORMAT {
             return Err(bad(format!("its format is {}; this version reads {FORMAT}", saved.format)));
         }
+        saved.profile.check().map_err(bad)?;
         Ok(saved)
     }
 
-    /// The profile, for an index of these vectors.
+    /// The profile, for an index of these settings.
+    ///
+    /// # Errors
+    /// `ProfileOfOtherModel`; `BadProfile` where it was chosen for other windows than those of the index.
+    pub fn for_index(self, path: &Path, settings: &IndexSettings) -> Result<Profile, Error> {
+        let chosen_for = (self.window_tokens, self.overlap_tokens);
+        let same = |chosen: Option<usize>, is: usize| chosen.is_none_or(|chosen| chosen == is);
+        if !same(chosen_for.0, settings.window_tokens) || !same(chosen_for.1, settings.overlap_tokens) {
+            let words = |value: Option<usize>| value.map_or_else(|| "any".to_owned(), |value| value.to_string());
+            let reason = format!(
+                "it was chosen for windows of {} tokens that share {}, and those of the index have {} and share {}",
+                words(chosen_for.0),
+                words(chosen_for.1),
+                settings.window_tokens,
+                settings.overlap_tokens
+            );
+            return Err(Error::BadProfile { path: path.to_owned(), reason });
+        }
+        self.for_model(path, &settings.fingerprint)
+    }
+
+    /// The profile, for vectors of this fingerprint, whatever the windows.
     ///
     /// # Errors
     /// `ProfileOfOtherModel`.
-    pub fn for_index(self, path: &Path, fingerprint: &Fingerprint) -> Result<Profile, Error> {
+    pub fn for_model(self, path: &Path, fingerprint: &Fingerprint) -> Result<Profile, Error> {
         let wanted = fingerprint_hash(fingerprint);
         if self.fingerprint == wanted {
             return Ok(self.profile);
@@ -90,11 +120,11 @@ mod tests {
         };
         SavedProfile::new(profile.clone(), &fingerprint).write(&path).unwrap();
         let saved = SavedProfile::read(&path).unwrap();
-        assert_eq!(saved.clone().for_index(&path, &fingerprint).unwrap(), profile);
+        assert_eq!(saved.clone().for_model(&path, &fingerprint).unwrap(), profile);
         let other = Fingerprint { model: "other".to_owned(), parts: BTreeMap::new() };
-        let error = saved.for_index(&path, &other).unwrap_err();
+        let error = saved.for_model(&path, &other).unwrap_err();
         assert!(error.to_string().contains("chosen for mine"), "{error}");
-        for (from, to) in [("format = 1", "format = 9"), ("convex", "concave")] {
+        for (from, to) in [("format = 1", "format = 9"), ("convex", "concave"), ("0.5", "-0.5")] {
             let text = fs::read_to_string(&path).unwrap().replace(from, to);
             let broken = dir.path().join("broken.toml");
             fs::write(&broken, text).unwrap();

@@ -14,19 +14,21 @@ use std::time::Instant;
 use berth_eval::{
     CompareOptions, Comparison, Dataset, EvalQuery, Measure, Qrels, Run, TuneOptions, Tuning, compare_values,
 };
-use berth_index::{Snapshot, store_weights};
-use berth_types::{Profile, Rerank, RowKind};
+use berth_index::{IndexReader, Snapshot, store_weights, stored_weights};
+use berth_types::{Lists, Profile, Rerank, RowKind};
 use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::collection_index::CollectionIndex;
 use crate::encoding::{EncoderChoice, open_encoder};
 use crate::judged::unknown_judgements;
+use crate::lists::depth_for;
+use crate::migrate::open_judgements;
 use crate::profile::SavedProfile;
 use crate::searcher::{Searcher, SearcherOptions};
-use crate::{Encoders, Error, Home, Progress, open_token_encoder};
-use gather::{Gathered, Read, Reading};
-use space::{Offers, Setting, Space, TITLE_BOOSTS};
+use crate::{Circumstances, Encoders, Error, FusionChoice, Home, Progress, open_token_encoder};
+use gather::{DEPTH, Gathered, Read, Reading};
+use space::{Offers, Setting, Space};
 
 /// Fewest queries that settings are fitted to: below, no gain of a likely size is told from chance (docs/tuning.md).
 const LEAST_QUERIES: usize = 50;
@@ -36,6 +38,11 @@ const MOST_QUERIES: usize = 3000;
 const SHOWN: usize = 10;
 /// Chance of a gain where there is none, from which on it does not count.
 const SIGNIFICANT: f64 = 0.05;
+
+/// Splits that judge what was fitted elsewhere begin so.
+const JUDGING_SPLIT: &str = "test";
+/// Deepest place that a measure may look at.
+const DEEPEST_CUT: usize = 100;
 
 /// What to fit, and to what.
 #[derive(Debug, Clone)]
@@ -58,10 +65,38 @@ pub struct TuneSettings {
     pub cache: Option<PathBuf>,
     /// Whether what was chosen is stored in `index`.
     pub store: bool,
+    /// Whether only the gain on held-out queries is wanted: then any split may be named, and nothing is stored.
+    pub cross_validate_only: bool,
     /// Whether judgements of unknown queries and documents are an error.
     pub strict: bool,
     /// How the choice is made.
     pub search: TuneOptions,
+}
+
+impl TuneSettings {
+    fn check(&self) -> Result<(), Error> {
+        let refuse = |message: String| Err(Error::InvalidSettings(message));
+        if self.split.to_lowercase().starts_with(JUDGING_SPLIT) && !self.cross_validate_only {
+            return refuse(format!(
+                "a figure that was tuned on '{}' says nothing on it: name another split, or see with --cross-validate-only what \
+                 tuning gains on held-out queries",
+                self.split
+            ));
+        }
+        if self.measure.cut().is_none_or(|cut| cut > DEEPEST_CUT) {
+            let measure = self.measure;
+            return refuse(format!(
+                "tuning by {measure} is not possible; name a measure with a cut of at most {DEEPEST_CUT}, such as ndcg@10"
+            ));
+        }
+        if self.index.is_some() && !self.windows.is_empty() {
+            return refuse(
+                "windows are tried on an index of the collection: leave out --index, or --windows and --overlaps"
+                    .to_owned(),
+            );
+        }
+        Ok(())
+    }
 }
 
 /// What was chosen, what it is worth, and whether that is enough.
@@ -149,8 +184,8 @@ pub struct TunedQuery {
 /// to. `Ok(None)`: interrupted, and nothing stored.
 ///
 /// # Errors
-/// A folder that is no collection, or of other documents; `InvalidSettings` for too few queries or a split that is to judge, not
-/// to fit; a model that is not installed; a damaged index.
+/// A folder that is no collection; `OtherDocuments`; `InvalidSettings` for too few queries, a split that is to judge and not to fit, a
+/// measure without a cut, windows for an index that is there; a model that is not installed; a damaged index.
 pub fn tune(
     home: &Home,
     settings: &TuneSettings,
@@ -158,36 +193,46 @@ pub fn tune(
     cancel: &AtomicBool,
 ) -> Result<Option<TuneReport>, Error> {
     let started = Instant::now();
-    let dataset = Dataset::open(&settings.dataset, &settings.split)?;
-    let queries = sampled(&dataset.queries, settings.search.seed);
-    if queries.len() < LEAST_QUERIES {
+    settings.check()?;
+    let dataset = match &settings.index {
+        Some(index) => open_judgements(index, &settings.dataset, &settings.split)?,
+        None => Dataset::open(&settings.dataset, &settings.split)?,
+    };
+    let Some(mut sides) = open_sides(home, settings, progress, cancel)? else { return Ok(None) };
+    let mut warnings = unknown_judgements(&dataset, &sides[0].snapshot, settings.strict)?;
+    let answerable = answerable(&dataset, &sides[0].snapshot)?;
+    if answerable.len() < LEAST_QUERIES {
         return Err(Error::InvalidSettings(format!(
-            "tuning needs {LEAST_QUERIES} judged queries, and '{}' of {} has {}; below that no gain is told from chance",
+            "tuning needs {LEAST_QUERIES} queries with a relevant document, and '{}' of {} has {}; below that no gain is told \
+             from chance",
             dataset.split,
             dataset.dir.display(),
-            queries.len()
+            answerable.len()
         )));
     }
-    let judged = Judged { queries: &queries, qrels: &dataset.qrels };
-    let Some(sides) = open_sides(home, settings, &judged, progress, cancel)? else { return Ok(None) };
-    let mut warnings = unknown_judgements(&dataset, &sides[0].snapshot, settings.strict)?;
-    if queries.len() < dataset.queries.len() {
-        warnings.push(format!("{} of {} queries were drawn", queries.len(), dataset.queries.len()));
+    let queries = sampled(&answerable, MOST_QUERIES / sides.len(), settings.search.seed);
+    if queries.len() < answerable.len() {
+        warnings.push(format!("{} of {} queries were drawn", queries.len(), answerable.len()));
     }
-    progress.stage(&format!("asking {} queries", queries.len() * sides.len()));
-    let mut asked = Vec::with_capacity(sides.len());
-    for side in &sides {
-        let Some(of_side) = ask(side, &queries, settings.late, cancel)? else { return Ok(None) };
-        asked.push(of_side);
+    for side in &mut sides {
+        side.judge(&queries, &dataset.qrels)?;
     }
-    let space = Space::of(Offers {
+    let baseline = sides[0].baseline(settings)?;
+    let offers = Offers {
         sparse: sides[0].searcher.sparse.is_some(),
-        several_chunks: asked.iter().flatten().flatten().any(Gathered::has_several_chunks),
+        several_chunks: sides.iter().any(Side::has_several_chunks),
         titles: sides[0].has_titles,
         late: settings.late,
         windows: sides.len(),
-    });
+    };
+    let space = Space::of(offers, &baseline);
     let axes = space.axes();
+    progress.stage(&format!("asking {} queries", queries.len() * sides.len()));
+    let mut asked = Vec::with_capacity(sides.len());
+    for side in &sides {
+        let Some(of_side) = ask(side, &queries, &space, settings.measure, cancel)? else { return Ok(None) };
+        asked.push(of_side);
+    }
     progress.stage("trying settings in memory");
     let mut scorer = Scorer { queries: &queries, sides: &sides, asked: &asked, measure: settings.measure, read: None };
     let mut of_setting = |point: &[usize]| {
@@ -204,9 +249,14 @@ pub fn tune(
     let mut report = report(&dataset, &queries, settings, (&space, &tuning), &sides[0])?;
     report.warnings = warnings;
     if sides.len() > 1 {
-        report.window = Some(sides[space.setting(&tuning.chosen).window].window);
+        let side = &sides[space.setting(&tuning.chosen).window];
+        let of_index = side.snapshot.settings();
+        report.profile.window_tokens = Some(of_index.window_tokens);
+        report.profile.overlap_tokens = Some(of_index.overlap_tokens);
+        report.window = Some(side.window);
     }
-    if let Some(index) = settings.index.as_ref().filter(|_| settings.store && report.ships) {
+    let may_store = settings.store && !settings.cross_validate_only && report.ships;
+    if let Some(index) = settings.index.as_ref().filter(|_| may_store) {
         store_weights(index, report.profile.profile.clone())?;
         report.stored = true;
     }
@@ -238,25 +288,21 @@ struct Side {
     qrels: Qrels,
 }
 
-/// The queries that were drawn, and all judgements.
-struct Judged<'a> {
-    queries: &'a [EvalQuery],
-    qrels: &'a Qrels,
-}
-
 fn open_sides(
     home: &Home,
     settings: &TuneSettings,
-    judged: &Judged,
     progress: &mut dyn Progress,
     cancel: &AtomicBool,
 ) -> Result<Option<Vec<Side>>, Error> {
-    let rerank = settings.late.then(Rerank::default);
     if let Some(index) = &settings.index {
+        let of_index = IndexReader::open(index)?.snapshot().settings().clone();
+        let stored = stored_weights(index, &of_index.fingerprint)?;
+        let stored = FusionChoice::default().resolved(stored.as_ref(), &Circumstances::of(&of_index)).rerank;
+        let rerank = stored.or(settings.late.then(Rerank::default));
         let options = SearcherOptions { rerank, ..SearcherOptions::default() };
         let searcher = Searcher::open(home, index, &settings.encoder, &options)?;
         let window = TunedWindow { window_tokens: None, overlap_tokens: None };
-        return Ok(Some(vec![side(searcher, window, judged)?]));
+        return Ok(Some(vec![Side::of(searcher, window)]));
     }
     let encoder = open_encoder(home, &settings.encoder, None)?;
     let tokens = open_token_encoder(home, &settings.encoder, None, settings.late)?;
@@ -274,57 +320,106 @@ fn open_sides(
         };
         let Some((index, _)) = collection.built(home, encoders, progress, cancel)? else { return Ok(None) };
         let searcher = Searcher::with_encoders(&index, Some(encoder.clone()), tokens.clone(), None)?;
-        sides.push(side(searcher, TunedWindow { window_tokens, overlap_tokens }, judged)?);
+        sides.push(Side::of(searcher, TunedWindow { window_tokens, overlap_tokens }));
     }
     Ok(Some(sides))
 }
 
-/// Judgements name documents by their number in the index, so that what is found need not be read. What the index lacks keeps a
-/// name that no document has.
-fn side(searcher: Searcher, window: TunedWindow, judged: &Judged) -> Result<Side, Error> {
-    let snapshot = searcher.reader().snapshot();
-    let mut qrels = Qrels::default();
-    let mut has_titles = false;
-    for query in judged.queries {
-        for (document, &grade) in judged.qrels.get(&query.id).into_iter().flatten() {
-            let number = snapshot.document_number(document)?;
-            let name = number.map_or_else(|| format!("missing {document}"), |number| number.to_string());
-            qrels.insert(&query.id, &name, grade);
-            if !has_titles && number.is_some() {
-                has_titles = snapshot.document(document)?.is_some_and(|stored| !stored.document.title.is_empty());
+impl Side {
+    fn of(searcher: Searcher, window: TunedWindow) -> Self {
+        let snapshot = searcher.reader().snapshot();
+        Self { searcher, snapshot, window, has_titles: false, qrels: Qrels::default() }
+    }
+
+    /// Takes the judgements of queries. They name documents by their number in the index, so that what is found need not be read;
+    /// what the index lacks keeps a name that no document has.
+    fn judge(&mut self, queries: &[EvalQuery], judged: &Qrels) -> Result<(), Error> {
+        for query in queries {
+            for (document, &grade) in judged.get(&query.id).into_iter().flatten() {
+                let number = self.snapshot.document_number(document)?;
+                let name = number.map_or_else(|| format!("missing {document}"), |number| number.to_string());
+                self.qrels.insert(&query.id, &name, grade);
+                if !self.has_titles && number.is_some() {
+                    let stored = self.snapshot.document(document)?;
+                    self.has_titles = stored.is_some_and(|stored| !stored.document.title.is_empty());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// How the index is searched now: as it stores it for its model, else as it is built in.
+    fn baseline(&self, settings: &TuneSettings) -> Result<Profile, Error> {
+        let Some(index) = &settings.index else { return Ok(Profile::default()) };
+        let of_index = self.snapshot.settings();
+        let stored = stored_weights(index, &of_index.fingerprint)?.filter(|stored| stored.for_this_model);
+        let profile = FusionChoice::default().profile(stored.as_ref(), &Circumstances::of(of_index));
+        Ok(Profile { origin: None, ..profile })
+    }
+
+    fn has_several_chunks(&self) -> bool {
+        let status = self.snapshot.status();
+        status.chunks > status.documents
+    }
+}
+
+/// Queries with a relevant document that the index has.
+fn answerable(dataset: &Dataset, snapshot: &Snapshot) -> Result<Vec<EvalQuery>, Error> {
+    let mut answerable = Vec::new();
+    for query in &dataset.queries {
+        let relevant = dataset.qrels.get(&query.id).into_iter().flatten().filter(|(_, grade)| **grade > 0);
+        for (document, _) in relevant {
+            if snapshot.document_number(document)?.is_some() {
+                answerable.push(query.clone());
+                break;
             }
         }
     }
-    Ok(Side { searcher, snapshot, window, has_titles, qrels })
+    Ok(answerable)
 }
 
 /// A seeded draw where there are too many; in their own order.
-fn sampled(queries: &[EvalQuery], seed: u64) -> Vec<EvalQuery> {
+fn sampled(queries: &[EvalQuery], most: usize, seed: u64) -> Vec<EvalQuery> {
     let drawn = |query: &EvalQuery| {
         let mut hasher = blake3::Hasher::new();
         hasher.update(&seed.to_le_bytes()).update(query.id.as_bytes());
         *hasher.finalize().as_bytes()
     };
     let mut keys: Vec<_> = queries.iter().map(drawn).collect();
-    if keys.len() <= MOST_QUERIES {
+    if keys.len() <= most {
         return queries.to_vec();
     }
-    let last = *keys.select_nth_unstable(MOST_QUERIES - 1).1;
+    let last = *keys.select_nth_unstable(most - 1).1;
     queries.iter().filter(|query| drawn(query) <= last).cloned().collect()
 }
 
 fn ask(
     side: &Side,
     queries: &[EvalQuery],
-    late: bool,
+    space: &Space,
+    measure: Measure,
     cancel: &AtomicBool,
 ) -> Result<Option<Vec<Option<Gathered>>>, Error> {
-    let boosts = if side.has_titles { &TITLE_BOOSTS[..] } else { &TITLE_BOOSTS[..1] };
+    let boosts = space.title_boosts();
+    let built_in = depth_for(shown(measure), Lists::default());
+    let mut depths: Vec<usize> = space.depths().chain([built_in, DEPTH]).map(|depth| depth.min(DEPTH)).collect();
+    depths.sort_unstable();
+    depths.dedup();
+    let late = side.searcher.tokens.is_some();
     let gather = |query: &EvalQuery| {
-        if cancel.load(Ordering::Relaxed) { Ok(None) } else { side.searcher.gather(&query.text, boosts, late) }
+        if cancel.load(Ordering::Relaxed) {
+            Ok(None)
+        } else {
+            side.searcher.gather(&query.text, (boosts, &depths), late)
+        }
     };
     let asked: Vec<Option<Gathered>> = queries.par_iter().map(gather).collect::<Result<_, Error>>()?;
     Ok((!cancel.load(Ordering::Relaxed)).then_some(asked))
+}
+
+/// Documents that an answer has, for a measure.
+fn shown(measure: Measure) -> usize {
+    measure.cut().unwrap_or(SHOWN).max(SHOWN)
 }
 
 /// Tells what each query scores under a setting. Lists that were read in one way are kept until they are read in another: most
@@ -341,7 +436,7 @@ impl Scorer<'_> {
     /// Of each query that counts, by query id.
     fn scores(&mut self, setting: &Setting, boost: usize) -> Result<Vec<f64>, Error> {
         let (side, asked) = (&self.sides[setting.window], &self.asked[setting.window]);
-        let k = self.measure.cut().unwrap_or(SHOWN).max(SHOWN);
+        let k = shown(self.measure);
         let reading = Reading { boost, aggregate: setting.aggregate, lists: setting.lists };
         let is_read = self.read.as_ref().is_some_and(|(window, of, _)| (*window, *of) == (setting.window, reading));
         if !is_read {
@@ -378,7 +473,7 @@ fn report(
     // Nobody asks whether it is worse by more than chance: then it is refused anyway.
     let p_of_gain = if difference > 0.0 { p_value / 2.0 } else { 1.0 - p_value / 2.0 };
     let (ships, reason) = if is_default {
-        (false, "nothing tried is better than what is built in".to_owned())
+        (false, "nothing that was tried gains on queries that it was not chosen by".to_owned())
     } else if difference <= 0.0 {
         (false, format!("on held-out queries it does not gain ({difference:+.4})"))
     } else if p_of_gain >= SIGNIFICANT {

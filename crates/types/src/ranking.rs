@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::Rerank;
+use crate::{Rerank, Reranker};
 
 /// How the two lists become one.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -158,6 +158,42 @@ pub struct Shaping {
 /// Share of the sparse list in the score of hybrid search, of an index that has one, unless something else is said. Chosen on
 /// SciFact train and CoSQA dev: docs/ranking.md has its neighbours.
 pub const SPARSE_WEIGHT: f32 = 0.1;
+
+impl Profile {
+    /// Whether all its numbers lie where they have a meaning.
+    ///
+    /// # Errors
+    /// What is wrong, in words.
+    pub fn check(&self) -> Result<(), String> {
+        let share = |name: &str, value: f32| match value {
+            value if (0.0..=1.0).contains(&value) => Ok(()),
+            value => Err(format!("{name} is {value}; it is a share from 0 to 1")),
+        };
+        match self.fusion {
+            Fusion::Adaptive { dense_weight } | Fusion::Convex { dense_weight, .. } => {
+                share("dense_weight", dense_weight)?
+            }
+            Fusion::Rrf { k, dense_weight } => {
+                share("dense_weight", dense_weight)?;
+                if !(k.is_finite() && k >= 0.0) {
+                    return Err(format!("k is {k}; it is zero or more"));
+                }
+            }
+        }
+        self.sparse_weight.map_or(Ok(()), |weight| share("sparse_weight", weight))?;
+        let boost = self.lists.map_or(0.0, |lists| lists.title_boost);
+        if !(0.0..=100.0).contains(&boost) {
+            return Err(format!("title_boost is {boost}; it is from 0 to 100"));
+        }
+        match self.rerank {
+            Some(Rerank { by: Reranker::Late, weight, .. }) => {
+                weight.map_or(Ok(()), |weight| share("rerank weight", weight))
+            }
+            Some(_) => Err("only late interaction can be stored to order anew".to_owned()),
+            None => Ok(()),
+        }
+    }
+}
 
 impl Default for Fusion {
     /// The combination that is safe without labels on every collection it was measured on.

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use berth_pipeline::{
-    Encoder, EncoderChoice, Error, FusionChoice, Home, IndexError, ResolvedFusion, Searcher, SearcherOptions,
-    log_query, open_head, snippet,
+    Circumstances, Encoder, EncoderChoice, Error, FusionChoice, Home, IndexError, ResolvedFusion, Searcher,
+    SearcherOptions, log_query, open_head, snippet,
 };
 use berth_types::{Explanation, FacetCount, Head, Hit, Mode, Query, Rerank, Reranker, SearchReply};
 use serde::Serialize;
@@ -35,15 +35,22 @@ struct Printed<'a> {
 
 pub(crate) fn run(home: &Home, args: &SearchArgs, terms: Terms) -> anyhow::Result<Outcome> {
     let mode = args.ranking.mode;
-    let OfIndex { stored, has_sparse, fingerprint } = weights::of_index(&args.index)?;
+    let OfIndex { stored, settings } = weights::of_index(&args.index)?;
+    let has_sparse = settings.sparse.is_some();
     let fusion_args = &args.ranking.fusion;
-    let stored = fusion_args.base(stored, &fingerprint)?;
+    let stored = fusion_args.base(stored, &settings)?;
     if fusion_args.sparse_weight.is_some_and(|weight| weight > 0.0) && mode == Mode::Hybrid && !has_sparse {
         return Err(Error::from(IndexError::NoSparseVectors { path: args.index.clone() }).into());
     }
-    let choice =
-        FusionChoice { aggregate: args.shaping.aggregate, rerank: args.rerank.rerank(), ..fusion_args.choice() };
-    let resolved = choice.resolved(stored.as_ref(), has_sparse);
+    let choice = FusionChoice {
+        aggregate: args.shaping.aggregate,
+        rerank: args.rerank.rerank(),
+        without_rerank: args.rerank.is_off(),
+        ..fusion_args.choice()
+    };
+    let is_sorted = args.narrowing.narrowing().sort.is_some();
+    let circumstances = Circumstances { mode, is_sorted, ..Circumstances::of(&settings) };
+    let resolved = choice.resolved(stored.as_ref(), &circumstances);
     if let Some(stored) = stored.filter(|stored| fusion_args.asks_for_weight(stored) && mode == Mode::Hybrid) {
         weights::warn(&stored, &args.index);
     }

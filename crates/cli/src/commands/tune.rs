@@ -7,20 +7,12 @@ use berth_pipeline::{Home, TuneOptions, TuneReport, TuneSettings, tune};
 use crate::Outcome;
 use crate::commands::index::{cancel_on_signals, encoder_choice};
 use crate::commands::weights::words;
-use crate::output::{self, WrongUsage, grouped, say};
+use crate::output::{self, grouped, say};
 use crate::progress::Display;
 use crate::report::{Column, Deltas, Kind, QueryDelta, Report, Section, Table, Verdict};
 use crate::tune_args::TuneArgs;
 
-/// Splits that judge what was fitted elsewhere.
-const JUDGING_SPLIT: &str = "test";
-
 pub(crate) fn run(home: &Home, args: &TuneArgs) -> anyhow::Result<Outcome> {
-    if args.split == JUDGING_SPLIT && !args.cross_validate_only {
-        let message = "a figure that was tuned on a test split says nothing; name another with --split, or see with \
-                       --cross-validate-only what tuning gains on held-out queries of it";
-        return Err(WrongUsage(message.to_owned()).into());
-    }
     let settings = TuneSettings {
         dataset: args.dataset.clone(),
         split: args.split.clone(),
@@ -30,7 +22,8 @@ pub(crate) fn run(home: &Home, args: &TuneArgs) -> anyhow::Result<Outcome> {
         late: args.late,
         windows: windows(args),
         cache: args.cache.clone(),
-        store: !args.dry_run && !args.cross_validate_only,
+        store: !args.dry_run,
+        cross_validate_only: args.cross_validate_only,
         strict: args.strict,
         search: TuneOptions { folds: usize::from(args.folds), seed: args.seed, ..TuneOptions::default() },
     };
@@ -45,12 +38,11 @@ pub(crate) fn run(home: &Home, args: &TuneArgs) -> anyhow::Result<Outcome> {
     for warning in &report.warnings {
         say(&format!("berth: {warning}"));
     }
+    if let Some(path) = args.out.as_ref().filter(|_| report.ships) {
+        report.profile.write(path)?;
+    }
     if let Some(path) = &args.html {
         std::fs::write(path, page(&report).render()).map_err(berth_pipeline::Error::io("write", path))?;
-    }
-    let is_kept = report.ships && !args.cross_validate_only;
-    if let Some(path) = args.out.as_ref().filter(|_| is_kept) {
-        report.profile.write(path)?;
     }
     if args.json {
         output::print_json(&report)?;
@@ -86,7 +78,7 @@ fn text(report: &TuneReport, args: &TuneArgs) -> String {
         grouped(report.settings as u64),
         report.seconds
     );
-    let _ = writeln!(page, "{:<10} {:>8} {:>8}   chosen on the other parts", "held out", "default", "tuned");
+    let _ = writeln!(page, "{:<10} {:>8} {:>8}   chosen on the other parts", "held out", "now", "tuned");
     for (number, fold) in (1..).zip(&report.folds) {
         let name = format!("part {number}");
         let _ = writeln!(page, "{name:<10} {:>8.4} {:>8.4}   {}", fold.default, fold.tuned, words(&fold.chosen));
@@ -112,8 +104,9 @@ fn text(report: &TuneReport, args: &TuneArgs) -> String {
         let _ = writeln!(page, "window: {window}, overlap: {overlap}; index with --window and --overlap to have it");
     }
     let kept = match (report.ships, report.stored, &args.out) {
-        (false, ..) => "refused: the default stays".to_owned(),
-        (true, ..) if args.cross_validate_only => "not kept: a test split is there to judge".to_owned(),
+        (false, ..) => "refused: all stays as it is".to_owned(),
+        (true, ..) if args.cross_validate_only => "not kept: it was only to be measured".to_owned(),
+        (true, false, None) if args.dry_run && args.index.is_some() => "not stored, since this is a dry run".to_owned(),
         (true, true, _) => "stored in the index; `berth search` and `berth serve` use it".to_owned(),
         (true, false, Some(path)) => format!("written to {}; name it with --profile", path.display()),
         (true, false, None) => "not kept: name an index with --index, or a file with --out".to_owned(),
@@ -142,7 +135,7 @@ fn page(report: &TuneReport) -> Report {
     let columns = [
         ("Held out", Kind::Text),
         ("Queries", Kind::Number(0)),
-        ("Default", Kind::Number(4)),
+        ("Now", Kind::Number(4)),
         ("Tuned", Kind::Number(4)),
         ("Chosen on the other parts", Kind::Text),
     ];
@@ -165,13 +158,16 @@ fn page(report: &TuneReport) -> Report {
             }),
             Section::Deltas(Deltas {
                 heading: "Each query".to_owned(),
-                note: format!("The interval of the mean holds {:.0} % of bootstrap samples.", held_out.level * 100.0),
+                note: format!(
+                    "The interval of the mean holds {:.0} % of bootstrap samples; p is that of a gain (one-sided).",
+                    held_out.level * 100.0
+                ),
                 measure: held_out.measure.to_string(),
-                baseline: "default".to_owned(),
+                baseline: "now".to_owned(),
                 candidate: "tuned, held out".to_owned(),
                 queries: queries.collect(),
                 interval: Some(held_out.interval),
-                p_value: Some(held_out.p_value),
+                p_value: Some(report.p_of_gain),
             }),
             Section::Table(Table {
                 heading: "Held-out parts".to_owned(),

@@ -4,10 +4,10 @@
 use std::path::Path;
 
 use berth_pipeline::{
-    Calibration, Curve, Error, FittedCurve, FusionChoice, Home, IndexError, IndexReader, StoredWeights, clear_weights,
-    fit_relevance, store_weights, stored_weights,
+    Calibration, Circumstances, Curve, Error, FittedCurve, FusionChoice, Home, IndexError, IndexReader, IndexSettings,
+    StoredWeights, clear_weights, fit_relevance, store_weights, stored_weights,
 };
-use berth_types::{Aggregate, Fingerprint, Fusion, Normalize, Profile, Rerank, SPARSE_WEIGHT};
+use berth_types::{Aggregate, Fusion, Normalize, Profile, Rerank, SPARSE_WEIGHT};
 use serde::Serialize;
 
 use crate::Outcome;
@@ -27,13 +27,13 @@ pub(crate) fn run(home: &Home, args: &WeightsArgs) -> anyhow::Result<Outcome> {
     let (index, json) = match &args.action {
         WeightsAction::Fit(args) => return fit(home, args),
         WeightsAction::Set(args) => {
-            let OfIndex { stored, has_sparse, fingerprint } = of_index(&args.place.index)?;
-            if args.fusion.sparse_weight.is_some() && !has_sparse {
+            let OfIndex { stored, settings } = of_index(&args.place.index)?;
+            if args.fusion.sparse_weight.is_some() && settings.sparse.is_none() {
                 return Err(Error::from(IndexError::NoSparseVectors { path: args.place.index.clone() }).into());
             }
             let choice = FusionChoice { aggregate: args.aggregate, ..args.fusion.choice() };
-            let base = args.fusion.base(stored, &fingerprint)?;
-            let mut profile = choice.profile(base.as_ref(), has_sparse);
+            let base = args.fusion.base(stored, &settings)?;
+            let mut profile = choice.profile(base.as_ref(), &Circumstances::of(&settings));
             // What is changed by hand is not what was tuned.
             if choice != FusionChoice::default() {
                 profile.origin = None;
@@ -47,7 +47,8 @@ pub(crate) fn run(home: &Home, args: &WeightsArgs) -> anyhow::Result<Outcome> {
             (&place.index, place.json)
         }
     };
-    let OfIndex { stored: weights, has_sparse, .. } = of_index(index)?;
+    let OfIndex { stored: weights, settings } = of_index(index)?;
+    let has_sparse = settings.sparse.is_some();
     if json {
         output::print_json(&Line { index, weights })?;
     } else {
@@ -109,14 +110,13 @@ pub(crate) fn of_index(index: &Path) -> Result<OfIndex, Error> {
     let snapshot = IndexReader::open(index)?.snapshot();
     let settings = snapshot.settings();
     let stored = stored_weights(index, &settings.fingerprint)?;
-    Ok(OfIndex { stored, has_sparse: settings.sparse.is_some(), fingerprint: settings.fingerprint.clone() })
+    Ok(OfIndex { stored, settings: settings.clone() })
 }
 
 /// What of an index says how it is searched.
 pub(crate) struct OfIndex {
     pub(crate) stored: Option<StoredWeights>,
-    pub(crate) has_sparse: bool,
-    pub(crate) fingerprint: Fingerprint,
+    pub(crate) settings: IndexSettings,
 }
 
 /// Says that a part of what is stored does not count.

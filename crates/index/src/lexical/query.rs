@@ -133,17 +133,21 @@ pub(super) fn plan(
         terms.extend(forms(searcher, (field, word, *count), seen)?);
     }
     merge_equals(&mut terms);
+    let mut bonus = Vec::new();
     if *title_boost > 0.0 {
         for (word, count) in words.iter().filter(|(word, _)| !word.in_title) {
             let in_title = forms(searcher, (fields.title, word, *count), seen)?.into_iter();
             let found = in_title.filter(|term| term.document_frequency > 0);
-            terms.extend(found.map(|term| QueryTerm { bonus: Some(*title_boost), ..term }));
+            bonus.extend(found.map(|term| QueryTerm { bonus: Some(*title_boost), ..term }));
         }
+        merge_equals(&mut bonus);
     }
     if asked.iter().all(|word| analysis::is_lone(&word.forms[0])) {
         add_pairs(searcher, &mut terms)?;
     }
     let warnings = keep_rarest(&mut terms);
+    keep_rarest(&mut bonus);
+    terms.append(&mut bonus);
     share(&mut terms, searcher.total_num_docs()?);
     Ok(Plan { terms, warnings })
 }

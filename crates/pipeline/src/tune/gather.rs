@@ -14,12 +14,13 @@ use crate::rerank::{Blend, rerank};
 use crate::search::{Ranked, is_like_cosine};
 use crate::{Error, Searcher};
 
-/// Chunks asked of each list.
+/// Chunks asked of each list, at most.
 pub(super) const DEPTH: usize = 1000;
 
 /// The lists of one question.
 pub(super) struct Gathered {
-    dense: Vec<ChunkHit>,
+    /// By how many chunks were asked, rising: a walk over a graph finds less the less it is asked for.
+    dense: Vec<(usize, Vec<ChunkHit>)>,
     /// By title boost.
     lexical: Vec<Lexical>,
     sparse: Vec<ChunkHit>,
@@ -39,8 +40,14 @@ struct Lexical {
 }
 
 impl Searcher {
-    /// Asks all lists; none where the question has no words. Lexical ones are asked for each of `boosts`.
-    pub(super) fn gather(&self, text: &str, boosts: &[f32], late: bool) -> Result<Option<Gathered>, Error> {
+    /// Asks all lists; none where the question has no words. Lexical ones are asked for each of `boosts`, the dense one for each of
+    /// `depths`, which rise to [`DEPTH`].
+    pub(super) fn gather(
+        &self,
+        text: &str,
+        (boosts, depths): (&[f32], &[usize]),
+        late: bool,
+    ) -> Result<Option<Gathered>, Error> {
         let snapshot = self.reader.snapshot();
         let query = Query::of_owner(text, 1, Mode::Hybrid);
         let view = snapshot.view(query.narrowing.viewer.as_ref(), SystemTime::now())?;
@@ -56,7 +63,11 @@ impl Searcher {
             lexical.push(Lexical { ceiling: answer.ceiling(), hits: answer.hits });
         }
         let row = self.embed(&question.text, &mut Vec::new())?;
-        let dense = snapshot.dense_by(&row, selection.as_deref(), DEPTH, DenseSearch::default())?;
+        let ask = |&depth: &usize| {
+            Ok::<_, Error>((depth, snapshot.dense_by(&row, selection.as_deref(), depth, DenseSearch::default())?))
+        };
+        let dense: Vec<(usize, Vec<ChunkHit>)> = depths.iter().map(ask).collect::<Result<_, _>>()?;
+        let deepest = dense.last().map_or(&[][..], |(_, hits)| hits);
         let (mut sparse, mut sparse_scores) = (Vec::new(), HashMap::new());
         let listed = |lists: &[&[ChunkHit]]| {
             let ids: HashSet<u64> = lists.iter().flat_map(|hits| hits.iter().map(|hit| hit.chunk_id)).collect();
@@ -68,7 +79,7 @@ impl Searcher {
         if self.sparse.is_some() {
             let vector = self.embed_sparse(&question.text, &mut Vec::new())?;
             sparse = snapshot.sparse_within(&vector, selection.as_deref(), DEPTH)?;
-            lists.push(&dense);
+            lists.push(deepest);
             let chunks = listed(&lists);
             lists.pop();
             sparse_scores = found(&chunks, snapshot.sparse_scores(&vector, &chunks)?);
@@ -76,7 +87,7 @@ impl Searcher {
         lists.push(&sparse);
         let chunks = listed(&lists);
         let cosines = found(&chunks, snapshot.dense_scores(&row, &chunks)?);
-        lists.push(&dense);
+        lists.push(deepest);
         let chunks = listed(&lists);
         let ordinals = snapshot.ordinals(&chunks)?;
         let firsts = chunks.iter().zip(ordinals).filter(|(_, ordinal)| *ordinal == Some(0));
@@ -119,9 +130,9 @@ impl Gathered {
     /// Reads the lists for an answer of `k` documents.
     pub(super) fn read(&self, reading: &Reading, k: usize) -> Read {
         let of_boost = &self.lexical[reading.boost];
-        let lexical = self.half(&of_boost.hits, reading, k).under(of_boost.ceiling);
-        let dense = self.half(&self.dense, reading, k);
-        let sparse = (!self.sparse_scores.is_empty()).then(|| self.half(&self.sparse, reading, k));
+        let lexical = self.half(&|_| &of_boost.hits, reading, k).under(of_boost.ceiling);
+        let dense = self.half(&|depth| self.dense_of(depth), reading, k);
+        let sparse = (!self.sparse_scores.is_empty()).then(|| self.half(&|_| &self.sparse, reading, k));
         let cosines = supplied(fusion::chunks_without_cosine(&dense, &lexical, sparse.as_ref()), &self.cosines);
         let sparse_scores = match &sparse {
             Some(list) if list.bound.is_some() => {
@@ -165,9 +176,10 @@ impl Gathered {
     }
 
     /// A list's documents out of its first chunks, of as many more as it takes to have `k`; never deeper than was asked.
-    fn half(&self, hits: &[ChunkHit], reading: &Reading, k: usize) -> HalfList {
+    fn half<'a>(&self, hits_of: &dyn Fn(usize) -> &'a [ChunkHit], reading: &Reading, k: usize) -> HalfList {
         let mut depth = depth_for(k, reading.lists).min(DEPTH);
         loop {
+            let hits = hits_of(depth);
             let head = &hits[..depth.min(hits.len())];
             let bound = fusion::bound(head, depth);
             let list = if reading.aggregate == Aggregate::First {
@@ -184,10 +196,10 @@ impl Gathered {
         }
     }
 
-    /// Whether some document has several of the chunks that were found.
-    pub(super) fn has_several_chunks(&self) -> bool {
-        let mut documents = HashSet::new();
-        self.dense.iter().any(|hit| !documents.insert(hit.document_no))
+    /// The list that was asked for so many chunks, or for the next more.
+    fn dense_of(&self, depth: usize) -> &[ChunkHit] {
+        let asked = self.dense.iter().find(|(asked, _)| *asked >= depth).or(self.dense.last());
+        asked.map_or(&[], |(_, hits)| hits)
     }
 }
 

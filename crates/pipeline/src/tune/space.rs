@@ -13,14 +13,14 @@ const RRF_K: [f32; 2] = [10.0, 60.0];
 /// Shares of the sparse list.
 const SPARSE_WEIGHTS: [f32; 5] = [0.0, 0.05, 0.2, 0.3, 0.5];
 /// Chunks asked of each list.
-const DEPTHS: [usize; 3] = [100, 200, 1000];
+pub(super) const DEPTHS: [usize; 2] = [200, 1000];
 /// What BM25 of titles adds.
-pub(super) const TITLE_BOOSTS: [f32; 4] = [0.0, 0.25, 0.5, 1.0];
+const TITLE_BOOSTS: [f32; 4] = [0.0, 0.25, 0.5, 1.0];
 /// Documents that late interaction orders anew, and its shares.
 const RERANK_DEPTHS: [usize; 3] = [20, 50, 100];
 const RERANK_WEIGHTS: [f32; 3] = [0.25, 0.5, 0.75];
 
-/// All settings, an axis for each part. The first value of each is what is built in.
+/// All settings, an axis for each part. The first value of each is as the index is searched now.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Space {
     fusions: Vec<Fusion>,
@@ -55,21 +55,29 @@ pub(super) struct Setting {
 }
 
 impl Space {
-    pub(super) fn of(offers: Offers) -> Self {
+    /// `baseline` is how the index is searched now.
+    pub(super) fn of(offers: Offers, baseline: &Profile) -> Self {
         let only_if = |there: bool, others: &[f32]| if there { others.to_vec() } else { Vec::new() };
-        let aggregates = [Aggregate::TopMean(2), Aggregate::TopMean(3), Aggregate::Sum, Aggregate::First];
+        let aggregates =
+            [Aggregate::Max, Aggregate::TopMean(2), Aggregate::TopMean(3), Aggregate::Sum, Aggregate::First];
         let aggregates = if offers.several_chunks { &aggregates[..] } else { &[] };
         let reranks = RERANK_DEPTHS.iter().flat_map(|&depth| {
             let by = Reranker::Late;
             RERANK_WEIGHTS.iter().map(move |&weight| Some(Rerank { by, depth, weight: Some(weight), budget_ms: None }))
         });
+        let lists = baseline.lists.unwrap_or_default();
+        let depths = std::iter::once(None).chain(DEPTHS.map(NonZeroUsize::new)).collect();
+        let reranks = std::iter::once(None).chain(reranks);
         Self {
-            fusions: with_default(Fusion::default(), fusions()),
-            sparse_weights: with_default(SPARSE_WEIGHT, only_if(offers.sparse, &SPARSE_WEIGHTS)),
-            aggregates: with_default(Aggregate::default(), aggregates.to_vec()),
-            depths: with_default(None, DEPTHS.map(NonZeroUsize::new).to_vec()),
-            title_boosts: with_default(TITLE_BOOSTS[0], only_if(offers.titles, &TITLE_BOOSTS[1..])),
-            reranks: with_default(None, if offers.late { reranks.collect() } else { Vec::new() }),
+            fusions: with_default(baseline.fusion, fusions()),
+            sparse_weights: with_default(
+                baseline.sparse_weight.unwrap_or(SPARSE_WEIGHT),
+                only_if(offers.sparse, &[&[SPARSE_WEIGHT], &SPARSE_WEIGHTS[..]].concat()),
+            ),
+            aggregates: with_default(baseline.aggregate.unwrap_or_default(), aggregates.to_vec()),
+            depths: with_default(lists.depth, depths),
+            title_boosts: with_default(lists.title_boost, only_if(offers.titles, &TITLE_BOOSTS)),
+            reranks: with_default(baseline.rerank, if offers.late { reranks.collect() } else { Vec::new() }),
             windows: offers.windows,
         }
     }
@@ -97,6 +105,16 @@ impl Space {
             rerank: self.reranks[point[5]],
             window: point[6],
         }
+    }
+
+    /// What BM25 of titles is tried to add, each once.
+    pub(super) fn title_boosts(&self) -> &[f32] {
+        &self.title_boosts
+    }
+
+    /// Chunks that lists are asked for, besides what is built in.
+    pub(super) fn depths(&self) -> impl Iterator<Item = usize> {
+        self.depths.iter().flatten().map(|depth| depth.get())
     }
 
     /// Whether the index offers a choice of the sparse list's share.
@@ -145,13 +163,21 @@ mod tests {
     #[test]
     fn the_first_point_is_what_is_built_in_and_axes_without_a_choice_have_one_value() {
         let nothing = Offers { sparse: false, several_chunks: false, titles: false, late: false, windows: 1 };
-        let space = Space::of(nothing);
-        assert_eq!(space.axes(), [87, 1, 1, 4, 1, 1, 1]);
+        let space = Space::of(nothing, &Profile::default());
+        assert_eq!(space.axes(), [87, 1, 1, 3, 1, 1, 1]);
         assert_eq!(space.profile(&[0; 7], None), Profile::default());
-        let all = Space::of(Offers { sparse: true, several_chunks: true, titles: true, late: true, windows: 3 });
-        assert_eq!(all.axes(), [87, 5, 4, 4, 6, 10, 3]);
+        let all = Space::of(
+            Offers { sparse: true, several_chunks: true, titles: true, late: true, windows: 3 },
+            &Profile::default(),
+        );
+        assert_eq!(all.axes(), [87, 5, 4, 3, 6, 10, 3]);
         let profile = all.profile(&[0; 7], None);
         assert_eq!(profile, Profile { sparse_weight: Some(SPARSE_WEIGHT), ..Profile::default() });
+        let now =
+            Profile { aggregate: Some(Aggregate::Sum), fusion: Fusion::Rrf { k: 7.0, dense_weight: 0.3 }, ..profile };
+        let space = Space::of(Offers { several_chunks: true, ..nothing }, &now);
+        assert_eq!((space.axes()[0], space.axes()[1]), (88, 5), "what is there now is tried, too, and comes first");
+        assert_eq!(space.profile(&[0; 7], None), Profile { sparse_weight: None, ..now });
         let last: Vec<usize> = all.axes().iter().map(|values| values - 1).collect();
         assert_eq!(all.setting(&last).fusion, Fusion::Rrf { k: 60.0, dense_weight: 1.0 });
     }

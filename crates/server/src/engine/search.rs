@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use berth_pipeline::{Call, FusionChoice, FusionKind, Lane, Searcher, StoredWeights, WordCount, log_query};
+use berth_pipeline::{
+    Call, Circumstances, FusionChoice, FusionKind, IndexSettings, Lane, Searcher, StoredWeights, WordCount, log_query,
+};
 use berth_types::{
     Aggregate, DenseSearch, Facet, Head, Lists, Mode, Narrowing, Query, Rerank, Reranker, SearchReply, Shaping, Sort,
     Viewer,
@@ -80,7 +82,7 @@ pub(crate) struct RerankChoice {
     /// `late` or `cross`.
     #[schema(value_type = String)]
     pub(crate) by: Reranker,
-    /// Documents that are looked at, from the first.
+    /// Documents that are looked at, from the first; 0: nothing is ordered anew, also where the index stores that it is.
     #[serde(default)]
     pub(crate) depth: Option<usize>,
     /// Share in the score, 0 to 1; as suits the model where it is left out.
@@ -153,8 +155,7 @@ impl Engine {
         let pass = self.searches.enter(1, context.deadline).await?;
         let asked = Instant::now();
         let (searcher, weights) = open.fresh().await?;
-        let has_sparse = searcher.reader().snapshot().settings().sparse.is_some();
-        resolve(&mut query, &request, weights.as_ref(), has_sparse)?;
+        resolve(&mut query, &request, weights.as_ref(), searcher.reader().snapshot().settings())?;
         let needed = self.models_for(&searcher, &query, &request).await?;
         let call = Call::new(Lane::Query, context.deadline);
         let cancelling = Cancelling(call.clone());
@@ -350,8 +351,11 @@ fn resolve(
     query: &mut Query,
     request: &SearchRequest,
     weights: Option<&StoredWeights>,
-    has_sparse: bool,
+    settings: &IndexSettings,
 ) -> Result<(), Failure> {
+    let has_sparse = settings.sparse.is_some();
+    let is_sorted = query.narrowing.sort.is_some();
+    let circumstances = Circumstances { mode: query.mode, is_sorted, ..Circumstances::of(settings) };
     let none_there = "the collection has no sparse vectors; index it with --sparse-model";
     if query.mode == Mode::Sparse && !has_sparse {
         return Err(Failure::invalid("mode", none_there));
@@ -364,10 +368,11 @@ fn resolve(
         dense_weight: request.dense_weight,
         sparse_weight: request.sparse_weight,
         aggregate: request.aggregate.as_ref().filter(|word| !word.is_empty()).map(|_| query.shaping.aggregate),
-        rerank: query.rerank,
+        rerank: query.rerank.filter(|rerank| rerank.depth > 0),
+        without_rerank: query.rerank.is_some_and(|rerank| rerank.depth == 0),
         ..FusionChoice::default()
     };
-    let resolved = choice.resolved(weights, has_sparse);
+    let resolved = choice.resolved(weights, &circumstances);
     query.fusion = resolved.fusion;
     query.sparse_weight = resolved.sparse_weight.unwrap_or(0.0);
     query.shaping.aggregate = resolved.aggregate;
