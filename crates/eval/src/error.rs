@@ -143,6 +143,24 @@ pub enum Error {
         /// The id.
         id: String,
     },
+    /// A run has nothing to do with the judgements.
+    #[error(
+        "{path}: answers none of the {judged} judged queries (it answers {answers}, the judgements are of {queries}); name the \
+         judgements of its collection",
+        path = .path.display(), answers = first(.first_answers, *.answered), queries = first(.first_queries, *.judged)
+    )]
+    RunAnswersNothing {
+        /// The run file.
+        path: PathBuf,
+        /// Number of queries that it answers.
+        answered: usize,
+        /// The first few of them.
+        first_answers: Vec<String>,
+        /// Number of queries that are judged.
+        judged: usize,
+        /// The first few of them.
+        first_queries: Vec<String>,
+    },
     /// No measure has this name.
     #[error(
         "unknown measure '{name}'; there are: ndcg, ndcg@K, recall@K, precision@K (or p@K), mrr, mrr@K, map, map@K, success@K"
@@ -233,6 +251,7 @@ impl Error {
             | Self::DuplicateDocument { .. }
             | Self::ScoreNotFinite { .. }
             | Self::IdNotWritable { .. }
+            | Self::RunAnswersNothing { .. }
             | Self::UnknownMeasure { .. }
             | Self::MeasureWithoutCut { .. }
             | Self::MeasureCut { .. }

@@ -56,7 +56,8 @@ pub fn evaluate(run: &Run, qrels: &Qrels, measures: &[Measure]) -> Evaluation {
 
 fn mean(per_query: &[(String, Scores)], measure: Measure) -> f64 {
     let sum: f64 = per_query.iter().filter_map(|(_, scores)| scores.get(measure)).sum();
-    sum / per_query.len().max(1) as f64
+    // The sum of nothing is −0.
+    sum / per_query.len().max(1) as f64 + 0.0
 }
 
 #[cfg(test)]

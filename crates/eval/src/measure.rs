@@ -91,8 +91,9 @@ fn precision_at_hits(ranked: &[i32]) -> f64 {
     hits.enumerate().map(|(before, (index, _))| (before + 1) as f64 / (index + 1) as f64).sum()
 }
 
+/// The sum of nothing is −0, which people would be shown; adding 0 makes it 0.
 fn ratio(part: f64, whole: f64) -> f64 {
-    if whole > 0.0 { part / whole } else { 0.0 }
+    if whole > 0.0 { part / whole + 0.0 } else { 0.0 }
 }
 
 impl fmt::Display for Measure {
@@ -274,6 +275,7 @@ mod tests {
             assert_eq!(measure.of(&[1], &[1]), 0.0);
         }
         for measure in DEFAULT_MEASURES {
+            assert_eq!(format!("{} {}", measure.of(&[], &[1]), measure.of(&[0], &[1])), "0 0", "and never −0");
             assert_eq!((measure.of(&[0, -1], &[]), measure.of(&[], &[2]), measure.of(&[], &[])), (0.0, 0.0, 0.0));
         }
     }

@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, HashSet};
 use std::io::{self, BufRead, Write};
 use std::path::Path;
 
-use crate::{Error, lines};
+use crate::{Error, Qrels, lines};
+
+/// Queries that an error names of each side.
+const NAMED: usize = 3;
 
 /// Ranked answers to a set of queries: query id → documents with scores, best first.
 ///
@@ -57,6 +60,23 @@ impl Run {
     /// Number of queries that have an answer, be it empty.
     pub fn queries(&self) -> usize {
         self.rankings.len()
+    }
+
+    /// Refuses a run that has nothing to do with the judgements. `path` is only named in errors.
+    ///
+    /// # Errors
+    /// `RunAnswersNothing` unless some judged query has an answer, be it empty.
+    pub fn require_answers(&self, qrels: &Qrels, path: &Path) -> Result<(), Error> {
+        if qrels.iter().any(|(query, _)| self.rankings.contains_key(query)) {
+            return Ok(());
+        }
+        Err(Error::RunAnswersNothing {
+            path: path.to_owned(),
+            answered: self.queries(),
+            first_answers: self.rankings.keys().take(NAMED).cloned().collect(),
+            judged: qrels.queries(),
+            first_queries: qrels.iter().take(NAMED).map(|(query, _)| query.to_owned()).collect(),
+        })
     }
 
     /// Writes a TREC run file: `query Q0 document rank score tag`, between tabs.
