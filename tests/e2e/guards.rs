@@ -17,7 +17,7 @@ fn eval_has_an_index_of_its_own() {
         place.run(&["get", "bread.txt", "--index", "index"]).expect_code(0);
     };
     let eval = ["eval", "--dataset", "tiny", "--modes", "lexical", "--json", "--quiet", "--rebuild"];
-    // Neither the variable nor the key that names the user's index is read, nor is there such an option.
+    // Neither the variable nor the key that names the user's index is read, and an index that is named is never built again.
     let output =
         place.berth(&[&eval[..], &["--cache", "cache"]].concat()).env("BERTH_INDEX", "index").output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));

@@ -18,6 +18,7 @@ mod indexing;
 mod languages;
 mod late;
 mod life;
+mod measuring;
 mod migrating;
 mod ranking;
 mod searching;

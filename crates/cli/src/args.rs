@@ -7,12 +7,14 @@ use std::path::PathBuf;
 use anyhow::Context;
 use berth_pipeline::Home;
 use berth_types::{
-    Aggregate, ByteSize, Device, FieldDeclaration, Language, Mode, Normalize, Precision, Rerank, Reranker, RowKind,
+    ByteSize, Device, FieldDeclaration, Language, Mode, Normalize, Precision, Rerank, Reranker, RowKind,
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::bench_args::BenchArgs;
+use crate::compare_args::CompareArgs;
 use crate::curation_args::{CompleteArgs, PinArgs, PolicyCommandArgs, QueriesArgs, SynonymsArgs};
+use crate::eval_args::EvalArgs;
 use crate::head_args::{
     AttentionArgs, ClassifyArgs, EmbedArgs, EntitiesArgs, FillMaskArgs, RerankDocumentsArgs, TokensArgs,
 };
@@ -98,6 +100,8 @@ pub(crate) enum Command {
     Attention(AttentionArgs),
     /// Measure search quality on a collection with judgements
     Eval(EvalArgs),
+    /// Compare two runs by the same judgements: which one is better, and whether that may be luck
+    Compare(CompareArgs),
     /// Fit how an index is searched to judgements, and keep it where it gains
     Tune(TuneArgs),
     /// Measure how fast this machine embeds and searches
@@ -307,60 +311,6 @@ impl RerankArgs {
     pub(crate) fn is_off(&self) -> bool {
         matches!(self.rerank, Some(RerankWord::Off))
     }
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct EvalArgs {
-    /// Collection in BEIR layout: corpus.jsonl, queries.jsonl, qrels/SPLIT.tsv
-    #[arg(long, value_name = "DIR")]
-    pub(crate) dataset: PathBuf,
-    /// Which judgements to score against
-    #[arg(long, value_name = "SPLIT", default_value = "test")]
-    pub(crate) split: String,
-    /// Halves to measure, separated by commas [default: lexical,dense,hybrid, and sparse with --sparse-model]
-    #[arg(long, value_name = "MODES", value_delimiter = ',', value_parser = parse_mode)]
-    pub(crate) modes: Vec<Mode>,
-    #[command(flatten)]
-    pub(crate) dense: DenseArgs,
-    #[command(flatten)]
-    pub(crate) fusion: FusionArgs,
-    /// What a document scores by its passages: max, top-mean[:N] (the mean of the best N, 3 unless said), sum or first
-    /// [default: max]
-    #[arg(long, value_name = "RULE")]
-    pub(crate) aggregate: Option<Aggregate>,
-    /// Search only documents that fulfil this, such as 'lang:ko AND year:[2020 TO *]'; judgements of others count as missed
-    #[arg(long, value_name = "FILTER")]
-    pub(crate) filter: Option<String>,
-    #[command(flatten)]
-    pub(crate) rerank: RerankArgs,
-    #[command(flatten)]
-    pub(crate) encoder: EncoderArgs,
-    #[command(flatten)]
-    pub(crate) sparse: SparseArgs,
-    /// How vectors are kept: f32, f16 or int8
-    #[arg(long, value_name = "KIND", default_value_t)]
-    pub(crate) rows: RowKind,
-    /// Tokens in a window [default: the model card's]
-    #[arg(long, value_name = "TOKENS")]
-    pub(crate) window: Option<usize>,
-    /// Tokens that neighbouring windows share [default: 64]
-    #[arg(long, value_name = "TOKENS")]
-    pub(crate) overlap: Option<usize>,
-    /// Folder in which the indexes of collections are kept [default: BERTH_HOME/cache/eval]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) cache: Option<PathBuf>,
-    /// Build the collection's index again
-    #[arg(long)]
-    pub(crate) rebuild: bool,
-    /// Write the ranked lists as TREC run files: FILE.lexical, FILE.dense, FILE.hybrid
-    #[arg(long, value_name = "FILE")]
-    pub(crate) run: Option<PathBuf>,
-    /// Print the report as one JSON object
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// Print no progress
-    #[arg(long, short)]
-    pub(crate) quiet: bool,
 }
 
 #[derive(Debug, Args)]

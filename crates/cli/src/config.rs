@@ -3,7 +3,7 @@
 //! Both layers are added to clap's own definition of every option, so that no option can be without them.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use berth_pipeline::Home;
@@ -97,9 +97,11 @@ fn options_of(command: &Command) -> BTreeMap<String, bool> {
     own.chain(below).collect()
 }
 
+/// An option that names its variable itself means something else than the same word of other commands.
 fn key_of(argument: &Arg) -> Option<String> {
     let long = argument.get_long().filter(|long| !NOT_LAYERED.contains(long))?;
-    Some(long.replace('-', "_"))
+    let own = argument.get_env().and_then(OsStr::to_str).and_then(|variable| variable.strip_prefix("BERTH_"));
+    Some(own.map_or_else(|| long.replace('-', "_"), str::to_lowercase))
 }
 
 /// Adds both layers to every option; a table named like a subcommand overrides the top level.
@@ -186,8 +188,11 @@ mod tests {
         let command = layer(Cli::command(), &Table::new(), &[]);
         let index = command.find_subcommand("index").unwrap();
         let variable = |name: &str| index.get_arguments().find(|a| a.get_long() == Some(name)).unwrap().get_env();
-        assert_eq!(variable("commit-seconds"), Some(std::ffi::OsStr::new("BERTH_COMMIT_SECONDS")));
+        assert_eq!(variable("commit-seconds"), Some(OsStr::new("BERTH_COMMIT_SECONDS")));
         assert!(index.get_arguments().filter(|a| key_of(a).is_some()).all(|a| a.get_env().is_some()));
+        let eval = command.find_subcommand("eval").unwrap();
+        let own = eval.get_arguments().find(|argument| argument.get_long() == Some("index")).unwrap();
+        assert_eq!(own.get_env(), Some(OsStr::new("BERTH_EVAL_INDEX")), "not the index that others share");
     }
 
     #[test]
@@ -205,5 +210,6 @@ mod tests {
         check("k = [1, 2]", "one value");
         check("[k]\nx = 1", "one value");
         check("[model.import]\nfoo = 1", "unknown key 'foo'");
+        check("[eval]\nindex = 1", "eval_index");
     }
 }

@@ -3,8 +3,10 @@
 mod args;
 mod bench_args;
 mod commands;
+mod compare_args;
 mod config;
 mod curation_args;
+mod eval_args;
 mod head_args;
 mod life_args;
 mod migrate_args;
@@ -89,7 +91,8 @@ fn run(cli: &Cli) -> anyhow::Result<Outcome> {
         Command::Tokens(args) => commands::tokens::run(&cli.home()?, args, terms),
         Command::Attention(args) => commands::attention::run(&cli.home()?, args, terms),
         Command::Tune(args) => commands::tune::run(&cli.home()?, args),
-        Command::Eval(args) => commands::eval::run(&cli.home()?, args),
+        Command::Eval(args) => commands::eval::run(&cli.home()?, args, terms),
+        Command::Compare(args) => commands::compare::run(args, terms),
         Command::Bench(args) => commands::bench::run(&cli.home()?, args),
         Command::Status(args) => commands::status::run(args),
         Command::Get(args) => commands::get::run(args),

@@ -1,12 +1,17 @@
 //! Standard output for results, standard error for everything else.
 
+use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::{self, BufWriter, IsTerminal, Write};
 
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
+use unicode_width::UnicodeWidthStr;
 
 use crate::args::ColorChoice;
+
+/// A p value below it is only said to be less: with 10,000 samples there is none that is told from it.
+const LEAST_P: f64 = 0.0001;
 
 /// A fault of usage that clap cannot see.
 #[derive(Debug)]
@@ -132,6 +137,40 @@ pub(crate) fn bytes(count: u64) -> String {
         unit += 1;
     }
     if unit == 0 { format!("{count} B") } else { format!("{value:.1} {}", UNITS[unit]) }
+}
+
+/// Cuts text to so many columns, the last of them an ellipsis where something was cut.
+pub(crate) fn shorten(text: &str, columns: usize) -> String {
+    if text.width() <= columns {
+        return text.to_owned();
+    }
+    let mut short = String::new();
+    for c in text.chars() {
+        if short.width() + 2 > columns {
+            break;
+        }
+        short.push(c);
+    }
+    short.trim_end().to_owned() + "…"
+}
+
+/// A p value as people read it: small ones as a bound.
+pub(crate) fn p_value(p: f64) -> String {
+    if p < LEAST_P { format!("< {LEAST_P}") } else { format!("{p:.4}") }
+}
+
+/// What was typed to start this process, with quotes where a shell needs them.
+pub(crate) fn command_line() -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "-_./,:=@%+~".contains(c);
+    let quoted = |(place, word): (usize, OsString)| {
+        let word = word.to_string_lossy().into_owned();
+        if place == 0 {
+            return "berth".to_owned();
+        }
+        let plain = !word.is_empty() && word.chars().all(is_plain);
+        if plain { word } else { format!("'{}'", word.replace('\'', "'\\''")) }
+    };
+    std::env::args_os().enumerate().map(quoted).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]

@@ -119,7 +119,7 @@ fn judged_answers(
         if cancel.load(Ordering::Relaxed) {
             return Ok(None);
         }
-        let found = match searcher.features(&Query::of_owner(&asked.text, DEPTH, mode)) {
+        let found = match searcher.ranked(&Query::of_owner(&asked.text, DEPTH, mode), |ranked| ranked.features) {
             Err(Error::EmptyQuery) => continue,
             found => found?,
         };

@@ -15,25 +15,41 @@ const NAMED: usize = 3;
 /// `UnknownJudgements` when `strict` and there are some.
 pub(crate) fn unknown_judgements(dataset: &Dataset, snapshot: &Snapshot, strict: bool) -> Result<Vec<String>, Error> {
     let documents = snapshot.records()?;
-    let unknown = dataset.unknown_judgements(|document| documents.contains_key(document));
+    unknown_among(dataset, |document| documents.contains_key(document), strict)
+}
+
+/// The same, where `known` says which documents there are.
+///
+/// # Errors
+/// `UnknownJudgements` when `strict` and there are some.
+pub(crate) fn unknown_among(
+    dataset: &Dataset,
+    known: impl Fn(&str) -> bool,
+    strict: bool,
+) -> Result<Vec<String>, Error> {
+    let unknown = dataset.unknown_judgements(known);
     if strict {
         unknown.require_none()?;
     }
     let mut warnings = Vec::new();
-    let some = |ids: &mut dyn Iterator<Item = &str>| ids.take(NAMED).collect::<Vec<_>>().join(", ");
     if !unknown.queries.is_empty() {
         let (count, of) = (unknown.queries.len(), unknown.query_judgements);
-        let named = some(&mut unknown.queries.iter().map(String::as_str));
-        warnings.push(format!("{count} judged queries have no text; their {of} judgements are left out: {named}, …"));
+        let named = some(unknown.queries.iter());
+        warnings.push(format!("{count} judged queries have no text; their {of} judgements are left out: {named}"));
     }
     if !unknown.documents.is_empty() {
         let count = unknown.documents.len();
-        let named = some(&mut unknown.documents.iter().map(|(_, document)| document.as_str()));
-        warnings
-            .push(format!("{count} judgements are of documents that are not there, and count as missed: {named}, …"));
+        let named = some(unknown.documents.iter().map(|(_, document)| document));
+        warnings.push(format!("{count} judgements are of documents that are not there, and count as missed: {named}"));
     }
     if dataset.qrels.repeated() > 0 {
         warnings.push(format!("{} judgements stand twice and count once", dataset.qrels.repeated()));
     }
     Ok(warnings)
+}
+
+/// The first few ids.
+pub(crate) fn some<'a>(mut ids: impl Iterator<Item = &'a String>) -> String {
+    let named = ids.by_ref().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if ids.next().is_some() { named + ", …" } else { named }
 }

@@ -10,6 +10,7 @@ mod checkpoint;
 mod chosen;
 mod collection_index;
 mod compact;
+mod compare_runs;
 mod cross;
 mod curation;
 mod doctor;
@@ -47,6 +48,7 @@ mod searcher;
 mod shaping;
 mod source;
 mod sparse;
+mod sts;
 mod sync;
 mod texts;
 mod tune;
@@ -58,11 +60,15 @@ pub use bench_search::{BenchSearchOptions, BenchSearchReport, Times, bench_searc
 pub use calibrate::{Calibration, FittedCurve, fit_relevance};
 pub use collection_index::EncodeCost;
 pub use compact::{CompactReport, compact};
+pub use compare_runs::{JudgedBy, QueryChange, RunsComparison, RunsReport, RunsToCompare, compare_runs};
 pub use curation::{pin, pins, set_synonyms, synonyms, unpin};
 pub use doctor::{Check, Verdict, examine};
 pub use encoding::{DEFAULT_MODEL, EncoderChoice, choice_for, fingerprint_hash, open_encoder, settled_precision};
 pub use error::Error;
-pub use evaluate::{EvalOptions, EvalReport, ModeReport, evaluate};
+pub use evaluate::{
+    EVAL_MEASURES, EvalOptions, EvalReport, IndexCost, ModeDetails, ModePair, ModeReport, QueryRow, SpanReport,
+    evaluate, evaluate_run, write_queries,
+};
 pub use export::{ExportFormat, ExportReport, export};
 pub use heads::{open_head, open_tokenizer};
 pub use home::{Home, is_plain_name};
@@ -93,6 +99,7 @@ pub use samples::{read_texts, sample_texts};
 pub use searcher::{Searcher, SearcherOptions};
 pub use source::{Problem, SkipCounts, is_standard_input};
 pub use sparse::{SparseEncoder, open_sparse_encoder};
+pub use sts::{StsReport, sts};
 pub use texts::{Answered, Asking, BadLine, Body, Ended, Input, Inputs, asking};
 pub use tune::{FoldReport, TuneReport, TuneSettings, TunedQuery, TunedWindow, tune};
 pub use watch::{Watcher, watch};
@@ -109,7 +116,10 @@ pub use berth_encoder::{
     FillMaskAnswer, InstalledModel, Lane, LateAnswer, LayersAnswer, MaskedPlace, Overlong, PairAnswer,
     PerplexityAnswer, Prompt, RowToken, SentenceAnswer, SparseAnswer, Tensor, TextTokenizer, TokensAnswer,
 };
-pub use berth_eval::{Measure, TuneOptions};
+pub use berth_eval::{
+    CompareOptions, Comparison as MeasuredComparison, Measure, PrecisionCurve, RECALL_LEVELS, ReliabilityBin,
+    SpanScores, TuneOptions,
+};
 pub use berth_index::dates;
 pub use berth_index::highlight::snippet;
 pub use berth_index::relevance::{Curve, Curves};

@@ -83,27 +83,20 @@ impl Searcher {
     /// # Errors
     /// As [`search`](Self::search).
     pub fn rank(&self, query: &Query) -> Result<Vec<(String, f32)>, Error> {
-        let snapshot = self.reader.snapshot();
-        let view = snapshot.view(query.narrowing.viewer.as_ref(), SystemTime::now())?;
-        let Ranking { ranked, .. } = self.ranking(&view, query, snapshot.question(&query.text))?;
-        let read = |ranked: &Ranked| {
-            let id = snapshot.document_id(ranked.document_no)?;
-            Ok((id.ok_or(Error::ChunkLost { chunk_id: ranked.chunk_id })?, ranked.score))
-        };
-        ranked.iter().take(query.k).map(read).collect()
+        self.ranked(query, |ranked| ranked.score)
     }
 
-    /// Answers with ids and what relevance is told from, best first.
+    /// Answers with ids, each with what `of` says of its document, best first.
     ///
     /// # Errors
     /// As [`search`](Self::search).
-    pub(crate) fn features(&self, query: &Query) -> Result<Vec<(String, Features)>, Error> {
+    pub(crate) fn ranked<T>(&self, query: &Query, of: impl Fn(&Ranked) -> T) -> Result<Vec<(String, T)>, Error> {
         let snapshot = self.reader.snapshot();
         let view = snapshot.view(query.narrowing.viewer.as_ref(), SystemTime::now())?;
         let Ranking { ranked, .. } = self.ranking(&view, query, snapshot.question(&query.text))?;
         let read = |ranked: &Ranked| {
             let id = snapshot.document_id(ranked.document_no)?;
-            Ok((id.ok_or(Error::ChunkLost { chunk_id: ranked.chunk_id })?, ranked.features))
+            Ok((id.ok_or(Error::ChunkLost { chunk_id: ranked.chunk_id })?, of(ranked)))
         };
         ranked.iter().take(query.k).map(read).collect()
     }

@@ -4,6 +4,7 @@ pub(crate) mod attention;
 pub(crate) mod bench;
 pub(crate) mod classify;
 pub(crate) mod compact;
+pub(crate) mod compare;
 pub(crate) mod complete;
 pub(crate) mod completions;
 pub(crate) mod doctor;

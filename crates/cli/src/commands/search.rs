@@ -16,7 +16,7 @@ use crate::Outcome;
 use crate::args::SearchArgs;
 use crate::commands::index::encoder_choice;
 use crate::commands::weights::{self, OfIndex};
-use crate::output::{self, Terms, WrongUsage, grouped, paint, printable, say};
+use crate::output::{self, Terms, WrongUsage, grouped, paint, printable, say, shorten};
 
 /// Most characters of a chunk that are shown.
 const SNIPPET_CHARS: usize = 320;
@@ -264,20 +264,6 @@ fn painted(word: &str, start: usize, ranges: &[std::ops::Range<usize>], terms: T
     }
     out.push_str(&printable(&word[done..]));
     out
-}
-
-fn shorten(text: &str, columns: usize) -> String {
-    if text.width() <= columns {
-        return text.to_owned();
-    }
-    let mut short = String::new();
-    for c in text.chars() {
-        if short.width() + 2 > columns {
-            break;
-        }
-        short.push(c);
-    }
-    short.trim_end().to_owned() + "…"
 }
 
 fn explain(page: &mut String, explanation: &Explanation, depth: usize, terms: Terms) {
