@@ -191,6 +191,8 @@ fn two_runs_are_compared_by_the_same_judgements() {
     compare(&[]).expect_code(2).expect_message(&["--dataset"]);
     compare(&["--dataset", "port", "--level", "1"]).expect_code(2).expect_message(&["below 1"]);
     compare(&["--qrels", "absent.tsv"]).expect_code(3).expect_message(&["absent.tsv"]);
+    place.write("berth.toml", "dataset = \"port\"\n");
+    assert!(compare(&[]).expect_code(0).stdout.contains("port, test"), "the file may name the collection");
     place.write("a.trec", "x Q0 pilot 1 2 a\n");
     compare(&["--dataset", "port"]).expect_code(2).expect_message(&["a.trec", "none of the 4 judged queries"]);
     place.write("a.trec", "q3 Q0 star 1 2 a\n");

@@ -17,8 +17,8 @@ pub(crate) struct CompareArgs {
     /// TREC run file
     #[arg(value_name = "RUN_B")]
     pub(crate) b: PathBuf,
-    /// Collection in BEIR layout by whose judgements both are compared
-    #[arg(long, value_name = "DIR", required_unless_present = "qrels")]
+    /// Collection in BEIR layout by whose judgements both are compared; this or --qrels is needed
+    #[arg(long, value_name = "DIR")]
     pub(crate) dataset: Option<PathBuf>,
     /// Which judgements of the collection
     #[arg(long, value_name = "SPLIT", default_value = "test")]

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 
 use berth_eval::{
     Calibration, CompareOptions, Comparison, Dataset, Evaluation, Measure, PrecisionCurve, Prediction, Scores,
-    calibration, compare, precision_recall,
+    bootstrap_interval, calibration, compare, precision_recall,
 };
 use berth_types::Aggregate;
 use serde::Serialize;
@@ -125,6 +125,8 @@ pub struct ModeDetails {
     pub mode: String,
     /// Figures of every query.
     pub evaluation: Evaluation,
+    /// Bootstrap confidence interval of the mean of the first measure, at the level of `comparisons`.
+    pub interval: Option<(f64, f64)>,
     /// Precision at eleven levels of recall, mean over queries.
     pub curve: PrecisionCurve,
     /// What relevance said of the first ten hits, of those that were judged; none of a run file.
@@ -228,6 +230,7 @@ impl<'a> Scoring<'a> {
         };
         report.details.push(ModeDetails {
             mode: mode.to_owned(),
+            interval: interval(&evaluation),
             curve: precision_recall(&asked.run, &dataset.qrels).mean,
             judged: calibrated(&asked.judged)?,
             all: calibrated(&asked.all)?,
@@ -245,6 +248,13 @@ impl<'a> Scoring<'a> {
         self.report.comparisons = pairs(&self.report)?;
         Ok(self.report)
     }
+}
+
+/// Of the mean of the first measure.
+fn interval(evaluation: &Evaluation) -> Option<(f64, f64)> {
+    let values = evaluation.values(*evaluation.measures.first()?)?;
+    let CompareOptions { level, rounds, seed, .. } = CompareOptions::default();
+    bootstrap_interval(&values, level, rounds, seed)
 }
 
 fn pairs(report: &EvalReport) -> Result<Vec<ModePair>, Error> {

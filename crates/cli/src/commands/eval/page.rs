@@ -5,7 +5,8 @@ use berth_pipeline::{EvalReport, ModeDetails, ModePair, RECALL_LEVELS, Reliabili
 use crate::commands::weights::words;
 use crate::output::{bytes, command_line, grouped};
 use crate::report::{
-    Axis, Bin, Cell, Column, Deltas, Kind, Lines, Point, QueryDelta, Reliability, Report, Section, Series, Table,
+    Axis, Bars, Bin, Cell, Column, Deltas, Estimate, Group, Kind, Lines, Point, QueryDelta, Reliability, Report,
+    Section, Series, Table,
 };
 
 /// Rows of a table that are shown before the reader asks for all.
@@ -20,6 +21,7 @@ pub(super) fn page(report: &EvalReport) -> Report {
         sections.push(Section::Table(cost(report)));
     }
     sections.extend(report.spans.as_ref().map(|spans| Section::Table(span_table(spans))));
+    sections.push(Section::Bars(bars(report)));
     sections.push(Section::Lines(curves(report)));
     if let Some(chief) = report.chief() {
         sections.extend(reliability(chief));
@@ -135,6 +137,25 @@ fn span_table(spans: &SpanReport) -> Table {
         columns: columns.map(|(name, kind)| Column::new(name, kind)).into(),
         rows: spans.modes.iter().map(row).collect(),
         ..Table::default()
+    }
+}
+
+fn bars(report: &EvalReport) -> Bars {
+    let measure = report.measures.first().map_or_else(String::new, ToString::to_string);
+    let group = |of: &ModeDetails| {
+        let value = report.measures.first().and_then(|measure| of.evaluation.mean.get(*measure)).unwrap_or(f64::NAN);
+        Group { name: of.mode.clone(), bars: vec![Estimate { value, interval: of.interval }] }
+    };
+    Bars {
+        heading: format!("{measure} with interval"),
+        note: "The interval holds 95 % of bootstrap samples of the queries. Intervals of two modes may overlap although one is \
+               better on nearly each query: what hybrid search gains over each half stands below."
+            .to_owned(),
+        axis: measure.clone(),
+        decimals: 4,
+        signed: false,
+        series: vec![measure],
+        groups: report.details.iter().map(group).collect(),
     }
 }
 
