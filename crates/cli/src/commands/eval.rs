@@ -67,7 +67,12 @@ fn measured(home: &Home, args: &EvalArgs, dataset: &Path) -> anyhow::Result<Opti
         index: args.index.clone(),
         modes: args.modes.clone(),
         dense: args.dense.search(),
-        joining: FusionChoice { aggregate: args.aggregate, rerank: args.rerank.rerank(), ..args.fusion.choice() },
+        joining: FusionChoice {
+            aggregate: args.aggregate,
+            rerank: args.rerank.rerank(),
+            without_rerank: args.rerank.is_off(),
+            ..args.fusion.choice()
+        },
         profile: args.fusion.profile.clone(),
         sparse: args.sparse.sparse_model.clone(),
         filter: args.filter.clone(),

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use berth_encoder::TextTokenizer;
 use berth_eval::Dataset;
 use berth_index::{Error as IndexError, IndexStatus, StoredWeights, stored_weights};
-use berth_types::{Fingerprint, Mode, Rerank, Reranker};
+use berth_types::{Mode, Rerank, Reranker};
 
 use super::EvalOptions;
 use crate::collection_index::{CollectionIndex, EncodeCost};
@@ -14,7 +14,10 @@ use crate::encoding::{EncoderChoice, open_encoder};
 use crate::heads::open_tokenizer;
 use crate::migrate::open_judgements;
 use crate::searcher::{Searcher, SearcherOptions};
-use crate::{Encoders, Error, Home, Progress, ResolvedFusion, SavedProfile, open_sparse_encoder, open_token_encoder};
+use crate::{
+    Circumstances, Encoders, Error, Home, Progress, ResolvedFusion, SavedProfile, open_sparse_encoder,
+    open_token_encoder,
+};
 
 /// What is asked.
 pub(super) struct Subject {
@@ -58,15 +61,22 @@ impl Subject {
         }
         let dataset = Dataset::open(&options.dataset, &options.split)?;
         let encoder = open_encoder(home, &options.encoder, None)?;
-        let base = base(options, encoder.fingerprint(), None)?;
-        let resolved = resolved(options, base.as_ref(), options.sparse.is_some())?;
+        let named =
+            options.profile.as_ref().map(|path| Ok::<_, Error>((path, SavedProfile::read(path)?))).transpose()?;
+        // A profile that was chosen for windows is measured on them.
+        let windows = named.as_ref().map_or((None, None), |(_, saved)| (saved.window_tokens, saved.overlap_tokens));
+        let profile = named.map(|(path, saved)| saved.for_model(path, encoder.fingerprint())).transpose()?;
+        let base = profile.map(|profile| StoredWeights { profile, relevance: None, for_this_model: true });
+        let (has_sparse, has_tokens) = (options.sparse.is_some(), true);
+        let circumstances = Circumstances { has_sparse, has_tokens, mode: Mode::Hybrid, is_sorted: false };
+        let resolved = resolved(options, base.as_ref(), &circumstances)?;
         let tokens = open_token_encoder(home, &options.encoder, None, resolved.rerank.is_some())?;
         let sparse = open_sparse_encoder(home, &options.encoder, None, options.sparse.as_deref())?;
         let encoders = Encoders { dense: &encoder, tokens: tokens.as_ref(), sparse: sparse.as_ref() };
         let collection = CollectionIndex {
             dir: &options.dataset,
-            window_tokens: options.window_tokens,
-            overlap_tokens: options.overlap_tokens,
+            window_tokens: options.window_tokens.or(windows.0),
+            overlap_tokens: options.overlap_tokens.or(windows.1),
             rows: options.rows,
             cache: options.cache.as_deref(),
             rebuild: options.rebuild,
@@ -88,8 +98,14 @@ impl Subject {
             return Err(IndexError::NoSparseVectors { path: index.to_path_buf() }.into());
         }
         let stored = stored_weights(index, &settings.fingerprint)?;
-        let base = base(options, &settings.fingerprint, stored)?;
-        let resolved = resolved(options, base.as_ref(), has_sparse)?;
+        let base = match &options.profile {
+            Some(path) => {
+                let profile = SavedProfile::read(path)?.for_index(path, settings)?;
+                Some(StoredWeights { profile, relevance: None, for_this_model: true })
+            }
+            None => stored,
+        };
+        let resolved = resolved(options, base.as_ref(), &Circumstances::of(settings))?;
         let is_foreign = base.is_some_and(|stored| !stored.for_this_model && options.joining.asks_for_weight(&stored));
         let warnings = is_foreign.then(|| {
             format!("the weights that {} stores were chosen for another model and do not count", index.display())
@@ -142,20 +158,13 @@ fn modes(options: &EvalOptions, has_sparse: bool) -> Vec<Mode> {
     modes.chain(has_sparse.then_some(Mode::Sparse)).collect()
 }
 
-/// The profile of the file, where one is named, else what the index stores.
-fn base(
-    options: &EvalOptions,
-    fingerprint: &Fingerprint,
-    stored: Option<StoredWeights>,
-) -> Result<Option<StoredWeights>, Error> {
-    let Some(path) = &options.profile else { return Ok(stored) };
-    let profile = SavedProfile::read(path)?.for_index(path, fingerprint)?;
-    Ok(Some(StoredWeights { profile, relevance: None, for_this_model: true }))
-}
-
 /// What was named, then what the profile says, then what is built in.
-fn resolved(options: &EvalOptions, base: Option<&StoredWeights>, has_sparse: bool) -> Result<ResolvedFusion, Error> {
-    let resolved = options.joining.resolved(base, has_sparse);
+fn resolved(
+    options: &EvalOptions,
+    base: Option<&StoredWeights>,
+    circumstances: &Circumstances,
+) -> Result<ResolvedFusion, Error> {
+    let resolved = options.joining.resolved(base, circumstances);
     match resolved.rerank {
         Some(Rerank { by: Reranker::Cross, .. }) => {
             Err(Error::InvalidSettings("an evaluation measures late interaction only".to_owned()))
