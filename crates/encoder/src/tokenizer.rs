@@ -253,6 +253,11 @@ impl TextTokenizer {
         self.inner.mask_id
     }
 
+    /// Pieces of the vocabulary, special tokens included.
+    pub fn vocabulary_size(&self) -> usize {
+        self.inner.tokenizer.get_vocab_size(true)
+    }
+
     /// The largest id that a text or a special token can become.
     pub(crate) fn largest_id(&self) -> u32 {
         self.inner.tokenizer.get_vocab(true).into_values().max().unwrap_or(0)

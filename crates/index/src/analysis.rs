@@ -35,6 +35,7 @@ use scanner::{Kind, Scanner, write_run};
 use script::{Class, classify};
 use stems::Stems;
 
+pub use detect::detect_language;
 pub(crate) use detect::{detect, is_source_file};
 pub(crate) use distance::changes;
 pub(crate) use engine::{marked, register};

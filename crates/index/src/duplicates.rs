@@ -32,6 +32,12 @@ impl Sketch {
         Self(hashes.into_iter().take(KEPT_HASHES).collect())
     }
 
+    /// Its smallest hashes, at most `count`. That the smallest of two passages are one is as likely as their resemblance is high,
+    /// so copies are found among those that share one of the first few.
+    pub fn smallest(&self, count: usize) -> &[u64] {
+        &self.0[..count.min(self.0.len())]
+    }
+
     /// The share of both passages' shingles that both have, from 0 to 1; exact for passages of at most 256 shingles
     /// together, estimated for longer ones. Texts without words resemble nothing.
     pub fn resemblance(&self, other: &Self) -> f32 {

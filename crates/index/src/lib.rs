@@ -49,6 +49,7 @@ mod weights;
 mod writer;
 
 pub use alternate::{Alternate, Exchange, drop_alternate, find_alternate, first_segment_of_next, is_exchanging};
+pub use analysis::detect_language;
 pub use dense::{DenseOptions, GraphBuilder, GraphParameters};
 pub use error::{Error, FingerprintDifference};
 pub use fields::{FieldKinds, FieldWarning, Unsearchable, has_field};

@@ -116,6 +116,8 @@ pub(crate) fn derive_card(
         normalize: inspection.normalize,
         recommended_window_tokens: window.min(inspection.max_tokens).min(WIDEST_WINDOW),
         max_tokens: inspection.max_tokens,
+        trained_tokens: None,
+        languages: Vec::new(),
         lowercase: inspection.lowercase,
         heads: vec![inspection.head],
         labels: inspection.labels,

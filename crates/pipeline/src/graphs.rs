@@ -104,7 +104,7 @@ pub(crate) fn make_graph(
 }
 
 /// The folder that the model was made from.
-fn checkpoint_of(home: &Home, model: &InstalledModel, head: Head) -> Result<PathBuf, Error> {
+pub(crate) fn checkpoint_of(home: &Home, model: &InstalledModel, head: Head) -> Result<PathBuf, Error> {
     let card = model.card();
     if card.source.folder.is_empty() {
         return find_checkpoint(home, card, None);

@@ -25,7 +25,7 @@ use run::Run;
 pub(crate) use stored::{Behind, ingest_stored, remove_all, whole_records};
 
 /// Overlap of windows in tokens, where neither the user nor the index says otherwise.
-const DEFAULT_OVERLAP_TOKENS: usize = 64;
+pub(crate) const DEFAULT_OVERLAP_TOKENS: usize = 64;
 
 /// What to index and how.
 #[derive(Debug, Clone)]

@@ -14,6 +14,7 @@ mod compare_runs;
 mod cross;
 mod curation;
 mod doctor;
+mod domain;
 mod encoding;
 mod error;
 mod evaluate;
@@ -63,6 +64,10 @@ pub use compact::{CompactReport, compact};
 pub use compare_runs::{JudgedBy, QueryChange, RunsComparison, RunsReport, RunsToCompare, compare_runs};
 pub use curation::{pin, pins, set_synonyms, synonyms, unpin};
 pub use doctor::{Check, Verdict, examine};
+pub use domain::{
+    DocumentFigures, DomainOptions, DomainReport, DomainVerdict, Foreignness, Frequent, LanguageFigures, LengthBin,
+    LengthFigures, ModelFigures, PassagePerplexity, SplitWord, VocabularyFigures, domain_report,
+};
 pub use encoding::{DEFAULT_MODEL, EncoderChoice, choice_for, fingerprint_hash, open_encoder, settled_precision};
 pub use error::Error;
 pub use evaluate::{

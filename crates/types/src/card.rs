@@ -28,6 +28,12 @@ pub struct ModelCard {
     pub recommended_window_tokens: usize,
     /// Most ids that the model takes.
     pub max_tokens: usize,
+    /// Length of the texts that the model was trained with, in ids; none where it is not known.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub trained_tokens: Option<usize>,
+    /// Languages that the model was trained for, as codes of ISO 639-1; empty where it is not known.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub languages: Vec<String>,
     /// Whether text is lower-cased before the tokenizer sees it.
     #[serde(default, skip_serializing_if = "is_default")]
     pub lowercase: bool,

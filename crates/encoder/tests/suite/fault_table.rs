@@ -79,6 +79,8 @@ fn install_bytes(folder: &Path, tokenizer: Vec<u8>) {
         normalize: true,
         recommended_window_tokens: 16,
         max_tokens: 32,
+        trained_tokens: None,
+        languages: vec![],
         lowercase: false,
         heads: vec![],
         labels: vec![],

@@ -46,6 +46,11 @@ pub(crate) fn detect(title: &str, text: &str) -> Detected {
     Detected { code, stems }
 }
 
+/// Tells the language of a text, as the index does of each document: its code of ISO 639-1, or none where it cannot be told.
+pub fn detect_language(title: &str, text: &str) -> Option<&'static str> {
+    detect(title, text).code
+}
+
 /// Files whose identifiers are taken apart.
 pub(crate) fn is_source_file(path: &str) -> bool {
     const EXTENSIONS: [&str; 49] = [
