@@ -15,6 +15,7 @@ use crate::bench_args::BenchArgs;
 use crate::compare_args::CompareArgs;
 use crate::curation_args::{CompleteArgs, PinArgs, PolicyCommandArgs, QueriesArgs, SynonymsArgs};
 use crate::eval_args::EvalArgs;
+use crate::domain_args::DomainArgs;
 use crate::head_args::{
     AttentionArgs, ClassifyArgs, EmbedArgs, EntitiesArgs, FillMaskArgs, RerankDocumentsArgs, TokensArgs,
 };
@@ -102,6 +103,8 @@ pub(crate) enum Command {
     Eval(EvalArgs),
     /// Compare two runs by the same judgements: which one is better, and whether that may be luck
     Compare(CompareArgs),
+    /// Say how foreign documents are to a model
+    Domain(DomainArgs),
     /// Fit how an index is searched to judgements, and keep it where it gains
     Tune(TuneArgs),
     /// Measure how fast this machine embeds and searches

@@ -7,6 +7,7 @@ mod compare_args;
 mod config;
 mod curation_args;
 mod eval_args;
+mod domain_args;
 mod head_args;
 mod life_args;
 mod migrate_args;
@@ -93,6 +94,7 @@ fn run(cli: &Cli) -> anyhow::Result<Outcome> {
         Command::Tune(args) => commands::tune::run(&cli.home()?, args),
         Command::Eval(args) => commands::eval::run(&cli.home()?, args, terms),
         Command::Compare(args) => commands::compare::run(args, terms),
+        Command::Domain(args) => commands::domain::run(&cli.home()?, args, terms),
         Command::Bench(args) => commands::bench::run(&cli.home()?, args),
         Command::Status(args) => commands::status::run(args),
         Command::Get(args) => commands::get::run(args),

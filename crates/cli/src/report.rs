@@ -4,6 +4,7 @@
 mod bars;
 mod chart;
 mod deltas;
+mod histogram;
 mod lines;
 mod page;
 mod reliability;
@@ -15,9 +16,10 @@ mod text;
 
 pub(crate) use bars::{Bars, Estimate, Group};
 pub(crate) use deltas::{Deltas, QueryDelta};
+pub(crate) use histogram::{Histogram, Mark, SizeBin};
 pub(crate) use lines::{Axis, Lines, Point, Series};
 pub(crate) use reliability::{Bin, Reliability};
-pub(crate) use table::{Cell, Column, Kind, Table};
+pub(crate) use table::{Cell, Column, Kind, Row, Table};
 
 /// Everything that one page says.
 #[derive(Debug, Clone, Default)]
@@ -39,6 +41,7 @@ pub(crate) enum Section {
     Figures(Figures),
     Table(Table),
     Bars(Bars),
+    Histogram(Histogram),
     Lines(Lines),
     Deltas(Deltas),
     Reliability(Reliability),
@@ -92,6 +95,7 @@ impl Section {
             Self::Figures(section) => &section.heading,
             Self::Table(section) => &section.heading,
             Self::Bars(section) => &section.heading,
+            Self::Histogram(section) => &section.heading,
             Self::Lines(section) => &section.heading,
             Self::Deltas(section) => &section.heading,
             Self::Reliability(section) => &section.heading,
@@ -100,6 +104,6 @@ impl Section {
 
     /// Whether two of its kind stand side by side where there is room.
     fn is_narrow(&self) -> bool {
-        matches!(self, Self::Bars(_) | Self::Lines(_) | Self::Reliability(_))
+        matches!(self, Self::Bars(_) | Self::Histogram(_) | Self::Lines(_) | Self::Reliability(_))
     }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use berth_pipeline::{
-    EncoderChoice, Encoders, Home, IngestOptions, IngestReport, ingest, is_standard_input, open_encoder,
+    EncoderChoice, Encoders, Home, IngestOptions, IngestReport, SkipCounts, ingest, is_standard_input, open_encoder,
     open_sparse_encoder, open_token_encoder, remember_rate,
 };
 use berth_types::Device;
@@ -153,26 +153,29 @@ pub(crate) fn summary(report: &IngestReport) -> String {
     )
 }
 
+/// What was passed over, in words; none where nothing was.
+pub(crate) fn skipped(skipped: &SkipCounts) -> Option<String> {
+    let reasons = [
+        (skipped.hidden, "hidden"),
+        (skipped.binary, "binary"),
+        (skipped.links, "links (see --follow)"),
+        (skipped.special, "pipe, socket or device"),
+        (skipped.indexes, "folders that hold an index"),
+        (skipped.unreadable, "unreadable or malformed"),
+        (skipped.duplicates, "duplicate ids"),
+        (skipped.expired, "expired"),
+    ];
+    let reasons = reasons.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}"));
+    let reasons = reasons.collect::<Vec<_>>().join(", ");
+    (!reasons.is_empty()).then(|| format!("skipped: {reasons}"))
+}
+
 fn advice(report: &IngestReport, args: &IndexArgs) -> Vec<String> {
     let mut advice = Vec::new();
     if report.interrupted {
         advice.push("interrupted; everything reported is committed, run the same command again to go on".to_owned());
     }
-    let skipped = &report.skipped_by_reason;
-    if report.skipped > 0 {
-        let reasons = [
-            (skipped.hidden, "hidden"),
-            (skipped.binary, "binary"),
-            (skipped.links, "links (see --follow)"),
-            (skipped.special, "pipe, socket or device"),
-            (skipped.indexes, "folders that hold an index"),
-            (skipped.unreadable, "unreadable or malformed"),
-            (skipped.duplicates, "duplicate ids"),
-            (skipped.expired, "expired"),
-        ];
-        let reasons = reasons.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}"));
-        advice.push(format!("skipped: {}", reasons.collect::<Vec<_>>().join(", ")));
-    }
+    advice.extend(skipped(&report.skipped_by_reason));
     if report.gone > 0 && !args.sync {
         advice.push(format!(
             "{} indexed documents below the named paths are gone from there; --sync removes them",

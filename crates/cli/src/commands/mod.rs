@@ -8,6 +8,7 @@ pub(crate) mod compare;
 pub(crate) mod complete;
 pub(crate) mod completions;
 pub(crate) mod doctor;
+pub(crate) mod domain;
 pub(crate) mod embed;
 pub(crate) mod entities;
 pub(crate) mod eval;

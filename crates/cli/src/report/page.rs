@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::chart::open;
 use super::text::escaped;
-use super::{Figures, Report, Section, Text, Verdict, bars, deltas, lines, reliability, table};
+use super::{Figures, Report, Section, Text, Verdict, bars, deltas, histogram, lines, reliability, table};
 
 const STYLE: &str = include_str!("report.css");
 pub(super) const SCRIPT: &str = include_str!("report.js");
@@ -94,6 +94,7 @@ fn drawn(place: usize, section: &Section) -> String {
         Section::Figures(figures) => tiles(&id, figures),
         Section::Table(table) => table::section(&id, table),
         Section::Bars(bars) => bars::section(&id, bars),
+        Section::Histogram(histogram) => histogram::section(&id, histogram),
         Section::Lines(lines) => lines::section(&id, lines),
         Section::Deltas(deltas) => deltas::section(&id, deltas),
         Section::Reliability(plot) => reliability::section(&id, plot),

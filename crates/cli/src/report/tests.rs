@@ -44,6 +44,15 @@ fn page(text: &str) -> String {
                 series: vec![t(), t()],
                 groups: vec![Group { name: t(), bars: vec![estimate; 2] }],
             }),
+            Section::Histogram(Histogram {
+                heading: t(),
+                note: t(),
+                size: t(),
+                one: t(),
+                several: t(),
+                bins: vec![SizeBin { from: 1.0, to: 2.0, count: 3 }],
+                marks: vec![Mark { name: t(), size: 1.5 }],
+            }),
             Section::Lines(Lines {
                 heading: t(),
                 note: t(),
@@ -161,6 +170,7 @@ fn sections_without_data_say_so() {
         Section::Table(Table::default()),
         Section::Table(Table { columns: vec![Column::new("a", Kind::Text)], ..Table::default() }),
         Section::Bars(Bars { series: vec!["a".to_owned()], groups: vec![Group::default()], ..Bars::default() }),
+        Section::Histogram(Histogram { bins: vec![SizeBin::default()], ..Histogram::default() }),
         Section::Lines(Lines { series: vec![Series::default()], ..Lines::default() }),
         Section::Deltas(Deltas::default()),
         Section::Reliability(Reliability { bins: vec![Bin::default()], ..Reliability::default() }),
@@ -204,6 +214,11 @@ fn values_that_are_not_finite_are_dashes() {
             series: vec!["a".to_owned()],
             groups: odd.iter().map(|&value| Group { name: "g".to_owned(), bars: vec![estimate(value)] }).collect(),
             ..Bars::default()
+        }),
+        Section::Histogram(Histogram {
+            bins: odd.iter().map(|&from| SizeBin { from, to: 1.0, count: 2 }).collect(),
+            marks: odd.iter().map(|&size| Mark { name: "m".to_owned(), size }).collect(),
+            ..Histogram::default()
         }),
         Section::Lines(Lines {
             x: Axis { range, log: true, ..Axis::default() },
@@ -308,6 +323,25 @@ fn curves_over_the_same_places_share_the_rows_of_their_table() {
     lines.series[1].points.pop();
     let page = only(Section::Lines(lines));
     assert!(content(&page).contains("<th scope=\"row\" dir=\"auto\">rotated</th><td class=\"n\">96</td>"));
+}
+
+#[test]
+fn sizes_are_drawn_with_the_marks_that_lie_among_them() {
+    let bin = |from: f64, count: usize| SizeBin { from, to: 2.0 * from, count };
+    let mark = |size: f64| Mark { name: format!("mark at {size}"), size };
+    let page = only(Section::Histogram(Histogram {
+        size: "tokens".to_owned(),
+        one: "document".to_owned(),
+        several: "documents".to_owned(),
+        bins: vec![bin(64.0, 1), bin(128.0, 0), bin(256.0, 1200)],
+        marks: vec![mark(128.0), mark(512.0), mark(9000.0)],
+        ..Histogram::default()
+    }));
+    let content = content(&page);
+    assert!(content.contains("tokens 64 to below 128: 1 document<") && content.contains(": 1,200 documents<"));
+    assert_eq!(content.matches("class=\"mean\"").count(), 2, "a mark beyond all sizes has no place");
+    assert!(content.contains("mark at 9000: 9,000."), "but it is said");
+    assert!(content.contains(">256</text>") && content.contains("<td class=\"n\">256</td>"), "{content}");
 }
 
 #[test]
