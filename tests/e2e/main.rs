@@ -10,6 +10,7 @@ mod bad_input;
 mod configuration;
 mod curation;
 mod damage;
+mod domain;
 mod fields;
 mod guards;
 mod heads;

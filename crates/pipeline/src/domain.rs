@@ -26,7 +26,7 @@ pub use self::figures::{Frequent, LanguageFigures, LengthBin, LengthFigures, Spl
 pub use self::perplexity::PassagePerplexity;
 use self::sampling::Levels;
 use self::tally::Tally;
-pub use self::verdict::{DomainVerdict, Foreignness};
+pub use self::verdict::{DomainVerdict, Foreignness, percent};
 use crate::encoding::{DEFAULT_MODEL, EncoderChoice, choice_for};
 use crate::ingest::DEFAULT_OVERLAP_TOKENS;
 use crate::models::{embedded_cards, installed};

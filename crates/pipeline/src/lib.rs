@@ -66,7 +66,7 @@ pub use curation::{pin, pins, set_synonyms, synonyms, unpin};
 pub use doctor::{Check, Verdict, examine};
 pub use domain::{
     DocumentFigures, DomainOptions, DomainReport, DomainVerdict, Foreignness, Frequent, LanguageFigures, LengthBin,
-    LengthFigures, ModelFigures, PassagePerplexity, SplitWord, VocabularyFigures, domain_report,
+    LengthFigures, ModelFigures, PassagePerplexity, SplitWord, VocabularyFigures, domain_report, percent,
 };
 pub use encoding::{DEFAULT_MODEL, EncoderChoice, choice_for, fingerprint_hash, open_encoder, settled_precision};
 pub use error::Error;

@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use berth_pipeline::{
     DomainOptions, DomainReport, DomainVerdict, Error, Home, LanguageFigures, SplitWord, domain_report,
-    is_standard_input,
+    is_standard_input, percent,
 };
 use unicode_width::UnicodeWidthStr;
 
@@ -150,7 +150,7 @@ fn figures(report: &DomainReport) -> Vec<(&'static str, String)> {
     rows.push((
         "tokens",
         format!(
-            "{} in {} words: {:.2} a word · {} go on with a word · {} are single characters of one",
+            "{} in {} words, {:.2} a word · {} go on with a word · {} are single characters of one",
             grouped(vocabulary.tokens),
             grouped(vocabulary.words),
             vocabulary.pieces_per_word,
@@ -161,8 +161,13 @@ fn figures(report: &DomainReport) -> Vec<(&'static str, String)> {
     rows.push(("unknown", unknown(report)));
     rows.push((
         "cut words",
-        format!("{} of words are read in four pieces or more", percent(vocabulary.long_split_share)),
+        format!(
+            "{:.2} pieces a word with a letter · {} of these in four or more",
+            vocabulary.pieces_per_letter_word,
+            percent(vocabulary.long_split_share)
+        ),
     ));
+    rows.push(("signs", format!("{} of words have neither letter nor digit", percent(vocabulary.sign_share))));
     let used = percent(vocabulary.used_share);
     rows.push(("vocabulary", format!("{used} of {} pieces occur", count(model.vocabulary))));
     rows.push((
@@ -250,18 +255,6 @@ fn split_words(words: &[SplitWord], terms: Terms) -> String {
     page
 }
 
-/// A share as people read it: more digits where it is small.
-fn percent(share: f64) -> String {
-    let value = 100.0 * share;
-    match value {
-        0.0 => "0 %".to_owned(),
-        10.0.. => format!("{value:.0} %"),
-        1.0.. => format!("{value:.1} %"),
-        0.005.. => format!("{value:.2} %"),
-        _ => "< 0.01 %".to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -272,11 +265,5 @@ mod tests {
         assert_eq!(wrapped("한국어 문서 ab", 11), ["한국어 문서", "ab"]);
         assert_eq!(wrapped("incomprehensible", 5), ["incomprehensible"]);
         assert_eq!(wrapped("", 5), [""]);
-    }
-
-    #[test]
-    fn small_shares_keep_their_digits() {
-        let shares = [0.0, 0.000_01, 0.000_4, 0.012, 0.123, 1.0];
-        assert_eq!(shares.map(percent), ["0 %", "< 0.01 %", "0.04 %", "1.2 %", "12 %", "100 %"]);
     }
 }

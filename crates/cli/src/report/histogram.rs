@@ -8,7 +8,7 @@ use super::table::{Cell, Column, Kind};
 use super::text::{counted, escaped, number, shortened};
 
 const RIGHT: f64 = WIDTH - 14.0;
-/// From the name of the vertical axis down to the field; the names of marks stand between.
+/// Room for the name of the vertical axis; below it stand the names of marks, and then the field.
 const HEAD: f64 = 24.0;
 const MARK_ROW: f64 = 13.0;
 const FIELD_HEIGHT: f64 = 200.0;
@@ -81,7 +81,7 @@ pub(super) fn section(id: &str, histogram: &Histogram) -> String {
     let y = Scale::linear((0.0, tallest), (field.bottom, field.top));
 
     let mut body = String::new();
-    y_axis(&mut body, Field { top: HEAD - 10.0, ..field }, &y, &ticks, &histogram.several);
+    y_axis(&mut body, Field { top: HEAD, ..field }, &y, &ticks, &histogram.several);
     for bin in bins {
         let (from, to, above) = (x.place(bin.from), x.place(bin.to), y.place(bin.count as f64));
         let _ = writeln!(

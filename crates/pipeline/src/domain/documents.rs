@@ -39,7 +39,7 @@ impl Documents {
         take: &mut dyn FnMut(Document) -> Result<(), Error>,
     ) -> Result<SkipCounts, Error> {
         match self {
-            Self::Files(listing) => read_files(listing, progress, cancel, take),
+            Self::Files(listing) => read_files(&listing, progress, cancel, take),
             Self::Stored(snapshot) => {
                 let ids = snapshot.document_ids("", usize::MAX)?;
                 let mut state = ProgressState { bytes_total: ids.len() as u64, ..ProgressState::default() };
@@ -61,7 +61,7 @@ impl Documents {
 }
 
 fn read_files(
-    listing: Listing,
+    listing: &Listing,
     progress: &mut dyn Progress,
     cancel: &AtomicBool,
     take: &mut dyn FnMut(Document) -> Result<(), Error>,

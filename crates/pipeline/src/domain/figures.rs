@@ -23,9 +23,13 @@ pub struct VocabularyFigures {
     pub unknown_share: f64,
     /// Words with such a piece, of all words.
     pub unknown_word_share: f64,
-    /// Pieces in a word.
+    /// Pieces in a word; what `berth index` warns by.
     pub pieces_per_word: f64,
-    /// Words that are cut into four pieces or more, of all words.
+    /// Pieces in a word that has a letter: punctuation and numbers say nothing of a domain's words.
+    pub pieces_per_letter_word: f64,
+    /// Words without letter or digit, of all words: what source code, formulas and tables have many of.
+    pub sign_share: f64,
+    /// Words that are cut into four pieces or more, of all words with a letter.
     pub long_split_share: f64,
     /// Pieces that go on with a word, of all pieces.
     pub continuing_share: f64,
@@ -37,7 +41,7 @@ pub struct VocabularyFigures {
     pub unknown_words: Vec<Frequent>,
     /// The most frequent characters that cannot be read even alone.
     pub unknown_characters: Vec<Frequent>,
-    /// The most frequent words of four pieces or more that have a letter.
+    /// The most frequent words of four pieces or more.
     pub split_words: Vec<SplitWord>,
 }
 
@@ -124,20 +128,21 @@ pub(super) fn vocabulary(tally: &Tally, reading: &Reading, named: usize) -> Resu
     let tokenizer = &reading.tokenizer;
     let of_tokens = |count: u64| share(count, tally.tokens);
     let of_words = |count: u64| share(count, tally.words);
-    let has_letter = |word: &str| word.chars().any(char::is_alphabetic);
-    let split_words = tally.splits.top(named, has_letter).into_iter().map(|(ids, text, count)| SplitWord {
+    let split_words = tally.splits.top(named).into_iter().map(|(ids, text, count)| SplitWord {
         text: text.to_owned(),
         pieces: ids.iter().map(|&id| tokenizer.piece(id).unwrap_or_default()).collect(),
         count,
     });
-    let unknown_words = tally.unknown.top(UNKNOWN_NAMED, |_| true).into_iter();
+    let unknown_words = tally.unknown.top(UNKNOWN_NAMED).into_iter();
     Ok(VocabularyFigures {
         tokens: tally.tokens,
         words: tally.words,
         unknown_share: of_tokens(tally.unknown_tokens),
         unknown_word_share: of_words(tally.unknown_words),
         pieces_per_word: of_words(tally.tokens),
-        long_split_share: of_words(tally.long_splits),
+        pieces_per_letter_word: share(tally.letter_pieces, tally.letter_words),
+        sign_share: of_words(tally.signs),
+        long_split_share: share(tally.long_splits, tally.letter_words),
         continuing_share: of_tokens(tally.continuing),
         single_character_share: of_tokens(tally.single),
         used_share: share(tally.used_pieces() as u64, tokenizer.vocabulary_size() as u64),
@@ -229,7 +234,7 @@ pub(super) fn languages(counts: &BTreeMap<Option<&'static str>, usize>, claimed:
             claimed: code.filter(|_| !claimed.is_empty()).map(|code| claimed.iter().any(|one| one == code)),
         })
         .collect();
-    languages.sort_by(|a, b| b.documents.cmp(&a.documents));
+    languages.sort_by_key(|language| std::cmp::Reverse(language.documents));
     languages
 }
 

@@ -11,13 +11,13 @@ pub(super) struct Levels<T> {
     /// Lowest level that takes part.
     floor: u32,
     /// From the floor upwards: documents, and what is counted of them.
-    levels: Vec<(usize, T)>,
+    counted: Vec<(usize, T)>,
 }
 
 impl<T: Default> Levels<T> {
     /// A sample of at most `most` documents, and of at least some half as many where there are more.
     pub(super) fn new(most: usize, seed: u64) -> Self {
-        Self { seed, most, floor: 0, levels: Vec::new() }
+        Self { seed, most, floor: 0, counted: Vec::new() }
     }
 
     /// The level of the document that stands at `place`, when it takes part so far.
@@ -30,27 +30,27 @@ impl<T: Default> Levels<T> {
     pub(super) fn count(&mut self, level: u32, count: impl FnOnce(&mut T)) {
         let Some(above) = level.checked_sub(self.floor) else { return };
         let above = above as usize;
-        if self.levels.len() <= above {
-            self.levels.resize_with(above + 1, Default::default);
+        if self.counted.len() <= above {
+            self.counted.resize_with(above + 1, Default::default);
         }
-        let (documents, counted) = &mut self.levels[above];
+        let (documents, counted) = &mut self.counted[above];
         *documents += 1;
         count(counted);
         // A lone document of a high level can leave empty ones below it.
         while self.documents() > self.most {
-            self.levels.remove(0);
+            self.counted.remove(0);
             self.floor += 1;
         }
     }
 
     /// Documents in the sample.
     pub(super) fn documents(&self) -> usize {
-        self.levels.iter().map(|(documents, _)| documents).sum()
+        self.counted.iter().map(|(documents, _)| documents).sum()
     }
 
     /// What was counted of the sample, the lowest level first.
     pub(super) fn into_counted(self) -> impl Iterator<Item = T> {
-        self.levels.into_iter().map(|(_, counted)| counted)
+        self.counted.into_iter().map(|(_, counted)| counted)
     }
 }
 

@@ -3,6 +3,7 @@
 //! Counts of documents can be added in any order but the kept examples of words, which are those that came first.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 
 use berth_chunker::WindowOptions;
 use berth_encoder::Tokens;
@@ -30,11 +31,17 @@ pub(super) struct Tally {
     /// Pieces of titles and texts.
     pub(super) tokens: u64,
     pub(super) words: u64,
+    /// Words that have a letter.
+    pub(super) letter_words: u64,
+    /// Their pieces.
+    pub(super) letter_pieces: u64,
+    /// Words that have neither letter nor digit.
+    pub(super) signs: u64,
     /// Pieces that stand for something outside the vocabulary.
     pub(super) unknown_tokens: u64,
     /// Words with such a piece.
     pub(super) unknown_words: u64,
-    /// Words of [`LONG_SPLIT`] pieces or more.
+    /// Words with a letter of [`LONG_SPLIT`] pieces or more.
     pub(super) long_splits: u64,
     /// Pieces that go on with a word.
     pub(super) continuing: u64,
@@ -96,8 +103,8 @@ impl<K: std::hash::Hash + Eq + Ord> Frequencies<K> {
     }
 
     /// The most frequent, those of one frequency by their keys.
-    pub(super) fn top(&self, most: usize, takes: impl Fn(&str) -> bool) -> Vec<(&K, &str, u64)> {
-        let mut all: Vec<_> = self.iter().filter(|(_, example, _)| takes(example)).collect();
+    pub(super) fn top(&self, most: usize) -> Vec<(&K, &str, u64)> {
+        let mut all: Vec<_> = self.iter().collect();
         all.sort_unstable_by(|a, b| b.2.cmp(&a.2).then_with(|| a.0.cmp(b.0)));
         all.truncate(most);
         all
@@ -139,28 +146,30 @@ impl Tally {
             let word = first..first + pieces.len();
             first = word.end;
             let ids = &tokens.ids[word.clone()];
-            let written = || {
-                let bytes = tokens.offsets[word.start].start as usize..tokens.offsets[word.end - 1].end as usize;
-                text[bytes].chars().take(WORD_CHARS).collect::<String>()
-            };
+            let bytes = tokens.offsets[word.start].start as usize..tokens.offsets[word.end - 1].end as usize;
+            let written = &text[bytes];
+            let example = || written.chars().take(WORD_CHARS).collect::<String>();
             for &id in ids {
                 self.use_piece(id);
             }
+            let has_letter = written.contains(char::is_alphabetic);
+            self.letter_words += u64::from(has_letter);
+            self.letter_pieces += if has_letter { ids.len() as u64 } else { 0 };
+            self.signs += u64::from(!has_letter && !written.contains(char::is_numeric));
             if unknown_id.is_some_and(|unknown| ids.contains(&unknown)) {
                 self.unknown_words += 1;
-                self.unknown.add(written(), 1, written);
+                self.unknown.add(example(), 1, example);
                 continue;
             }
             if ids.len() > 1 {
                 self.continuing += ids.len() as u64 - 1;
-                let single = |range: &std::ops::Range<u32>| {
-                    text[range.start as usize..range.end as usize].chars().nth(1).is_none()
-                };
+                let single =
+                    |range: &Range<u32>| text[range.start as usize..range.end as usize].chars().nth(1).is_none();
                 self.single += tokens.offsets[word.clone()].iter().filter(|range| single(range)).count() as u64;
             }
-            if ids.len() >= LONG_SPLIT {
+            if ids.len() >= LONG_SPLIT && has_letter {
                 self.long_splits += 1;
-                self.splits.add(ids.to_vec(), 1, written);
+                self.splits.add(ids.to_vec(), 1, example);
             }
         }
     }
@@ -205,6 +214,9 @@ impl Tally {
     pub(super) fn append(&mut self, other: Self, most_passages: usize) {
         self.tokens += other.tokens;
         self.words += other.words;
+        self.letter_words += other.letter_words;
+        self.letter_pieces += other.letter_pieces;
+        self.signs += other.signs;
         self.unknown_tokens += other.unknown_tokens;
         self.unknown_words += other.unknown_words;
         self.long_splits += other.long_splits;
@@ -241,11 +253,10 @@ mod tests {
     #[test]
     fn the_most_frequent_come_first_and_the_rarest_are_forgotten() {
         let mut all = Frequencies::default();
-        for (word, count) in [("b", 2), ("a", 2), ("c", 5), ("1", 9)] {
+        for (word, count) in [("b", 2), ("a", 2), ("c", 5)] {
             all.add(word.to_owned(), count, || word.to_uppercase());
         }
-        let top: Vec<_> =
-            all.top(2, |word| word.chars().any(char::is_alphabetic)).into_iter().map(|one| one.1).collect();
+        let top: Vec<_> = all.top(2).into_iter().map(|one| one.1).collect();
         assert_eq!(top, ["C", "A"]);
         let mut many = Frequencies::default();
         for number in 0..MOST_DISTINCT as u32 {

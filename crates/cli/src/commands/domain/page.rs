@@ -1,8 +1,8 @@
 //! The same as a page for the browser.
 
-use berth_pipeline::DomainReport;
+use berth_pipeline::{DomainReport, percent};
 
-use super::{figures, percent};
+use super::figures;
 use crate::output::grouped;
 use crate::report::{Column, Figure, Figures, Histogram, Kind, Mark, Report, Row, Section, SizeBin, Table, Text};
 
@@ -25,7 +25,7 @@ pub(super) fn page(report: &DomainReport, named: &str) -> Report {
         Section::Text(Text { heading: heading.to_owned(), paragraphs: paragraphs.to_vec() })
     };
     Report {
-        title: format!("How foreign {named} is to {}", model.name),
+        title: format!("How foreign a collection is to {}", model.name),
         subtitle: "By how the model's tokenizer reads it; nothing was embedded".to_owned(),
         facts,
         warnings: if skipped > 0 { vec![warning] } else { Vec::new() },
@@ -46,9 +46,13 @@ fn tiles(report: &DomainReport) -> Figures {
     let (vocabulary, lengths) = (&report.vocabulary, &report.lengths);
     let figure = |name: &str, value: String, note: &str| Figure { name: name.to_owned(), value, note: note.to_owned() };
     let mut figures = vec![
-        figure("Pieces a word", format!("{:.2}", vocabulary.pieces_per_word), "English prose: 1.2 to 1.5"),
+        figure(
+            "Pieces a word",
+            format!("{:.2}", vocabulary.pieces_per_letter_word),
+            "with a letter; English prose: 1.1 to 1.3",
+        ),
         figure("Unknown tokens", percent(vocabulary.unknown_share), "from 1 % on the script is not read"),
-        figure("Words in four or more", percent(vocabulary.long_split_share), "of all words"),
+        figure("Words in four or more", percent(vocabulary.long_split_share), "pieces, of words with a letter"),
         figure("Longer than a window", percent(lengths.beyond_window_share), "of documents"),
     ];
     if let Some(perplexity) = &report.perplexity {
