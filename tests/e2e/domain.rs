@@ -148,7 +148,7 @@ fn what_is_not_there_is_said() {
     fails(&["docs", "--window", "4"], 2, &["window", "not 4"]);
     fails(&[], 2, &["PATH"]);
     fails(&["docs", "--sample-documents", "0"], 2, &["sample-documents"]);
-    fails(&["docs", "--html", "nowhere/page.html", "--quiet"], 1, &["nowhere/page.html"]);
+    fails(&["docs", "--html", "nowhere/page.html", "--quiet"], 3, &["nowhere/page.html"]);
     // Documents without any text are documents all the same.
     let silent = report_of_rows(&tiny, &row("a", "", " "));
     assert_eq!((number(&silent["documents"], "empty"), number(&silent["lengths"], "most")), (1, 0));

@@ -24,7 +24,8 @@ const LETTER_PIECES_SOMEWHAT: f64 = 1.5;
 const SPLITS_FOREIGN: f64 = 0.1;
 /// One word in fifty is cut up: biomedical abstracts lie above, contracts, code and papers on aerodynamics below.
 const SPLITS_SOMEWHAT: f64 = 0.02;
-/// More signs than prose has, where about one word in eight is a punctuation mark.
+/// More signs than prose has by docs/domain.md: .10 to .24 of its words, contracts with their blanks to fill in among it; Python
+/// functions have .49.
 const MANY_SIGNS: f64 = 0.3;
 /// Copies beyond this share crowd out other hits.
 const MANY_COPIES: f64 = 0.05;
@@ -178,13 +179,13 @@ fn advice(verdict: Foreignness, figures: &Figures) -> Vec<String> {
             "nothing needs to change for the vocabulary; with judged queries, `berth eval` measures and `berth tune` may gain".to_owned(),
         ],
         Foreignness::Somewhat => vec![
-            "keep hybrid search: words that the model does not know are found by the lexical half".to_owned(),
+            somewhat_first(figures.vocabulary),
             "judge some queries and measure with `berth eval`; `berth tune` then fits how much each half counts".to_owned(),
             "adapt the query side with `berth adapt`: from judgements, or from the documents alone".to_owned(),
         ],
         Foreignness::Foreign => vec![
             "compare other models with `berth eval --model`: one whose vocabulary fits reads these words whole".to_owned(),
-            "give the lexical half more (`--dense-weight 0.3`), or fit it to judgements with `berth tune`".to_owned(),
+            "let the lexical half count for more (`--dense-weight`), and measure; with judgements `berth tune` fits it".to_owned(),
             "adapt the query side with `berth adapt`: from judgements where there are some, else from the documents alone"
                 .to_owned(),
         ],
@@ -216,6 +217,17 @@ fn advice(verdict: Foreignness, figures: &Figures) -> Vec<String> {
     advice
 }
 
+/// What to try first with a collection of which some is foreign.
+fn somewhat_first(vocabulary: &VocabularyFigures) -> String {
+    if vocabulary.sign_share > MANY_SIGNS {
+        "compare `--mode dense` with hybrid search: words of a question seldom stand in code or tables, so the lexical half can \
+         cost more than it brings"
+            .to_owned()
+    } else {
+        "keep hybrid search: words that the model does not know are found by the lexical half".to_owned()
+    }
+}
+
 fn length_advice(figures: &Figures) -> Option<String> {
     let (lengths, model) = (figures.lengths, figures.model);
     if lengths.beyond_window_share < MANY_LONG {
@@ -224,7 +236,7 @@ fn length_advice(figures: &Figures) -> Option<String> {
     let widest = model.max_tokens;
     if model.window_tokens < widest && lengths.beyond_most_share < MANY_LONG {
         return Some(format!(
-            "most documents take several windows, and all of them is searched; whether longer windows are better shows \
+            "most documents take several windows, and each is searched; whether longer windows are better shows \
              `berth tune --windows {},{widest}`",
             model.window_tokens
         ));
