@@ -94,6 +94,7 @@ fn an_index_says_the_same_as_its_files() {
     tiny.place.write("one.txt", PROSE);
     let one = report(&tiny, &["one.txt", "--index", "index"]);
     assert_eq!((number(&one["documents"], "documents"), number(&one["model"], "window_tokens")), (1, 40));
+    assert_eq!(number(&report(&tiny, &["one.txt", "--index", "to-be-made"])["documents"], "documents"), 1);
 }
 
 #[test]

@@ -43,7 +43,7 @@ const BATCH_BYTES: usize = 8 << 20;
 pub struct DomainOptions {
     /// Folders and files, as of an index; none measures what the index stores.
     pub paths: Vec<PathBuf>,
-    /// Index whose documents are measured; with paths, only its model and windows count.
+    /// Index whose documents are measured; with paths, only its model and windows count, where it is there.
     pub index: Option<PathBuf>,
     /// Follow symbolic links.
     pub follow_links: bool,
@@ -174,8 +174,11 @@ pub fn domain_report(
 ) -> Result<Option<DomainReport>, Error> {
     let started = Instant::now();
     let settings = match &options.index {
-        Some(index) => Some(IndexReader::open(index)?.snapshot().settings().clone()),
-        None => None,
+        // One that a file or a variable names may still be to be made of these paths.
+        Some(index) if options.paths.is_empty() || berth_index::exists(index) => {
+            Some(IndexReader::open(index)?.snapshot().settings().clone())
+        }
+        _ => None,
     };
     let choice = match &settings {
         Some(settings) => choice_for(&options.encoder, &settings.fingerprint),

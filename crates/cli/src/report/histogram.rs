@@ -7,7 +7,8 @@ use super::scale::{Scale, Ticks, is_drawable, rounded};
 use super::table::{Cell, Column, Kind};
 use super::text::{counted, escaped, number, shortened};
 
-const RIGHT: f64 = WIDTH - 14.0;
+/// The last number below the axis reaches beyond the field by half its width.
+const RIGHT: f64 = WIDTH - 26.0;
 /// Room for the name of the vertical axis; below it stand the names of marks, and then the field.
 const HEAD: f64 = 24.0;
 const MARK_ROW: f64 = 13.0;
