@@ -69,7 +69,7 @@ fn what_gains_is_kept_and_says_what_a_search_will_score() {
     assert!(status.contains("tuned on set train (70 queries, seed 1)"), "{status}");
     let text = std::fs::read_to_string(tiny.place.path("profile.toml")).unwrap();
     let fingerprint = text.lines().find(|line| line.starts_with("fingerprint")).unwrap();
-    tiny.place.write("other.toml", &text.replace(fingerprint, "fingerprint = \"0\""));
+    tiny.place.write("other.toml", text.replace(fingerprint, "fingerprint = \"0\""));
     tiny.run(&[&explained[..], &["--profile", "other.toml"]].concat()).expect_code(4).expect_message(&["other.toml"]);
     tiny.place.write("broken.toml", "format = 1\n");
     tiny.run(&[&explained[..], &["--profile", "broken.toml"]].concat()).expect_code(4).expect_message(&["broken.toml"]);
@@ -95,7 +95,7 @@ fn splits_that_judge_too_few_queries_and_unknown_documents_are_told() {
     tiny.place.write("set/qrels/few.tsv", "q1\td1\t1\nq2\td2\t1\n");
     tune(&["--split", "few"]).expect_code(2).expect_message(&["50", "has 2"]);
     let train = std::fs::read_to_string(tiny.place.path("set/qrels/train.tsv")).unwrap();
-    tiny.place.write("set/qrels/more.tsv", &format!("{train}q1\tnowhere\t1\nnobody\td1\t1\n"));
+    tiny.place.write("set/qrels/more.tsv", format!("{train}q1\tnowhere\t1\nnobody\td1\t1\n"));
     tune(&["--split", "more"]).expect_code(0).expect_message(&["nowhere", "nobody"]);
     tune(&["--split", "more", "--strict"]).expect_code(2).expect_message(&["nowhere", "nobody"]);
     tune(&["--split", "dev"]).expect_code(3).expect_message(&["dev"]);

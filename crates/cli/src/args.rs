@@ -14,8 +14,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::bench_args::BenchArgs;
 use crate::compare_args::CompareArgs;
 use crate::curation_args::{CompleteArgs, PinArgs, PolicyCommandArgs, QueriesArgs, SynonymsArgs};
-use crate::eval_args::EvalArgs;
 use crate::domain_args::DomainArgs;
+use crate::eval_args::EvalArgs;
 use crate::head_args::{
     AttentionArgs, ClassifyArgs, EmbedArgs, EntitiesArgs, FillMaskArgs, RerankDocumentsArgs, TokensArgs,
 };

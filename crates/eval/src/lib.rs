@@ -37,4 +37,4 @@ pub use significance::{
     CompareOptions, Comparison, Randomisation, bootstrap_interval, compare, compare_values, holm, randomisation_test,
 };
 pub use spans::{DocRange, Span, SpanScores, Spans, byte_ranges, mean_span_scores, span_scores, token_range};
-pub use tuning::{TuneOptions, TunedFold, Tuning, tune};
+pub use tuning::{ScoreSetting, TuneOptions, TunedFold, Tuning, tune};

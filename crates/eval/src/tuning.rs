@@ -60,6 +60,9 @@ pub struct TunedFold {
     pub means: (f64, f64),
 }
 
+/// Tells what each query scores at a point, a position on each axis.
+pub type ScoreSetting<'a, E> = dyn FnMut(&[usize]) -> Result<Vec<f64>, E> + 'a;
+
 /// Chooses a point on `axes` (number of values of each) for queries whose scores `score` tells, in the same order for every point.
 ///
 /// `score` is asked once for each point. There have to be at least as many queries as folds; parts are drawn from positions, so
@@ -67,11 +70,7 @@ pub struct TunedFold {
 ///
 /// # Errors
 /// Whatever `score` returns.
-pub fn tune<E>(
-    axes: &[usize],
-    options: &TuneOptions,
-    score: &mut dyn FnMut(&[usize]) -> Result<Vec<f64>, E>,
-) -> Result<Tuning, E> {
+pub fn tune<E>(axes: &[usize], options: &TuneOptions, score: &mut ScoreSetting<'_, E>) -> Result<Tuning, E> {
     let default_point = vec![0; axes.len()];
     let default = score(&default_point)?;
     let queries: Vec<usize> = (0..default.len()).collect();
@@ -103,7 +102,7 @@ pub fn tune<E>(
 struct Search<'a, E> {
     axes: &'a [usize],
     options: &'a TuneOptions,
-    score: &'a mut dyn FnMut(&[usize]) -> Result<Vec<f64>, E>,
+    score: &'a mut ScoreSetting<'a, E>,
     known: HashMap<Vec<usize>, Vec<f64>>,
 }
 

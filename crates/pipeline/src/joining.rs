@@ -112,8 +112,8 @@ impl From<ResolvedFusion> for Profile {
 impl FusionChoice {
     /// What was named counts; then what the index stores, as far as it is of the same kind of fusion, and weights and reranking only
     /// for the model that they were chosen for; then what is built in.
-    pub fn resolved(&self, stored: Option<&StoredWeights>, circumstances: &Circumstances) -> ResolvedFusion {
-        let &Circumstances { has_sparse, has_tokens, mode, is_sorted } = circumstances;
+    pub fn resolved(&self, stored: Option<&StoredWeights>, circumstances: Circumstances) -> ResolvedFusion {
+        let Circumstances { has_sparse, has_tokens, mode, is_sorted } = circumstances;
         let kind = self.kind.or(stored.map(|stored| kind_of(stored.profile.fusion))).unwrap_or(FusionKind::Adaptive);
         let same_kind = stored.filter(|stored| kind_of(stored.profile.fusion) == kind);
         let stored_weight =
@@ -161,7 +161,7 @@ impl FusionChoice {
     }
 
     /// The same as it may be stored. What is neither named nor stored stays none, so that it is as it is built in.
-    pub fn profile(&self, stored: Option<&StoredWeights>, circumstances: &Circumstances) -> Profile {
+    pub fn profile(&self, stored: Option<&StoredWeights>, circumstances: Circumstances) -> Profile {
         let resolved = self.resolved(stored, circumstances);
         let of_this_model = stored.filter(|stored| stored.for_this_model).map(|stored| &stored.profile);
         let before = stored.map(|stored| &stored.profile);
@@ -215,7 +215,7 @@ mod tests {
         let profile = Profile { fusion, sparse_weight: Some(0.1), ..Profile::default() };
         let stored = StoredWeights { profile, relevance: None, for_this_model: true };
         let check = |args: FusionChoice, stored: Option<&StoredWeights>, fusion: Fusion, from_index: bool| {
-            let resolved = args.resolved(stored, &PLAIN);
+            let resolved = args.resolved(stored, PLAIN);
             assert_eq!((resolved.fusion, resolved.sparse_weight, resolved.from_index), (fusion, None, from_index));
         };
         check(args(None, None), None, Fusion::default(), false);
@@ -236,7 +236,7 @@ mod tests {
         let kind_alone = Fusion::Convex { dense_weight: 0.7, normalize: Normalize::ZScore };
         check(args(None, None), Some(&of_another), kind_alone, true);
         let sparse = |args: FusionChoice, stored| {
-            args.resolved(stored, &Circumstances { has_sparse: true, ..PLAIN }).sparse_weight
+            args.resolved(stored, Circumstances { has_sparse: true, ..PLAIN }).sparse_weight
         };
         assert_eq!(sparse(args(None, None), None), Some(SPARSE_WEIGHT));
         assert_eq!(sparse(args(None, None), Some(&stored)), Some(0.1));
@@ -248,16 +248,16 @@ mod tests {
         let aggregate = Some(Aggregate::Sum);
         let profile = Profile { lists: Some(lists), aggregate, ..stored.profile.clone() };
         let tuned = StoredWeights { profile, ..stored.clone() };
-        let resolved = args(None, None).resolved(Some(&tuned), &PLAIN);
+        let resolved = args(None, None).resolved(Some(&tuned), PLAIN);
         assert_eq!((resolved.lists, resolved.aggregate), (lists, Aggregate::Sum));
         let named = FusionChoice { title_boost: Some(0.0), aggregate: Some(Aggregate::Max), ..args(None, None) };
-        let resolved = named.resolved(Some(&tuned), &PLAIN);
+        let resolved = named.resolved(Some(&tuned), PLAIN);
         assert_eq!((resolved.lists, resolved.aggregate), (Lists { title_boost: 0.0, ..lists }, Aggregate::Max));
         // What is stored orders anew where it can, and where it was chosen for.
         let profile = Profile { rerank: Some(Rerank::default()), ..stored.profile.clone() };
         let anew = StoredWeights { profile, ..stored.clone() };
         let rerank =
-            |args: FusionChoice, stored: &StoredWeights, of: Circumstances| args.resolved(Some(stored), &of).rerank;
+            |args: FusionChoice, stored: &StoredWeights, of: Circumstances| args.resolved(Some(stored), of).rerank;
         let with_tokens = Circumstances { has_tokens: true, ..PLAIN };
         assert_eq!(rerank(args(None, None), &anew, with_tokens), Some(Rerank::default()));
         assert_eq!(rerank(args(None, None), &anew, PLAIN), None);

@@ -297,7 +297,7 @@ fn open_sides(
     if let Some(index) = &settings.index {
         let of_index = IndexReader::open(index)?.snapshot().settings().clone();
         let stored = stored_weights(index, &of_index.fingerprint)?;
-        let stored = FusionChoice::default().resolved(stored.as_ref(), &Circumstances::of(&of_index)).rerank;
+        let stored = FusionChoice::default().resolved(stored.as_ref(), Circumstances::of(&of_index)).rerank;
         let rerank = stored.or(settings.late.then(Rerank::default));
         let options = SearcherOptions { rerank, ..SearcherOptions::default() };
         let searcher = Searcher::open(home, index, &settings.encoder, &options)?;
@@ -353,7 +353,7 @@ impl Side {
         let Some(index) = &settings.index else { return Ok(Profile::default()) };
         let of_index = self.snapshot.settings();
         let stored = stored_weights(index, &of_index.fingerprint)?.filter(|stored| stored.for_this_model);
-        let profile = FusionChoice::default().profile(stored.as_ref(), &Circumstances::of(of_index));
+        let profile = FusionChoice::default().profile(stored.as_ref(), Circumstances::of(of_index));
         Ok(Profile { origin: None, ..profile })
     }
 

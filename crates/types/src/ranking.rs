@@ -171,7 +171,7 @@ impl Profile {
         };
         match self.fusion {
             Fusion::Adaptive { dense_weight } | Fusion::Convex { dense_weight, .. } => {
-                share("dense_weight", dense_weight)?
+                share("dense_weight", dense_weight)?;
             }
             Fusion::Rrf { k, dense_weight } => {
                 share("dense_weight", dense_weight)?;

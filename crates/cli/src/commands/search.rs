@@ -50,7 +50,7 @@ pub(crate) fn run(home: &Home, args: &SearchArgs, terms: Terms) -> anyhow::Resul
     };
     let is_sorted = args.narrowing.narrowing().sort.is_some();
     let circumstances = Circumstances { mode, is_sorted, ..Circumstances::of(&settings) };
-    let resolved = choice.resolved(stored.as_ref(), &circumstances);
+    let resolved = choice.resolved(stored.as_ref(), circumstances);
     if let Some(stored) = stored.filter(|stored| fusion_args.asks_for_weight(stored) && mode == Mode::Hybrid) {
         weights::warn(&stored, &args.index);
     }

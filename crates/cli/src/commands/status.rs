@@ -138,7 +138,7 @@ pub(crate) fn run(args: &StatusArgs) -> anyhow::Result<Outcome> {
     for (name, Field { kind, documents }) in &status.fields {
         rows.push(("field", printable(&format!("{name} ({kind}), {} documents", grouped(*documents)))));
     }
-    if let Some(weights) = status.weights {
+    if let Some(weights) = &status.weights {
         rows.push(("weights", described(weights)));
     }
     for (name, alternate) in [("next index", &status.next), ("former index", &status.former)] {

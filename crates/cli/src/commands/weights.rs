@@ -1,6 +1,7 @@
 //! `berth weights set | fit | show | clear --index DIR`: how an index joins its halves unless a question says otherwise, and
 //! what it calls relevant.
 
+use std::fmt::Write;
 use std::path::Path;
 
 use berth_pipeline::{
@@ -33,7 +34,7 @@ pub(crate) fn run(home: &Home, args: &WeightsArgs) -> anyhow::Result<Outcome> {
             }
             let choice = FusionChoice { aggregate: args.aggregate, ..args.fusion.choice() };
             let base = args.fusion.base(stored, &settings)?;
-            let mut profile = choice.profile(base.as_ref(), &Circumstances::of(&settings));
+            let mut profile = choice.profile(base.as_ref(), Circumstances::of(&settings));
             // What is changed by hand is not what was tuned.
             if choice != FusionChoice::default() {
                 profile.origin = None;
@@ -56,7 +57,7 @@ pub(crate) fn run(home: &Home, args: &WeightsArgs) -> anyhow::Result<Outcome> {
             let sparse_weight = has_sparse.then_some(SPARSE_WEIGHT);
             format!("none of its own; {}", words(&Profile { sparse_weight, ..Profile::default() }))
         };
-        let what = weights.map_or_else(built_in, described);
+        let what = weights.as_ref().map_or_else(built_in, described);
         output::print(&format!("{}: {what}\n", index.display()))?;
     }
     Ok(Outcome::Done)
@@ -131,7 +132,7 @@ pub(crate) fn warn(stored: &StoredWeights, index: &Path) {
 }
 
 /// As a line of `status`.
-pub(crate) fn described(stored: StoredWeights) -> String {
+pub(crate) fn described(stored: &StoredWeights) -> String {
     let note = if stored.for_this_model { "" } else { " (of another model: the weights do not count)" };
     let fitted = if stored.relevance.is_some() { "; relevance fitted to judgements" } else { "" };
     let origin = stored.profile.origin.as_ref().map_or_else(String::new, |origin| format!("; {origin}"));
@@ -154,20 +155,20 @@ pub(crate) fn words(profile: &Profile) -> String {
         Fusion::Rrf { k, dense_weight } => format!("rrf, dense weight {dense_weight}, k {k}"),
     };
     if let Some(weight) = profile.sparse_weight {
-        words.push_str(&format!(", sparse weight {weight}"));
+        let _ = write!(words, ", sparse weight {weight}");
     }
     if let Some(aggregate) = profile.aggregate.filter(|aggregate| *aggregate != Aggregate::default()) {
-        words.push_str(&format!(", documents by {aggregate}"));
+        let _ = write!(words, ", documents by {aggregate}");
     }
     let lists = profile.lists.unwrap_or_default();
     if let Some(depth) = lists.depth {
-        words.push_str(&format!(", lists of {depth}"));
+        let _ = write!(words, ", lists of {depth}");
     }
     if lists.title_boost > 0.0 {
-        words.push_str(&format!(", title boost {}", lists.title_boost));
+        let _ = write!(words, ", title boost {}", lists.title_boost);
     }
     if let Some(Rerank { by, depth, .. }) = profile.rerank {
-        words.push_str(&format!(", first {depth} anew by {}", by.as_str()));
+        let _ = write!(words, ", first {depth} anew by {}", by.as_str());
     }
     words
 }

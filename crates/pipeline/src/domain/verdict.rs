@@ -181,13 +181,10 @@ fn advice(verdict: Foreignness, figures: &Figures) -> Vec<String> {
         Foreignness::Somewhat => vec![
             somewhat_first(figures.vocabulary),
             "judge some queries and measure with `berth eval`; `berth tune` then fits how much each half counts".to_owned(),
-            "adapt the query side with `berth adapt`: from judgements, or from the documents alone".to_owned(),
         ],
         Foreignness::Foreign => vec![
             "compare other models with `berth eval --model`: one whose vocabulary fits reads these words whole".to_owned(),
             "let the lexical half count for more (`--dense-weight`), and measure; with judgements `berth tune` fits it".to_owned(),
-            "adapt the query side with `berth adapt`: from judgements where there are some, else from the documents alone"
-                .to_owned(),
         ],
         Foreignness::WrongLanguage => {
             let languages = unclaimed_codes(figures.languages).join(", ");
@@ -195,7 +192,7 @@ fn advice(verdict: Foreignness, figures: &Figures) -> Vec<String> {
             vec![
                 format!("import a model that was trained for {wanted}: `berth model import DIR`, then `berth index --model`"),
                 "until then search with `--mode lexical`, which needs no model".to_owned(),
-                "tuning or adapting does not make this model read the language".to_owned(),
+                "tuning does not make this model read the language".to_owned(),
             ]
         }
     };

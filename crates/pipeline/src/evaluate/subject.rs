@@ -69,7 +69,7 @@ impl Subject {
         let base = profile.map(|profile| StoredWeights { profile, relevance: None, for_this_model: true });
         let (has_sparse, has_tokens) = (options.sparse.is_some(), true);
         let circumstances = Circumstances { has_sparse, has_tokens, mode: Mode::Hybrid, is_sorted: false };
-        let resolved = resolved(options, base.as_ref(), &circumstances)?;
+        let resolved = resolved(options, base.as_ref(), circumstances)?;
         let tokens = open_token_encoder(home, &options.encoder, None, resolved.rerank.is_some())?;
         let sparse = open_sparse_encoder(home, &options.encoder, None, options.sparse.as_deref())?;
         let encoders = Encoders { dense: &encoder, tokens: tokens.as_ref(), sparse: sparse.as_ref() };
@@ -105,7 +105,7 @@ impl Subject {
             }
             None => stored,
         };
-        let resolved = resolved(options, base.as_ref(), &Circumstances::of(settings))?;
+        let resolved = resolved(options, base.as_ref(), Circumstances::of(settings))?;
         let is_foreign = base.is_some_and(|stored| !stored.for_this_model && options.joining.asks_for_weight(&stored));
         let warnings = is_foreign.then(|| {
             format!("the weights that {} stores were chosen for another model and do not count", index.display())
@@ -162,7 +162,7 @@ fn modes(options: &EvalOptions, has_sparse: bool) -> Vec<Mode> {
 fn resolved(
     options: &EvalOptions,
     base: Option<&StoredWeights>,
-    circumstances: &Circumstances,
+    circumstances: Circumstances,
 ) -> Result<ResolvedFusion, Error> {
     let resolved = options.joining.resolved(base, circumstances);
     match resolved.rerank {

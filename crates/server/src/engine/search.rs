@@ -372,7 +372,7 @@ fn resolve(
         without_rerank: query.rerank.is_some_and(|rerank| rerank.depth == 0),
         ..FusionChoice::default()
     };
-    let resolved = choice.resolved(weights, &circumstances);
+    let resolved = choice.resolved(weights, circumstances);
     query.fusion = resolved.fusion;
     query.sparse_weight = resolved.sparse_weight.unwrap_or(0.0);
     query.shaping.aggregate = resolved.aggregate;
