@@ -153,6 +153,7 @@ fn what_is_not_there_is_said() {
     // Documents without any text are documents all the same.
     let silent = report_of_rows(&tiny, &row("a", "", " "));
     assert_eq!((number(&silent["documents"], "empty"), number(&silent["lengths"], "most")), (1, 0));
+    assert_eq!(silent["verdict"], "no text");
 }
 
 #[cfg(unix)]

@@ -109,9 +109,11 @@ impl Run {
     /// falling score (of 32 bits), and equal scores by falling document id.
     ///
     /// # Errors
-    /// `Malformed` for a line of another form or a score that is no finite number; `DuplicateDocument`; `Io`.
+    /// `Malformed` for a line of another form, an empty id, a document that a query ranks already, or a score that 32 bits do not
+    /// hold; `Io`.
     pub fn read_trec(reader: impl BufRead, path: &Path) -> Result<Self, Error> {
         let mut rankings: BTreeMap<String, Vec<(String, f32)>> = BTreeMap::new();
+        let mut ranked: HashSet<(String, String)> = HashSet::new();
         lines::for_each(reader, path, |line, text| {
             let mut fields: Vec<&str> = text.split('\t').map(str::trim).collect();
             if fields.len() != 6 {
@@ -124,9 +126,19 @@ impl Run {
                 );
                 return Err(lines::malformed(path, line, reason));
             };
+            if query.is_empty() || document.is_empty() {
+                return Err(lines::malformed(path, line, "an id is empty"));
+            }
             let Some(score) = score.parse::<f32>().ok().filter(|score| score.is_finite()) else {
-                return Err(lines::malformed(path, line, format!("score '{score}' is not a finite number")));
+                let reason = format!("score '{score}' is not a finite number of 32 bits");
+                return Err(lines::malformed(path, line, reason));
             };
+            // −0 and 0 are one score.
+            let score = score + 0.0;
+            if !ranked.insert((query.to_owned(), document.to_owned())) {
+                let reason = format!("query '{query}' ranks document '{document}' a second time");
+                return Err(lines::malformed(path, line, reason));
+            }
             rankings.entry(query.to_owned()).or_default().push((document.to_owned(), score));
             Ok(())
         })?;

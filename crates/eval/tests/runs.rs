@@ -41,6 +41,7 @@ fn reads_ties_by_falling_document_id() {
         read("q 0 a 1 1 x\nq 0 c 2 1 x\nq 0 b 3 1 x\n").unwrap(),
         run("q", &[("c", 1.0), ("b", 1.0), ("a", 1.0)])
     );
+    assert_eq!(read("q 0 a 1 0 x\nq 0 b 2 -0 x\n").unwrap(), run("q", &[("b", 0.0), ("a", 0.0)]));
 }
 
 #[test]
@@ -63,9 +64,10 @@ fn names_the_line_that_is_wrong() {
         message("q Q0 a 1 1 x\nq Q0 b 2 x"),
         "some.run:2: 5 fields, where six were wanted: query id, Q0, document id, rank, score, tag"
     );
-    assert_eq!(message("q Q0 a 1 high x"), "some.run:1: score 'high' is not a finite number");
-    assert_eq!(message("q Q0 a 1 NaN x"), "some.run:1: score 'NaN' is not a finite number");
-    assert_eq!(message("q Q0 a 1 2 x\nq Q0 a 2 1 x"), "query 'q' ranks document 'a' a second time");
+    assert_eq!(message("q Q0 a 1 high x"), "some.run:1: score 'high' is not a finite number of 32 bits");
+    assert_eq!(message("q Q0 a 1 NaN x"), "some.run:1: score 'NaN' is not a finite number of 32 bits");
+    assert_eq!(message("q Q0 a 1 2 x\nq Q0 a 2 1 x"), "some.run:2: query 'q' ranks document 'a' a second time");
+    assert_eq!(message("q\tQ0\t\t1\t2\tx"), "some.run:1: an id is empty");
 }
 
 #[test]

@@ -63,6 +63,11 @@ pub struct StoredDocument {
 impl LexicalAnswer {
     /// The most BM25 that any chunk could have: a share k1 + 1 of every term's weight, of a term that no chunk has too.
     pub fn ceiling(&self) -> f32 {
+        self.ceiling_of_words() + self.bonus * (crate::lexical::K1 + 1.0)
+    }
+
+    /// The same without what titles add: what a chunk that has all words where they were asked for could have at the most.
+    pub fn ceiling_of_words(&self) -> f32 {
         self.weights.iter().sum::<f32>() * (crate::lexical::K1 + 1.0)
     }
 }
@@ -75,8 +80,10 @@ pub struct LexicalAnswer {
     /// The terms that were looked for, as the analyser spells them.
     pub terms: Vec<String>,
     /// What each of them weighs: how often the question has it, times its idf. A term that no chunk has weighs most; a
-    /// further form of the same word adds nothing.
+    /// further form of the same word adds nothing, nor does a word in the title that need not be there.
     pub weights: Vec<f32>,
+    /// What all words weigh together that titles add to; 0 without a title boost.
+    pub bonus: f32,
     /// What the reader should know: an unbalanced quote that was taken literally, for instance.
     pub warnings: Vec<String>,
 }

@@ -83,7 +83,8 @@ pub(crate) fn search_terms(
     let chunks = searcher.total_num_docs()?;
     // A word counts once, in whichever form; in the title once more where that adds to it.
     let weight = |term: &QueryTerm| if term.is_other_form { 0.0 } else { term.factor() * idf(term, chunks) };
-    let term_weights = terms.iter().map(weight).collect();
+    let bonus = terms.iter().filter(|term| term.is_bonus()).map(weight).sum();
+    let term_weights = terms.iter().map(|term| if term.is_bonus() { 0.0 } else { weight(term) }).collect();
     let mut hits = Vec::new();
     let may_be_unscored = within.is_some_and(|within| within.unscored);
     if depth > 0 && (may_be_unscored || terms.iter().any(|term| term.document_frequency > 0)) {
@@ -98,7 +99,7 @@ pub(crate) fn search_terms(
         hits.sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then(a.chunk_id.cmp(&b.chunk_id)));
         hits.truncate(depth);
     }
-    Ok(LexicalAnswer { hits, terms: names, weights: term_weights, warnings })
+    Ok(LexicalAnswer { hits, terms: names, weights: term_weights, bonus, warnings })
 }
 
 /// Takes the score of one chunk apart, by terms that it has, in the question's order.

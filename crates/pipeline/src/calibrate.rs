@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use berth_eval::Dataset;
 use berth_index::relevance::{Curve, Curves, Features, JudgedAnswer, fit, log_loss};
-use berth_index::store_relevance;
+use berth_index::{store_relevance, stored_weights};
 use berth_types::{Mode, Query};
 use serde::Serialize;
 
 use crate::encoding::EncoderChoice;
 use crate::migrate::open_judgements;
 use crate::searcher::{Searcher, SearcherOptions};
-use crate::{Error, Home};
+use crate::{Circumstances, Error, FusionChoice, Home, ResolvedFusion};
 
 /// First answers of a question that count as what its user looks at.
 const HEAD: usize = 10;
@@ -71,11 +71,15 @@ pub fn fit_relevance(
 ) -> Result<Option<Calibration>, Error> {
     let dataset = open_judgements(index, dir, split)?;
     let searcher = Searcher::open(home, index, choice, &SearcherOptions::default())?;
-    let has_sparse = searcher.reader().snapshot().settings().sparse.is_some();
+    let settings = searcher.reader().snapshot().settings().clone();
+    let stored = stored_weights(index, &settings.fingerprint)?;
+    // Curves are of the answers that are given: as the index is searched.
+    let resolved = FusionChoice::default().resolved(stored.as_ref(), Circumstances::of(&settings));
+    let has_sparse = settings.sparse.is_some();
     let modes = [Mode::Hybrid, Mode::Dense, Mode::Lexical].into_iter().chain(has_sparse.then_some(Mode::Sparse));
     let (mut curves, mut fitted) = (Curves::default(), BTreeMap::new());
     for mode in modes {
-        let Some(answers) = judged_answers(&searcher, &dataset, mode, cancel)? else { return Ok(None) };
+        let Some(answers) = judged_answers((&searcher, resolved), &dataset, mode, cancel)? else { return Ok(None) };
         let of_mode = fit_mode(mode, &answers);
         curves.set(mode, of_mode.curve);
         fitted.insert(mode.as_str(), of_mode);
@@ -109,17 +113,18 @@ enum Group {
 }
 
 fn judged_answers(
-    searcher: &Searcher,
+    (searcher, resolved): (&Searcher, ResolvedFusion),
     dataset: &Dataset,
     mode: Mode,
     cancel: &AtomicBool,
 ) -> Result<Option<Vec<Answer>>, Error> {
     let mut answers = Vec::new();
-    for (query, asked) in dataset.queries.iter().enumerate() {
+    for (number, asked) in dataset.queries.iter().enumerate() {
         if cancel.load(Ordering::Relaxed) {
             return Ok(None);
         }
-        let found = match searcher.ranked(&Query::of_owner(&asked.text, DEPTH, mode), |ranked| ranked.features) {
+        let query = resolved.asking(Query::of_owner(&asked.text, DEPTH, mode));
+        let found = match searcher.ranked(&query, |ranked| ranked.features) {
             Err(Error::EmptyQuery) => continue,
             found => found?,
         };
@@ -131,7 +136,7 @@ fn judged_answers(
                 _ if place >= FAR && !is_relevant => Group::Far,
                 _ => continue,
             };
-            answers.push(Answer { query, features, group });
+            answers.push(Answer { query: number, features, group });
         }
     }
     Ok(Some(answers))

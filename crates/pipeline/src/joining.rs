@@ -4,7 +4,7 @@
 use std::num::NonZeroUsize;
 
 use berth_index::{IndexSettings, StoredWeights};
-use berth_types::{Aggregate, Fusion, Lists, Mode, Normalize, Profile, Rerank, SPARSE_WEIGHT};
+use berth_types::{Aggregate, Fusion, Lists, Mode, Normalize, Profile, Query, Rerank, SPARSE_WEIGHT, Shaping};
 use serde::{Deserialize, Serialize};
 
 /// Share of the dense half in convex fusion where nobody says it.
@@ -100,6 +100,19 @@ pub struct ResolvedFusion {
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
+}
+
+impl ResolvedFusion {
+    /// The question, asked so, but for what orders the first documents anew.
+    pub(crate) fn asking(self, query: Query) -> Query {
+        Query {
+            fusion: self.fusion,
+            sparse_weight: self.sparse_weight.unwrap_or(0.0),
+            lists: self.lists,
+            shaping: Shaping { aggregate: self.aggregate, ..query.shaping },
+            ..query
+        }
+    }
 }
 
 impl From<ResolvedFusion> for Profile {

@@ -40,7 +40,9 @@ pub(crate) fn unknown_among(
     if !unknown.documents.is_empty() {
         let count = unknown.documents.len();
         let named = some(unknown.documents.iter().map(|(_, document)| document));
-        warnings.push(format!("{count} judgements are of documents that are not there, and count as missed: {named}"));
+        warnings.push(format!(
+            "{count} judgements are of documents that are not there; the relevant ones count as missed: {named}"
+        ));
     }
     if dataset.qrels.repeated() > 0 {
         warnings.push(format!("{} judgements stand twice and count once", dataset.qrels.repeated()));

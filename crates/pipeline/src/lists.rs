@@ -31,7 +31,7 @@ pub(crate) struct Found {
     pub(crate) dense_hits: Vec<ChunkHit>,
     pub(crate) lexical_hits: Vec<ChunkHit>,
     pub(crate) sparse_hits: Vec<ChunkHit>,
-    /// The most BM25 that a chunk could have.
+    /// The most BM25 that a chunk could have, what titles add left out.
     pub(crate) ceiling: f32,
     /// The question's sparse vector, where that list was asked.
     pub(crate) sparse_query: Option<SparseVector>,

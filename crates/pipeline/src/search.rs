@@ -116,14 +116,15 @@ impl Searcher {
         let (mut dense, mut lexical, mut sparse) = (HalfList::default(), HalfList::default(), HalfList::default());
         let mut found = Found::default();
         if matches!(query.mode, Mode::Hybrid | Mode::Lexical) {
-            let mut said = Vec::new();
+            let (mut said, mut ceiling) = (Vec::new(), 0.0);
             (lexical, found.lexical_hits) = widening(depth, query.k, |depth| {
                 let answer = view.lexical_within(&question, filter, depth)?;
-                found.ceiling = answer.ceiling();
+                found.ceiling = answer.ceiling_of_words();
+                ceiling = answer.ceiling();
                 said = answer.warnings;
                 half(snapshot, query, answer.hits, depth)
             })?;
-            lexical = lexical.under(found.ceiling);
+            lexical = lexical.under(ceiling);
             warnings.extend(said);
         }
         let mut embedding = None;

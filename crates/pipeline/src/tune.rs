@@ -3,31 +3,28 @@
 //! What is chosen is held against queries that had no say in it, and is only stored where it gains on them and not by chance.
 
 mod gather;
+mod report;
+mod side;
 mod space;
 
-use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use berth_eval::{
-    CompareOptions, Comparison, Dataset, EvalQuery, Measure, Qrels, Run, TuneOptions, Tuning, compare_values,
-};
-use berth_index::{IndexReader, Snapshot, store_weights, stored_weights};
-use berth_types::{Lists, Profile, Rerank, RowKind};
+use berth_eval::{Dataset, EvalQuery, Measure, Run, TuneOptions};
+use berth_index::{Snapshot, store_weights};
+use berth_types::Lists;
 use rayon::prelude::*;
-use serde::Serialize;
 
-use crate::collection_index::CollectionIndex;
-use crate::encoding::{EncoderChoice, open_encoder};
+pub use report::{FoldReport, TuneReport, TunedQuery, TunedWindow};
+
+use crate::encoding::EncoderChoice;
 use crate::judged::unknown_judgements;
 use crate::lists::depth_for;
 use crate::migrate::open_judgements;
-use crate::profile::SavedProfile;
-use crate::searcher::{Searcher, SearcherOptions};
-use crate::{Circumstances, Encoders, Error, FusionChoice, Home, Progress, open_token_encoder};
+use crate::{Error, Home, Progress};
 use gather::{DEPTH, Gathered, Read, Reading};
+use side::{Side, open_sides};
 use space::{Offers, Setting, Space};
 
 /// Fewest queries that settings are fitted to: below, no gain of a likely size is told from chance (docs/tuning.md).
@@ -36,8 +33,6 @@ const LEAST_QUERIES: usize = 50;
 const MOST_QUERIES: usize = 3000;
 /// Documents that a user sees, which settings are compared by unless a measure looks deeper.
 const SHOWN: usize = 10;
-/// Chance of a gain where there is none, from which on it does not count.
-const SIGNIFICANT: f64 = 0.05;
 
 /// Splits that judge what was fitted elsewhere begin so.
 const JUDGING_SPLIT: &str = "test";
@@ -97,87 +92,6 @@ impl TuneSettings {
         }
         Ok(())
     }
-}
-
-/// What was chosen, what it is worth, and whether that is enough.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct TuneReport {
-    /// Name of the collection.
-    pub dataset: String,
-    /// Which judgements.
-    pub split: String,
-    /// Queries that count.
-    pub queries: usize,
-    /// Whether the gain counts.
-    pub ships: bool,
-    /// Why, or why not.
-    pub reason: String,
-    /// What each query scores by default, and held out by what was chosen without it.
-    pub held_out: Comparison,
-    /// Mean of what was chosen on the queries that it was chosen by: more than it is worth.
-    pub fitted: f64,
-    /// What was chosen on all queries, with what it holds for.
-    pub profile: SavedProfile,
-    /// The window that was chosen, of several.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub window: Option<TunedWindow>,
-    /// Each held-out part of the first repetition.
-    pub folds: Vec<FoldReport>,
-    /// Settings that were tried.
-    pub settings: usize,
-    /// What parts were drawn by.
-    pub seed: u64,
-    /// Chance of such a gain or a higher one where choosing gains nothing (one-sided).
-    pub p_of_gain: f64,
-    /// How often parts were drawn; `held_out` is of means over them.
-    pub repetitions: usize,
-    /// Version of Berth.
-    pub version: &'static str,
-    /// Wall time.
-    pub seconds: f64,
-    /// Whether it is stored in the index.
-    pub stored: bool,
-    /// What the reader should know.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub warnings: Vec<String>,
-    /// Each query with what it scores by default, and held out.
-    #[serde(skip)]
-    pub per_query: Vec<TunedQuery>,
-}
-
-/// A window to cut passages by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct TunedWindow {
-    /// Ids in a window; none: the card's.
-    pub window_tokens: Option<usize>,
-    /// Ids that neighbouring windows share; none: the default.
-    pub overlap_tokens: Option<usize>,
-}
-
-/// One held-out part.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct FoldReport {
-    /// Its queries.
-    pub queries: usize,
-    /// What they score by default.
-    pub default: f64,
-    /// What they score by what was chosen on all others.
-    pub tuned: f64,
-    /// That choice.
-    pub chosen: Profile,
-}
-
-/// What one query scores.
-#[derive(Debug, Clone, PartialEq)]
-pub struct TunedQuery {
-    /// Its id.
-    pub id: String,
-    /// What it asks.
-    pub text: String,
-    /// By default.
-    pub default: f64,
-    /// By what was chosen without it.
-    pub held_out: f64,
 }
 
 /// Fits how an index is searched to judgements of its documents, and stores it where it gains on queries that it was not fitted
@@ -246,7 +160,7 @@ pub fn tune(
         Err(Stopped::Cancelled) => return Ok(None),
         Err(Stopped::Failed(error)) => return Err(error),
     };
-    let mut report = report(&dataset, &queries, settings, (&space, &tuning), &sides[0])?;
+    let mut report = report::report(&dataset, &queries, settings, (&space, &tuning), &sides[0])?;
     report.warnings = warnings;
     if sides.len() > 1 {
         let side = &sides[space.setting(&tuning.chosen).window];
@@ -276,90 +190,6 @@ enum Stopped {
 impl From<Error> for Stopped {
     fn from(error: Error) -> Self {
         Self::Failed(error)
-    }
-}
-
-/// An index to ask, the collection's documents cut by one window.
-struct Side {
-    searcher: Searcher,
-    snapshot: Arc<Snapshot>,
-    window: TunedWindow,
-    has_titles: bool,
-    qrels: Qrels,
-}
-
-fn open_sides(
-    home: &Home,
-    settings: &TuneSettings,
-    progress: &mut dyn Progress,
-    cancel: &AtomicBool,
-) -> Result<Option<Vec<Side>>, Error> {
-    if let Some(index) = &settings.index {
-        let of_index = IndexReader::open(index)?.snapshot().settings().clone();
-        let stored = stored_weights(index, &of_index.fingerprint)?;
-        let stored = FusionChoice::default().resolved(stored.as_ref(), Circumstances::of(&of_index)).rerank;
-        let rerank = stored.or(settings.late.then(Rerank::default));
-        let options = SearcherOptions { rerank, ..SearcherOptions::default() };
-        let searcher = Searcher::open(home, index, &settings.encoder, &options)?;
-        let window = TunedWindow { window_tokens: None, overlap_tokens: None };
-        return Ok(Some(vec![Side::of(searcher, window)]));
-    }
-    let encoder = open_encoder(home, &settings.encoder, None)?;
-    let tokens = open_token_encoder(home, &settings.encoder, None, settings.late)?;
-    let encoders = Encoders { dense: &encoder, tokens: tokens.as_ref(), sparse: None };
-    let windows = if settings.windows.is_empty() { &[(None, None)][..] } else { &settings.windows };
-    let mut sides = Vec::with_capacity(windows.len());
-    for &(window_tokens, overlap_tokens) in windows {
-        let collection = CollectionIndex {
-            dir: &settings.dataset,
-            window_tokens,
-            overlap_tokens,
-            rows: RowKind::default(),
-            cache: settings.cache.as_deref(),
-            rebuild: false,
-        };
-        let Some((index, _)) = collection.built(home, encoders, progress, cancel)? else { return Ok(None) };
-        let searcher = Searcher::with_encoders(&index, Some(encoder.clone()), tokens.clone(), None)?;
-        sides.push(Side::of(searcher, TunedWindow { window_tokens, overlap_tokens }));
-    }
-    Ok(Some(sides))
-}
-
-impl Side {
-    fn of(searcher: Searcher, window: TunedWindow) -> Self {
-        let snapshot = searcher.reader().snapshot();
-        Self { searcher, snapshot, window, has_titles: false, qrels: Qrels::default() }
-    }
-
-    /// Takes the judgements of queries. They name documents by their number in the index, so that what is found need not be read;
-    /// what the index lacks keeps a name that no document has.
-    fn judge(&mut self, queries: &[EvalQuery], judged: &Qrels) -> Result<(), Error> {
-        for query in queries {
-            for (document, &grade) in judged.get(&query.id).into_iter().flatten() {
-                let number = self.snapshot.document_number(document)?;
-                let name = number.map_or_else(|| format!("missing {document}"), |number| number.to_string());
-                self.qrels.insert(&query.id, &name, grade);
-                if !self.has_titles && number.is_some() {
-                    let stored = self.snapshot.document(document)?;
-                    self.has_titles = stored.is_some_and(|stored| !stored.document.title.is_empty());
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// How the index is searched now: as it stores it for its model, else as it is built in.
-    fn baseline(&self, settings: &TuneSettings) -> Result<Profile, Error> {
-        let Some(index) = &settings.index else { return Ok(Profile::default()) };
-        let of_index = self.snapshot.settings();
-        let stored = stored_weights(index, &of_index.fingerprint)?.filter(|stored| stored.for_this_model);
-        let profile = FusionChoice::default().profile(stored.as_ref(), Circumstances::of(of_index));
-        Ok(Profile { origin: None, ..profile })
-    }
-
-    fn has_several_chunks(&self) -> bool {
-        let status = self.snapshot.status();
-        status.chunks > status.documents
     }
 }
 
@@ -456,74 +286,4 @@ impl Scorer<'_> {
         }
         Ok(berth_eval::evaluate(&run, &side.qrels, &[self.measure]).values(self.measure).unwrap_or_default())
     }
-}
-
-fn report(
-    dataset: &Dataset,
-    queries: &[EvalQuery],
-    settings: &TuneSettings,
-    (space, tuning): (&Space, &Tuning),
-    side: &Side,
-) -> Result<TuneReport, Error> {
-    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
-    let options = CompareOptions { seed: settings.search.seed, ..CompareOptions::default() };
-    let held_out = compare_values(&tuning.default, &tuning.held_out, settings.measure, &options)?;
-    let is_default = tuning.chosen.iter().all(|&position| position == 0);
-    let Comparison { difference, p_value, .. } = held_out;
-    // Nobody asks whether it is worse by more than chance: then it is refused anyway.
-    let p_of_gain = if difference > 0.0 { p_value / 2.0 } else { 1.0 - p_value / 2.0 };
-    let (ships, reason) = if is_default {
-        (false, "nothing that was tried gains on queries that it was not chosen by".to_owned())
-    } else if difference <= 0.0 {
-        (false, format!("on held-out queries it does not gain ({difference:+.4})"))
-    } else if p_of_gain >= SIGNIFICANT {
-        (false, format!("its gain on held-out queries, {difference:+.4}, may be chance (p = {p_of_gain:.3})"))
-    } else {
-        (true, format!("it gains {difference:+.4} on held-out queries (p = {p_of_gain:.3})"))
-    };
-    let origin = format!(
-        "tuned on {} {} ({} queries, seed {}): {} {:.4} to {:.4} held out, p {p_of_gain:.3}",
-        dataset.name,
-        dataset.split,
-        tuning.default.len(),
-        settings.search.seed,
-        settings.measure,
-        held_out.mean_a,
-        held_out.mean_b
-    );
-    let folds = tuning.folds.first().into_iter().flatten().map(|fold| FoldReport {
-        queries: fold.queries.len(),
-        default: fold.means.0,
-        tuned: fold.means.1,
-        chosen: space.profile(&fold.chosen, None),
-    });
-    let texts: HashMap<&str, &str> = queries.iter().map(|query| (query.id.as_str(), query.text.as_str())).collect();
-    let relevant = side.qrels.iter().filter(|(_, judgements)| judgements.values().any(|&grade| grade > 0));
-    let counted = relevant.filter_map(|(id, _)| Some((id, *texts.get(id)?)));
-    let per_query =
-        counted.zip(tuning.default.iter().zip(&tuning.held_out)).map(|((id, text), (&default, &held_out))| {
-            TunedQuery { id: id.to_owned(), text: text.to_owned(), default, held_out }
-        });
-    let fingerprint = &side.snapshot.settings().fingerprint;
-    Ok(TuneReport {
-        dataset: dataset.name.clone(),
-        split: dataset.split.clone(),
-        queries: tuning.default.len(),
-        ships,
-        reason,
-        held_out,
-        fitted: mean(&tuning.fitted),
-        profile: SavedProfile::new(space.profile(&tuning.chosen, Some(origin)), fingerprint),
-        window: None,
-        folds: folds.collect(),
-        settings: tuning.settings,
-        seed: settings.search.seed,
-        p_of_gain,
-        repetitions: settings.search.repetitions,
-        version: env!("CARGO_PKG_VERSION"),
-        seconds: 0.0,
-        stored: false,
-        warnings: Vec::new(),
-        per_query: per_query.collect(),
-    })
 }

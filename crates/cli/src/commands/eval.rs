@@ -43,17 +43,18 @@ pub(crate) fn run(home: &Home, args: &EvalArgs, terms: Terms) -> anyhow::Result<
     for warning in &report.warnings {
         say(&format!("berth: {warning}"));
     }
-    if let Some(path) = &args.per_query {
-        write_queries(&report, path)?;
-    }
-    if let Some(path) = &args.html {
-        std::fs::write(path, page::page(&report).render()).map_err(berth_pipeline::Error::io("write", path))?;
-    }
     let worst = report.worst(args.worst);
     if args.json {
         output::print_json(&Printed { report: &report, worst })?;
     } else {
         output::print(&text::text(&report, &worst, terms.columns))?;
+    }
+    // What was measured is not lost with a file that cannot be written.
+    if let Some(path) = &args.per_query {
+        write_queries(&report, path)?;
+    }
+    if let Some(path) = &args.html {
+        std::fs::write(path, page::page(&report).render()).map_err(berth_pipeline::Error::io("write", path))?;
     }
     Ok(Outcome::Done)
 }

@@ -302,6 +302,7 @@ fn a_title_boost_adds_what_the_title_alone_scores_and_says_so() {
         answer.hits.iter().map(|hit| (hit.chunk_id, hit.coverage)).collect::<std::collections::BTreeMap<_, _>>()
     };
     assert_eq!(coverage(&plain), coverage(&boosted), "a word is covered once");
+    assert_eq!(boosted.ceiling_of_words(), plain.ceiling());
     assert!(boosted.ceiling() > plain.ceiling() && boosted.hits.iter().all(|hit| hit.score <= boosted.ceiling()));
     let parts = explain(&searcher, &fields, &with_boost(0.5), 1, None).unwrap();
     let names: Vec<&str> = parts.iter().map(|part| part.term.as_str()).collect();

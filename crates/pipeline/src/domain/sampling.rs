@@ -36,8 +36,8 @@ impl<T: Default> Levels<T> {
         let (documents, counted) = &mut self.counted[above];
         *documents += 1;
         count(counted);
-        // A lone document of a high level can leave empty ones below it.
-        while self.documents() > self.most {
+        // A lone document of a high level can leave empty ones below it. The last level stays: a sample is never empty.
+        while self.documents() > self.most && self.counted.len() > 1 {
             self.counted.remove(0);
             self.floor += 1;
         }

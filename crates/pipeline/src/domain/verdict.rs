@@ -37,6 +37,9 @@ const MANY_LONG: f64 = 0.5;
 /// How foreign a collection is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum Foreignness {
+    /// Nothing was read that could tell.
+    #[serde(rename = "no text")]
+    NoText,
     /// The model reads it as what it was trained with, as far as its tokens show.
     #[serde(rename = "near")]
     Near,
@@ -55,6 +58,7 @@ impl Foreignness {
     /// In words.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::NoText => "no text",
             Self::Near => "near",
             Self::Somewhat => "somewhat foreign",
             Self::Foreign => "foreign",
@@ -85,6 +89,11 @@ pub(super) struct Figures<'a> {
 
 /// Judges.
 pub(super) fn judge(figures: &Figures) -> DomainVerdict {
+    if figures.vocabulary.words == 0 {
+        let reasons = vec!["no words were read: nothing can be said of the model".to_owned()];
+        let verdict = Foreignness::NoText;
+        return DomainVerdict { verdict, reasons, advice: advice(verdict, figures) };
+    }
     let mut signs = vocabulary_signs(figures.vocabulary);
     signs.extend(language_signs(figures));
     let verdict = signs.iter().map(|(level, _)| *level).max().unwrap_or(Foreignness::Near);
@@ -175,6 +184,9 @@ fn language_signs(figures: &Figures) -> Vec<Sign> {
 
 fn advice(verdict: Foreignness, figures: &Figures) -> Vec<String> {
     let mut advice: Vec<String> = match verdict {
+        Foreignness::NoText => {
+            vec!["look at the documents: what has no words is stored, and found by its metadata alone".to_owned()]
+        }
         Foreignness::Near => vec![
             "nothing needs to change for the vocabulary; with judged queries, `berth eval` measures and `berth tune` may gain".to_owned(),
         ],

@@ -1,6 +1,6 @@
 //! What became of each query, and the file that says it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
@@ -42,10 +42,10 @@ pub(super) fn rows(dataset: &Dataset, mode: &str, asked: &Asked, evaluation: &Ev
         let no_judgements = BTreeMap::new();
         let judgements = dataset.qrels.get(query).unwrap_or(&no_judgements);
         let is_relevant = |document: &String| judgements.get(document).is_some_and(|grade| *grade > 0);
-        let found = |document: &str| ranking.iter().any(|(other, _)| other == document);
+        let found: HashSet<&str> = ranking.iter().map(|(document, _)| document.as_str()).collect();
         let mut missed: Vec<(i32, &String)> = judgements
             .iter()
-            .filter(|(document, grade)| **grade > 0 && !found(document))
+            .filter(|(document, grade)| **grade > 0 && !found.contains(document.as_str()))
             .map(|(document, grade)| (-grade, document))
             .collect();
         missed.sort_unstable();

@@ -175,8 +175,9 @@ impl Axis {
         for ((query, span), bytes) in of_document.answers.iter().zip(byte_ranges(text, &characters)) {
             let stands =
                 |bytes: &Range<usize>| span.answer.as_ref().is_none_or(|answer| text[bytes.clone()] == **answer);
-            match bytes.filter(stands) {
-                Some(bytes) => self.relevant[*query].push(placed(&bytes)),
+            // An answer of nothing that the model reads is in no passage.
+            match bytes.filter(stands).map(|bytes| placed(&bytes)).filter(|answer| !answer.range.is_empty()) {
+                Some(answer) => self.relevant[*query].push(answer),
                 None => self.lost += 1,
             }
         }

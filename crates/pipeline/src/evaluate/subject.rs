@@ -152,7 +152,13 @@ impl Subject {
 
 fn modes(options: &EvalOptions, has_sparse: bool) -> Vec<Mode> {
     if !options.modes.is_empty() {
-        return options.modes.clone();
+        let mut modes: Vec<Mode> = Vec::new();
+        for mode in &options.modes {
+            if !modes.contains(mode) {
+                modes.push(*mode);
+            }
+        }
+        return modes;
     }
     let modes = [Mode::Lexical, Mode::Dense, Mode::Hybrid].into_iter();
     modes.chain(has_sparse.then_some(Mode::Sparse)).collect()
