@@ -308,6 +308,7 @@ mod tests {
         change: impl FnOnce(&mut VocabularyFigures, &mut LengthFigures, &mut DocumentFigures),
     ) -> DomainVerdict {
         let mut vocabulary = VocabularyFigures {
+            words: 1000,
             pieces_per_word: 1.1,
             pieces_per_letter_word: 1.15,
             long_split_share: 0.01,
@@ -343,6 +344,8 @@ mod tests {
 
     #[test]
     fn prose_of_the_models_language_is_near() {
+        let said = judged(&ENGLISH, |vocabulary, _, _| vocabulary.words = 0);
+        assert_eq!((said.verdict, said.reasons.len(), said.advice.len()), (Foreignness::NoText, 1, 1), "{said:?}");
         let said = judged(&ENGLISH, |_, _, _| ());
         assert_eq!(said.verdict, Foreignness::Near);
         assert!(said.reasons[0].contains("1.15 pieces") && said.advice.len() == 1, "{said:?}");
