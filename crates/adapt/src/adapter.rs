@@ -1,10 +1,9 @@
 //! A learned change of query vectors; vectors of documents stay as they are.
 
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::container::{self, damaged};
-use crate::numeric::{dot, unit};
+use crate::numeric::{dot, share, unit};
 use crate::rows::expect_size;
 use crate::{Error, Rows};
 
@@ -30,6 +29,16 @@ pub struct Provenance {
     pub seed: u64,
     /// From what it was learned, for people.
     pub origin: String,
+}
+
+impl Provenance {
+    /// Checks that it is of vectors of `model`.
+    pub(crate) fn expect_model(&self, model: &str) -> Result<(), Error> {
+        if self.model == model {
+            return Ok(());
+        }
+        Err(Error::OtherModel { learned_for: self.model.clone(), used_with: model.to_owned() })
+    }
 }
 
 /// What a residual is made of.
@@ -107,9 +116,7 @@ impl QueryAdapter {
     /// # Errors
     /// `Setting` when `blend` does not lie in 0..=1.
     pub fn with_blend(mut self, blend: f32) -> Result<Self, Error> {
-        if !(0.0..=1.0).contains(&blend) {
-            return Err(Error::Setting { name: "blend", value: f64::from(blend), wanted: "from 0 to 1" });
-        }
+        share("blend", f64::from(blend))?;
         self.blend = blend;
         Ok(self)
     }
@@ -146,9 +153,7 @@ impl QueryAdapter {
     /// # Errors
     /// `OtherModel`; `SizeMismatch`.
     pub fn expect_use(&self, model: &str, dimensions: usize) -> Result<(), Error> {
-        if self.provenance.model != model {
-            return Err(Error::OtherModel { learned_for: self.provenance.model.clone(), used_with: model.to_owned() });
-        }
+        self.provenance.expect_model(model)?;
         expect_size("values of a query vector", self.dimensions, dimensions)
     }
 
@@ -167,9 +172,7 @@ impl QueryAdapter {
     /// As `apply`.
     pub fn apply_rows(&self, queries: Rows<'_>) -> Result<Vec<f32>, Error> {
         queries.expect_dimensions("values of a query vector", self.dimensions)?;
-        let rows: Result<Vec<Vec<f32>>, Error> =
-            (0..queries.len()).into_par_iter().map(|row| self.apply_row(queries.row(row), row)).collect();
-        Ok(rows?.concat())
+        queries.map_each(|query, row| self.apply_row(query, row))
     }
 
     fn apply_row(&self, query: &[f32], row: usize) -> Result<Vec<f32>, Error> {

@@ -1,10 +1,9 @@
 //! A query adapter that is computed, not trained: a linear change of the query and a memory of what was asked before.
 
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::container::{self, damaged};
-use crate::numeric::{dot, unit};
+use crate::numeric::{dot, share, unit};
 use crate::rows::expect_size;
 use crate::{Error, KernelMemory, Provenance, Rows};
 
@@ -109,9 +108,7 @@ impl ClosedFormAdapter {
     /// # Errors
     /// `Setting` when `blend` does not lie in 0..=1.
     pub fn with_blend(mut self, blend: f32) -> Result<Self, Error> {
-        if !(0.0..=1.0).contains(&blend) {
-            return Err(Error::Setting { name: "blend", value: f64::from(blend), wanted: "from 0 to 1" });
-        }
+        share("blend", f64::from(blend))?;
         self.blend = blend;
         Ok(self)
     }
@@ -141,9 +138,7 @@ impl ClosedFormAdapter {
     /// # Errors
     /// `OtherModel`; `SizeMismatch`.
     pub fn expect_use(&self, model: &str, dimensions: usize) -> Result<(), Error> {
-        if self.provenance.model != model {
-            return Err(Error::OtherModel { learned_for: self.provenance.model.clone(), used_with: model.to_owned() });
-        }
+        self.provenance.expect_model(model)?;
         expect_size("values of a query vector", self.dimensions, dimensions)
     }
 
@@ -162,9 +157,7 @@ impl ClosedFormAdapter {
     /// As `apply`.
     pub fn apply_rows(&self, queries: Rows<'_>) -> Result<Vec<f32>, Error> {
         queries.expect_dimensions("values of a query vector", self.dimensions)?;
-        let rows: Result<Vec<Vec<f32>>, Error> =
-            (0..queries.len()).into_par_iter().map(|row| self.apply_row(queries.row(row), row)).collect();
-        Ok(rows?.concat())
+        queries.map_each(|query, row| self.apply_row(query, row))
     }
 
     fn apply_row(&self, query: &[f32], row: usize) -> Result<Vec<f32>, Error> {

@@ -1,6 +1,5 @@
 //! A linear change of vectors, of queries and documents alike; documents have to be embedded or mapped anew.
 
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::container::{self, damaged};
@@ -87,9 +86,7 @@ impl LinearMap {
     /// As `apply`.
     pub fn apply_rows(&self, rows: Rows<'_>) -> Result<Vec<f32>, Error> {
         rows.expect_dimensions("values of a vector", self.input_dimensions)?;
-        let mapped: Result<Vec<Vec<f32>>, Error> =
-            (0..rows.len()).into_par_iter().map(|row| self.apply_row(rows.row(row), row)).collect();
-        Ok(mapped?.concat())
+        rows.map_each(|values, row| self.apply_row(values, row))
     }
 
     fn apply_row(&self, vector: &[f32], row: usize) -> Result<Vec<f32>, Error> {

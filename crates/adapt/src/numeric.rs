@@ -68,6 +68,14 @@ impl SplitMix64 {
     }
 }
 
+/// `value`, where it is a share.
+///
+/// # Errors
+/// `Setting` when it does not lie in 0..=1.
+pub(crate) fn share(name: &'static str, value: f64) -> Result<f64, Error> {
+    if (0.0..=1.0).contains(&value) { Ok(value) } else { Err(Error::Setting { name, value, wanted: "from 0 to 1" }) }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

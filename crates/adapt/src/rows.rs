@@ -1,6 +1,7 @@
 //! Vectors side by side, as a model or an index gives them.
 
 use ndarray::ArrayView2;
+use rayon::prelude::*;
 
 use crate::Error;
 
@@ -59,6 +60,16 @@ impl<'a> Rows<'a> {
 
     pub(crate) fn view(&self) -> ArrayView2<'a, f32> {
         matrix(self.values, self.dimensions)
+    }
+
+    /// What `of_row` makes of each row and its place, one after the other, computed on all threads.
+    pub(crate) fn map_each(
+        &self,
+        of_row: impl Fn(&[f32], usize) -> Result<Vec<f32>, Error> + Sync,
+    ) -> Result<Vec<f32>, Error> {
+        let rows: Result<Vec<Vec<f32>>, Error> =
+            (0..self.len()).into_par_iter().map(|row| of_row(self.row(row), row)).collect();
+        Ok(rows?.concat())
     }
 
     pub(crate) fn expect_dimensions(&self, what: &'static str, expected: usize) -> Result<(), Error> {

@@ -6,6 +6,7 @@ use ndarray::linalg::general_mat_mul;
 use ndarray::{Array2, ArrayView2, Axis};
 use rayon::prelude::*;
 
+use crate::numeric::share;
 use crate::{Error, LinearMap, Provenance, Rows};
 
 /// Rows that are widened to 64 bits at a time.
@@ -187,10 +188,6 @@ impl Spectrum {
         let offset = matrix.chunks_exact(size).map(|row| (-centering * along_center(row)) as f32).collect();
         LinearMap::new(size, matrix.iter().map(|&value| value as f32).collect(), offset, provenance)
     }
-}
-
-fn share(name: &'static str, value: f64) -> Result<(), Error> {
-    if (0.0..=1.0).contains(&value) { Ok(()) } else { Err(Error::Setting { name, value, wanted: "from 0 to 1" }) }
 }
 
 #[cfg(test)]

@@ -5,10 +5,11 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::closed_form::{AdapterParts, Weighted};
+use crate::numeric::share;
 use crate::ridge::solve_rows;
 use crate::rows::expect_size;
 use crate::spectrum::Spectrum;
-use crate::within_pair::{power, share, within_pair_spectrum};
+use crate::within_pair::{power, within_pair_spectrum};
 use crate::{ClosedFormAdapter, Error, KernelMemory, Provenance, Rows, TrainingRows};
 
 /// Penalty of the ridge regression, in units of the mean of what the diagonal of AᵀA is for queries of unit length. Measured at

@@ -3,6 +3,7 @@
 //! Within-class covariance normalisation (Hatch, Kajarekar and Stolcke, *Within-class covariance normalization for SVM-based
 //! speaker recognition*, 2006), the classes being pairs of a query and the chunk that answers it, and the exponent smaller.
 
+use crate::numeric::share;
 use crate::spectrum::Spectrum;
 use crate::{ClosedFormAdapter, Error, Provenance, Rows, closed_form::AdapterParts, statistics::add_products};
 
@@ -73,10 +74,6 @@ pub(crate) fn within_pair_spectrum(scatter: &[f64], dimensions: usize, shrinkage
 pub(crate) fn power(spectrum: &Spectrum, exponent: f64) -> Vec<f32> {
     let scales: Vec<f64> = spectrum.eigenvalues.iter().map(|value| value.max(FLOOR).powf(-exponent)).collect();
     spectrum.along(&scales).iter().map(|&value| value as f32).collect()
-}
-
-pub(crate) fn share(name: &'static str, value: f64) -> Result<f64, Error> {
-    if (0.0..=1.0).contains(&value) { Ok(value) } else { Err(Error::Setting { name, value, wanted: "from 0 to 1" }) }
 }
 
 #[cfg(test)]
