@@ -71,8 +71,7 @@ impl FusionArgs {
         settings: &IndexSettings,
     ) -> Result<Option<StoredWeights>, Error> {
         let Some(path) = &self.profile else { return Ok(stored) };
-        let profile = SavedProfile::read(path)?.for_index(path, settings)?;
-        Ok(Some(StoredWeights { profile, relevance: None, for_this_model: true }))
+        Ok(Some(StoredWeights::of_file(SavedProfile::read(path)?.for_index(path, settings)?)))
     }
 
     /// Whether a dense weight that the index stores would count, were it of this model.

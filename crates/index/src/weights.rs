@@ -45,6 +45,16 @@ pub struct StoredWeights {
     pub relevance: Option<Curves>,
     /// Whether it was chosen for the vectors that the index has now.
     pub for_this_model: bool,
+    /// Whether a file that was named says it, in the place of the index.
+    #[serde(skip)]
+    pub from_file: bool,
+}
+
+impl StoredWeights {
+    /// What counts in the place of what an index stores: a profile for its vectors, out of a file.
+    pub fn of_file(profile: Profile) -> Self {
+        Self { profile, relevance: None, for_this_model: true, from_file: true }
+    }
 }
 
 /// Stores how an index is searched from now on. A file that is there is replaced at once; curves of relevance in it stay,
@@ -104,7 +114,7 @@ pub fn stored_weights(index: &Path, fingerprint: &Fingerprint) -> Result<Option<
     let Some(weights) = weights? else { return Ok(None) };
     let for_this_model = weights.fingerprint == hash(fingerprint);
     let Weights { profile, relevance, .. } = weights;
-    Ok(Some(StoredWeights { profile, relevance, for_this_model }))
+    Ok(Some(StoredWeights { profile, relevance, for_this_model, from_file: false }))
 }
 
 /// Forgets them; false when there were none.
@@ -184,7 +194,8 @@ mod tests {
         assert_eq!(stored_weights(&dir, &fingerprint).unwrap().unwrap().profile.sparse_weight, None);
         store_weights(&dir, profile.clone()).unwrap();
         let stored = stored_weights(&dir, &fingerprint).unwrap();
-        let expected = StoredWeights { profile: profile.clone(), relevance: None, for_this_model: true };
+        let expected =
+            StoredWeights { profile: profile.clone(), relevance: None, for_this_model: true, from_file: false };
         assert_eq!(stored, Some(expected.clone()));
         let (mut curves, curve) = (Curves::default(), Curve { bias: -1.0, cosine: 2.0, coverage: 0.0 });
         curves.set(Mode::Dense, Some(curve));

@@ -164,12 +164,13 @@ impl FusionChoice {
         let stored_rerank = of_this_model.and_then(|stored| stored.profile.rerank);
         let stored_rerank = stored_rerank.filter(|_| has_tokens && mode == Mode::Hybrid && !is_sorted);
         let rerank = if self.without_rerank { None } else { self.rerank.or(stored_rerank) };
-        let from_index = self.kind.is_none() && stored.is_some()
+        let is_said = self.kind.is_none() && stored.is_some()
             || stored_weight.is_some() && self.dense_weight.is_none()
             || stored_sparse.is_some() && self.sparse_weight.is_none()
             || self.aggregate.is_none() && profile.is_some_and(|profile| profile.aggregate.is_some())
             || profile.and_then(|profile| profile.lists).is_some()
             || self.rerank.is_none() && rerank.is_some();
+        let from_index = is_said && stored.is_some_and(|stored| !stored.from_file);
         ResolvedFusion { fusion, sparse_weight, aggregate, lists, rerank, from_index }
     }
 
@@ -226,7 +227,7 @@ mod tests {
     fn what_was_named_counts_then_the_index_then_what_is_built_in() {
         let fusion = Fusion::Convex { dense_weight: 0.9, normalize: Normalize::ZScore };
         let profile = Profile { fusion, sparse_weight: Some(0.1), ..Profile::default() };
-        let stored = StoredWeights { profile, relevance: None, for_this_model: true };
+        let stored = StoredWeights { profile, relevance: None, for_this_model: true, from_file: false };
         let check = |args: FusionChoice, stored: Option<&StoredWeights>, fusion: Fusion, from_index: bool| {
             let resolved = args.resolved(stored, PLAIN);
             assert_eq!((resolved.fusion, resolved.sparse_weight, resolved.from_index), (fusion, None, from_index));
@@ -266,6 +267,8 @@ mod tests {
         let named = FusionChoice { title_boost: Some(0.0), aggregate: Some(Aggregate::Max), ..args(None, None) };
         let resolved = named.resolved(Some(&tuned), PLAIN);
         assert_eq!((resolved.lists, resolved.aggregate), (Lists { title_boost: 0.0, ..lists }, Aggregate::Max));
+        let of_file = StoredWeights::of_file(stored.profile.clone());
+        assert!(!args(None, None).resolved(Some(&of_file), PLAIN).from_index, "a file is no index");
         // What is stored orders anew where it can, and where it was chosen for.
         let profile = Profile { rerank: Some(Rerank::default()), ..stored.profile.clone() };
         let anew = StoredWeights { profile, ..stored.clone() };

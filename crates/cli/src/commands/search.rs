@@ -50,9 +50,7 @@ pub(crate) fn run(home: &Home, args: &SearchArgs, terms: Terms) -> anyhow::Resul
     };
     let is_sorted = args.narrowing.narrowing().sort.is_some();
     let circumstances = Circumstances { mode, is_sorted, ..Circumstances::of(&settings) };
-    let mut resolved = choice.resolved(stored.as_ref(), circumstances);
-    let profile = fusion_args.profile.as_ref().filter(|_| resolved.from_index);
-    resolved.from_index &= profile.is_none();
+    let resolved = choice.resolved(stored.as_ref(), circumstances);
     if let Some(stored) = stored.filter(|stored| fusion_args.asks_for_weight(stored) && mode == Mode::Hybrid) {
         weights::warn(&stored, &args.index);
     }
@@ -103,7 +101,7 @@ pub(crate) fn run(home: &Home, args: &SearchArgs, terms: Terms) -> anyhow::Resul
     } else {
         output::print(&render(&reply, terms))?;
         if let Some(resolved) = fusion {
-            let origin = match profile {
+            let origin = match &fusion_args.profile {
                 Some(path) => format!(" (of {})", path.display()),
                 None if resolved.from_index => " (stored in the index)".to_owned(),
                 None => String::new(),

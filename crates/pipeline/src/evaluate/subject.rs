@@ -66,7 +66,7 @@ impl Subject {
         // A profile that was chosen for windows is measured on them.
         let windows = named.as_ref().map_or((None, None), |(_, saved)| (saved.window_tokens, saved.overlap_tokens));
         let profile = named.map(|(path, saved)| saved.for_model(path, encoder.fingerprint())).transpose()?;
-        let base = profile.map(|profile| StoredWeights { profile, relevance: None, for_this_model: true });
+        let base = profile.map(StoredWeights::of_file);
         let (has_sparse, has_tokens) = (options.sparse.is_some(), true);
         let circumstances = Circumstances { has_sparse, has_tokens, mode: Mode::Hybrid, is_sorted: false };
         let resolved = resolved(options, base.as_ref(), circumstances)?;
@@ -99,10 +99,7 @@ impl Subject {
         }
         let stored = stored_weights(index, &settings.fingerprint)?;
         let base = match &options.profile {
-            Some(path) => {
-                let profile = SavedProfile::read(path)?.for_index(path, settings)?;
-                Some(StoredWeights { profile, relevance: None, for_this_model: true })
-            }
+            Some(path) => Some(StoredWeights::of_file(SavedProfile::read(path)?.for_index(path, settings)?)),
             None => stored,
         };
         let resolved = resolved(options, base.as_ref(), Circumstances::of(settings))?;
